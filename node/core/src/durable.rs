@@ -1,0 +1,93 @@
+//! What cannot be got back from peers and therefore lives in a small file (RULES Q13).
+
+use daymark_protocol::decide::{Quarantined, ResolvedTarget};
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::Pin;
+use serde::{Deserialize, Serialize};
+
+use crate::event::StageProgress;
+
+/// All of it. The host stores it with a format version and a checksum.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DurableState {
+    /// The fleet that this machine took, once (RULES R3).
+    pub pin: Option<Pin>,
+    /// Generation of the newest start of the agent (RULES D5).
+    pub generation: u64,
+    /// Number of the last attempt at an update.
+    pub attempt: u64,
+    /// The floor under `now` (RULES K1).
+    pub clock_floor: Option<WallTime>,
+    /// Images that failed here.
+    pub quarantine: Vec<Quarantined>,
+    /// Local inhibitors: why, and until when.
+    pub inhibitors: Vec<(String, WallTime)>,
+    /// Measured time from activation to confirmation, ms.
+    pub activation_ms: Option<u64>,
+    /// Digest of the custom configuration that was delivered last.
+    pub delivered_config: Option<daymark_protocol::id::Digest>,
+    /// The update under way.
+    pub update: UpdateState,
+    /// Runs that ended and are not yet in a stored report.
+    pub finished: Vec<FinishedRun>,
+}
+
+/// The update state machine (DESIGN section 8); durable before each act.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum UpdateState {
+    /// Nothing under way.
+    #[default]
+    Idle,
+    /// Writing the inactive slot.
+    Staging(Attempt),
+    /// The inactive slot is complete and verified.
+    Staged(Attempt),
+    /// About to switch the boot entry.
+    Activating(Attempt),
+    /// The boot entry is switched; about to restart.
+    Rebooting(Attempt),
+    /// Booted again; health is being checked.
+    Confirming(Attempt),
+    /// Switching back.
+    FallingBack(Attempt),
+}
+
+/// One attempt at an update; exactly one run record comes of it (I12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Its number.
+    pub number: u64,
+    /// What it installs.
+    pub target: ResolvedTarget,
+    /// What ran before: version, for the run's record.
+    pub from_version: Option<String>,
+    /// When staging began.
+    pub started: WallTime,
+    /// The slot that ran before.
+    pub from_slot: Option<String>,
+    /// When the boot switch was ordered.
+    pub activated: Option<WallTime>,
+    /// Whether a peer was connected before the reboot.
+    pub peer_seen: bool,
+    /// Where the bytes came from.
+    pub progress: StageProgress,
+    /// Why it is being taken back, once it is.
+    pub failure: Option<String>,
+}
+
+/// A run that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FinishedRun {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// EIM's status name: `UPDATED` or `FAILED`.
+    pub status: String,
+    /// Detail, at most 512 bytes.
+    pub detail: String,
+    /// When it ended.
+    pub ended: WallTime,
+}

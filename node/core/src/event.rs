@@ -1,0 +1,172 @@
+//! Everything that can happen to a node.
+
+use daymark_protocol::decide::Machine;
+use daymark_protocol::id::KeyId;
+use daymark_protocol::time::{MonoTime, WallTime};
+
+use crate::effect::{Admission, Channel, OpId, Topic};
+
+/// The host's clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Monotonic time, suspend included.
+    pub mono: MonoTime,
+    /// Wall-clock time as the operating system has it.
+    pub wall: WallTime,
+    /// Whether the operating system says that its clock is synchronised.
+    pub synchronised: bool,
+}
+
+/// A gossip message awaiting a verdict; minted by the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GossipId(pub u64);
+
+/// A request from the control socket; minted by the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A deadline may have passed.
+    Wake,
+    /// A connection was made; its handlers are those of `admission`.
+    Connected {
+        /// The peer.
+        peer: KeyId,
+        /// Its address, as a multiaddr.
+        address: String,
+        /// What this connection lets through.
+        admission: Admission,
+    },
+    /// The last connection to a peer closed.
+    Disconnected {
+        /// The peer.
+        peer: KeyId,
+    },
+    /// A message from one peer.
+    Received {
+        /// The sender.
+        peer: KeyId,
+        /// What it came over.
+        channel: Channel,
+        /// At most [`daymark_protocol::limits::MESSAGE_BYTES_MAX`].
+        bytes: Vec<u8>,
+    },
+    /// A gossip message; answered by [`crate::effect::Effect::Verdict`] in the same step.
+    Gossip {
+        /// To answer with.
+        id: GossipId,
+        /// Who forwarded it.
+        from: KeyId,
+        /// Its topic.
+        topic: Topic,
+        /// At most [`daymark_protocol::limits::MESSAGE_BYTES_MAX`].
+        bytes: Vec<u8>,
+    },
+    /// The node's own listen addresses changed.
+    Listening {
+        /// Multiaddrs that peers may dial.
+        addresses: Vec<String>,
+    },
+    /// Roots, entries, reports or blobs handed in locally: by the control socket or a folder.
+    Submit {
+        /// Answered by [`crate::effect::Effect::Reply`].
+        request: RequestId,
+        /// In any order.
+        items: Vec<Carried>,
+    },
+    /// Takes the fleet, once (RULES R3).
+    Join {
+        /// Answered by [`crate::effect::Effect::Reply`].
+        request: RequestId,
+        /// The newest root's version and digest, with the fleet.
+        pin: daymark_protocol::trust::Pin,
+        /// Roots, and whatever else came with them.
+        items: Vec<Carried>,
+    },
+    /// A local inhibitor was set or lifted.
+    Inhibit {
+        /// Answered by [`crate::effect::Effect::Reply`].
+        request: RequestId,
+        /// Why; the same text again replaces it.
+        why: String,
+        /// Until when; `None` lifts it.
+        until: Option<WallTime>,
+    },
+    /// The platform and local probes looked at the machine again.
+    Inspected(Box<Inspection>),
+    /// An operation ended. Unknown and stale ids are counted and ignored.
+    OpDone {
+        /// Its id.
+        op: OpId,
+        /// How it ended: the text of a failure is for people.
+        result: Result<OpOutput, String>,
+    },
+    /// Progress of staging.
+    Progress {
+        /// Its id.
+        op: OpId,
+        /// Where it stands.
+        progress: StageProgress,
+    },
+}
+
+/// A thing carried by a folder or by `daymarkctl`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// A root envelope.
+    Root(Vec<u8>),
+    /// An entry of a document.
+    Entry(Vec<u8>),
+    /// A host's report.
+    Report(Vec<u8>),
+    /// A blob, named by its digest.
+    Blob(Vec<u8>),
+}
+
+/// What the machine looks like: the parts of [`Machine`] that only the host can see, and who
+/// booted what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The machine; `quarantine`, `activity`, `activation_ms` and `staged` are the core's own and
+    /// ignored here.
+    pub machine: Machine,
+    /// The slot that is booted, as the platform names it.
+    pub booted_slot: Option<String>,
+    /// Whether the boot switch says that the running boot still awaits confirmation.
+    pub boot_unconfirmed: bool,
+    /// Facts for the host's report: hardware, OS, agent version; at most 64, short.
+    pub facts: Vec<(String, String)>,
+}
+
+/// What a finished operation gives back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpOutput {
+    /// It is done.
+    Done,
+    /// Staging is complete and verified.
+    Staged(StageProgress),
+    /// All health checks passed.
+    Healthy,
+    /// Some did not; which and why.
+    Unhealthy(String),
+}
+
+/// Where staging stands, and where the bytes came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageProgress {
+    /// Bytes of the image that are verified in the slot.
+    pub verified_bytes: u64,
+    /// Bytes of the whole image.
+    pub total_bytes: u64,
+    /// Bytes copied from this machine's own slots.
+    pub own_bytes: u64,
+    /// Bytes received from the release service.
+    pub origin_bytes: u64,
+    /// Bytes received from each peer.
+    pub peer_bytes: std::collections::BTreeMap<KeyId, u64>,
+    /// Chunks that failed verification, by the peer that sent them.
+    pub refused: std::collections::BTreeMap<KeyId, u64>,
+}

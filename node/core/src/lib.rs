@@ -1,0 +1,10 @@
+//! A Daymark node's behaviour as a sans-I/O state machine.
+//!
+//! One door: [`Node::step`] takes the time and an [`Event`] and returns a [`Batch`]: what must
+//! become durable, and what to do. Effects that promise nothing leave at once; the others only
+//! after the host of the core has confirmed that the writes are durable. Time, randomness and the
+//! results of I/O come in as arguments; nothing here reads a clock, a file or a socket.
+
+pub mod durable;
+pub mod effect;
+pub mod event;

@@ -1,0 +1,56 @@
+//! Every bound on what comes from outside, each with the attack or resource it guards (I9).
+
+/// Longest resource id: EIM ids have 22 bytes, host ids 64; more would only bloat floors and tables.
+pub const RESOURCE_ID_BYTES_MAX: usize = 80;
+/// Longest statement payload (RULES S1): fits a gossip message of 64 KiB with its signatures.
+pub const STATEMENT_PAYLOAD_BYTES_MAX: usize = 32 * 1024;
+/// Most items in `sees` (RULES S5).
+pub const SEES_MAX: usize = 256;
+/// Most resources in one statement: bounds parsing; 32 KiB hold few more.
+pub const STATEMENT_RESOURCES_MAX: usize = 256;
+/// Largest root payload: 64 keys and 64 delegations fit well below it.
+pub const ROOT_PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Most roots in one message (RULES R2).
+pub const ROOTS_PER_MESSAGE_MAX: usize = 64;
+/// Most roots in a chain (RULES R2): weekly rotations for 19 years.
+pub const ROOTS_MAX: usize = 1024;
+/// Versions kept of one id (RULES D3).
+pub const VERSIONS_KEPT_PER_ID: usize = 4;
+/// Drafts kept per signing key (RULES D3): a flooding key crowds out only its own.
+pub const DRAFTS_PER_KEY_MAX: usize = 64;
+/// Finished host ids kept per signer (RULES D3).
+pub const HOST_IDS_PER_SIGNER_MAX: usize = 16_384;
+/// Finished ids of any other kind kept per signer (RULES D3).
+pub const IDS_PER_KIND_AND_SIGNER_MAX: usize = 1_024;
+/// Standing halts kept per key (RULES C4): one above 64 is the sign that the key floods.
+pub const HALTS_PER_KEY_MAX: usize = 65;
+/// Entries held in memory until a root or a counterpart arrives (RULES D3).
+pub const HELD_ENTRIES_MAX: usize = 1_024;
+/// Longest emergency (RULES S6).
+pub const EMERGENCY_MS_MAX: i64 = 7 * 24 * 3_600_000;
+/// How far `issued` may lie in the future for a statement that opens (RULES S7).
+pub const ISSUED_AHEAD_MS_MAX: i64 = 24 * 3_600_000;
+/// Longest report of a host (RULES D4).
+pub const REPORT_BYTES_MAX: usize = 8 * 1024;
+/// Reports in a generation (RULES D5).
+pub const REPORTS_PER_GENERATION_MAX: u64 = 64;
+/// Bytes of reports in a generation (RULES D5).
+pub const GENERATION_BYTES_MAX: usize = 64 * 1024;
+/// Update runs that a host's current generation keeps (RULES D5).
+pub const RUNS_KEPT: usize = 30;
+/// Reports of one host held until the one before arrives (RULES D4).
+pub const REPORTS_HELD_PER_HOST_MAX: usize = 16;
+/// Depth of a report's paths (RULES D4).
+pub const REPORT_PATH_DEPTH_MAX: usize = 3;
+/// Longest name in a report's path (RULES D4).
+pub const REPORT_NAME_BYTES_MAX: usize = 64;
+/// Longest text of detail in a run's record (RULES Q14).
+pub const RUN_DETAIL_BYTES_MAX: usize = 512;
+/// Largest message between peers, gossip included.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Deepest nesting of regions (EIM).
+pub const REGION_DEPTH_MAX: usize = 5;
+/// Largest chunk of an image (DESIGN section 7).
+pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
+/// Largest image index: 8 GiB at the smallest average chunk.
+pub const INDEX_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,0 +1,57 @@
+//! What stops and lifts: holds, retries, halts, resumes, emergencies (RULES Q3, C4).
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Digest;
+
+/// Pins hosts to what they run. Closes at the policy threshold; ends by the statement's `until`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HoldSpec {
+    /// Display name.
+    pub name: String,
+}
+
+/// Lifts a host's quarantine of one image, up to and including an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetrySpec {
+    /// Display name.
+    pub name: String,
+    /// Resource digest of the quarantined OS profile.
+    pub profile: Digest,
+    /// Attempts numbered up to this one no longer quarantine the image.
+    pub attempt: u64,
+}
+
+/// Stops: a set, lifted by digest. One key suffices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HaltSpec {
+    /// Display name.
+    pub name: String,
+    /// Only hosts that follow this policy; every host of the target otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<crate::id::ResourceId>,
+}
+
+/// Lifts halts by their statement digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResumeSpec {
+    /// Display name.
+    pub name: String,
+    /// Statement digests of the halts it lifts, at most 65.
+    pub halts: Vec<Digest>,
+}
+
+/// Passes windows. Parsed and shown; it passes nothing before the trust issue (RULES Q3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EmergencySpec {
+    /// Display name.
+    pub name: String,
+    /// Whether it passes blackouts too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passes_blackouts: bool,
+}

@@ -1,0 +1,129 @@
+//! What counts, as a value: the result of judging all held statements under the held root chain
+//! (RULES C1 to C6). Time plays no part in it; ends are judged when deciding.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Digest, FleetId, KeyId, ResourceId};
+use crate::resource::{Kind, Scope, Spec, Target};
+use crate::time::WallTime;
+use crate::trust::Seen;
+
+/// Everything that counts.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// The newest root, if the whole chain is held (RULES R2).
+    pub root: Option<RootState>,
+    /// Every id of a known kind except halts and resumes.
+    pub lines: BTreeMap<(Kind, ResourceId), Line>,
+    /// Halts that no resume and no root lifted (RULES C4).
+    pub halts: Vec<HaltLine>,
+    /// Resources of kinds this version does not know, met at the policy threshold (RULES S3).
+    pub unknown_kinds: Vec<UnknownKindLine>,
+}
+
+/// What the decision needs of the newest root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootState {
+    /// The fleet.
+    pub fleet: FleetId,
+    /// Version of the newest root.
+    pub version: u64,
+    /// Digest of its payload.
+    pub digest: Digest,
+    /// When it expires.
+    pub expires: WallTime,
+}
+
+/// All held versions of one (kind, id).
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Whether the highest version counts as said or the id is unknown (RULES C2).
+    pub state: State,
+    /// Held versions that are valid or fallen, highest first. Empty only where a floor names a
+    /// version that is not held.
+    pub versions: Vec<Version>,
+}
+
+/// Whether an id's highest version counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// `versions[0]` counts.
+    Counts,
+    /// Opens nothing, and keeps closed what any held version closes; the reason is for people.
+    Unknown(String),
+}
+
+/// How a statement stands under the held chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// Its threshold is met now, or the newest root keeps it.
+    Valid,
+    /// Was valid under an earlier root and is not kept.
+    Fallen,
+}
+
+/// Scope of the signers that met the threshold; with delegations (trust issue) narrower than the
+/// fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SignerScope {
+    /// Keys of the role itself.
+    #[default]
+    Fleet,
+}
+
+/// One version of a resource.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// The version.
+    pub version: u64,
+    /// Resource digest: (kind, id, version, target, schema, spec as received) (RULES Q5).
+    pub digest: Digest,
+    /// Digest of the statement that says it.
+    pub statement: Digest,
+    /// Keys that signed it and count.
+    pub signers: Vec<KeyId>,
+    /// How the statement stands.
+    pub validity: Validity,
+    /// Scope of those signers.
+    pub signer_scope: SignerScope,
+    /// The statement's scope.
+    pub scope: Scope,
+    /// When it was issued.
+    pub issued: WallTime,
+    /// When it ends.
+    pub until: Option<WallTime>,
+    /// What its signers knew.
+    pub sees: Vec<Seen>,
+    /// A tombstone.
+    pub gone: bool,
+    /// Whom it is for.
+    pub target: Option<Target>,
+    /// Hosts: the site.
+    pub site: Option<ResourceId>,
+    /// The content; an error text if this version of the agent cannot read it.
+    pub spec: Result<Option<Spec>, String>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// A halt that stands.
+#[derive(Clone, Debug)]
+pub struct HaltLine {
+    /// What it says; its `statement` is what a resume names.
+    pub version: Version,
+    /// Set when its key has more than 64 standing halts and thus halts all that it may (C4).
+    pub floods: bool,
+}
+
+/// A resource of a kind that this version does not know.
+#[derive(Clone, Debug)]
+pub struct UnknownKindLine {
+    /// The kind as written.
+    pub kind: String,
+    /// Its id.
+    pub id: ResourceId,
+    /// Whether its targets wait.
+    pub closes: bool,
+    /// What is known of it; `spec` is `Err`.
+    pub version: Version,
+}
