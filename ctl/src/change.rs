@@ -1,0 +1,291 @@
+//! A change set before it is signed: what each resource becomes, and which statements say so.
+//!
+//! One statement speaks under one role and lives in one scope; closings go first, so that the
+//! opening ones can list them in `sees` (RULES Q1, S2, S5).
+
+use daymark_protocol::id::{FleetId, ResourceId};
+use daymark_protocol::limits;
+use daymark_protocol::resource::{Kind, Role, Scope, Spec, Target};
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::{Seen, Standing, State};
+use serde_json::Value;
+
+use crate::exit::{Failure, Outcome};
+use crate::names;
+
+/// What one resource becomes.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: ResourceId,
+    /// Its name, for people.
+    pub name: String,
+    /// Where it lives.
+    pub scope: Scope,
+    /// Whom it is for.
+    pub target: Option<Target>,
+    /// Hosts: the site.
+    pub site: Option<ResourceId>,
+    /// Hosts: the site they leave.
+    pub moved_from: Option<ResourceId>,
+    /// When it ends.
+    pub until: Option<WallTime>,
+    /// Its content; `None` is a tombstone.
+    pub spec: Option<Spec>,
+    /// Its new version.
+    pub version: u64,
+    /// What it does to what is held.
+    pub effect: ChangeEffect,
+}
+
+/// What a change does to what is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeEffect {
+    /// The resource is new.
+    Create,
+    /// Fields change: name, before, after.
+    Update(Vec<(String, String, String)>),
+    /// It says what is held already.
+    Unchanged,
+    /// The resource ends.
+    Delete,
+}
+
+impl Change {
+    /// A change that makes a resource what `spec` says. Reads what is held to find its id's next
+    /// version and what changes.
+    pub fn put(
+        standing: &Standing,
+        fleet: &FleetId,
+        scope: Scope,
+        spec: Spec,
+        target: Option<Target>,
+        until: Option<WallTime>,
+    ) -> Outcome<Self> {
+        let kind = spec.kind();
+        let name = names::spec_name(&spec);
+        spec.validate().map_err(|error| Failure::usage(format!("{kind} {name:?}: {error}")))?;
+        let id = match &spec {
+            Spec::Host(_) => {
+                return Err(Failure::usage("hosts are added with `daymarkctl enroll`"));
+            }
+            _ => existing_or_derived(standing, fleet, &scope, kind, &name),
+        };
+        let line = standing.lines.get(&(kind, id.clone()));
+        let held = line.and_then(|line| line.versions.first());
+        let same = held.is_some_and(|held| {
+            line.is_some_and(|line| line.state == State::Counts)
+                && !held.gone
+                && held.spec.as_ref().ok().and_then(Option::as_ref) == Some(&spec)
+                && held.target == target
+                && held.until == until
+        });
+        let effect = match held {
+            Some(_) if same => ChangeEffect::Unchanged,
+            Some(held) if !held.gone => {
+                let before = held.spec.as_ref().ok().and_then(Option::as_ref);
+                ChangeEffect::Update(differences(standing, before, &spec, held.target.as_ref(), target.as_ref()))
+            }
+            _ => ChangeEffect::Create,
+        };
+        let version = next_version(standing, kind, &id)?;
+        Ok(Self {
+            kind,
+            id,
+            name,
+            scope,
+            target,
+            site: None,
+            moved_from: None,
+            until,
+            spec: Some(spec),
+            version,
+            effect,
+        })
+    }
+
+    /// A change that ends a resource.
+    pub fn delete(standing: &Standing, kind: Kind, id: &ResourceId) -> Outcome<Self> {
+        let held = standing
+            .lines
+            .get(&(kind, id.clone()))
+            .and_then(|line| line.versions.first())
+            .ok_or_else(|| Failure::usage(format!("there is no {kind} {id}")))?;
+        Ok(Self {
+            kind,
+            id: id.clone(),
+            name: names::version_name(held, id),
+            scope: held.scope.clone(),
+            target: held.target.clone(),
+            site: held.site.clone(),
+            moved_from: held.site.clone(),
+            until: None,
+            spec: None,
+            version: next_version(standing, kind, id)?,
+            effect: ChangeEffect::Delete,
+        })
+    }
+
+    /// Whether it closes: a closing kind, or the end of what opens.
+    pub fn closes(&self) -> bool {
+        self.kind.closes() && self.spec.is_some()
+    }
+}
+
+/// The id of a resource of this name: the one that is held, imported ids included, or else the
+/// derived one.
+fn existing_or_derived(
+    standing: &Standing,
+    fleet: &FleetId,
+    scope: &Scope,
+    kind: Kind,
+    name: &str,
+) -> ResourceId {
+    let derived =
+        ResourceId::derive(kind.prefix(), fleet, &scope.to_string(), kind.name(), name);
+    if standing.lines.contains_key(&(kind, derived.clone())) {
+        return derived;
+    }
+    names::find(standing, &[kind], name).map_or(derived, |(_, id)| id)
+}
+
+/// The version after the highest one held.
+pub fn next_version(standing: &Standing, kind: Kind, id: &ResourceId) -> Outcome<u64> {
+    let highest = standing
+        .lines
+        .get(&(kind, id.clone()))
+        .and_then(|line| line.versions.first())
+        .map_or(0, |version| version.version);
+    highest.checked_add(1).ok_or_else(|| {
+        Failure::refused(format!("{kind} {id} is at the highest possible version"))
+            .next("the root's keys can void it")
+    })
+}
+
+fn differences(
+    standing: &Standing,
+    before: Option<&Spec>,
+    after: &Spec,
+    target_before: Option<&Target>,
+    target_after: Option<&Target>,
+) -> Vec<(String, String, String)> {
+    let mut differences = Vec::new();
+    let show_target = |target| crate::targets::show(standing, target);
+    if target_before != target_after {
+        let sides = (show_target(target_before), show_target(target_after));
+        differences.push(("target".to_owned(), sides.0, sides.1));
+    }
+    let fields = |spec: Option<&Spec>| {
+        spec.and_then(|spec| serde_json::to_value(spec).ok())
+            .and_then(|value| value.get("spec").and_then(Value::as_object).cloned())
+            .unwrap_or_default()
+    };
+    let (before, after) = (fields(before), fields(Some(after)));
+    let show = |value: Option<&Value>| match value {
+        None => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let mut keys: Vec<&String> = before.keys().chain(after.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    for key in keys {
+        if before.get(key) != after.get(key) {
+            differences.push((key.clone(), show(before.get(key)), show(after.get(key))));
+        }
+    }
+    differences
+}
+
+/// One statement to be signed.
+#[derive(Clone, Debug)]
+pub struct StatementPlan {
+    /// The role whose keys must sign.
+    pub role: Role,
+    /// Where it lives.
+    pub scope: Scope,
+    /// When it ends.
+    pub until: Option<WallTime>,
+    /// What it changes.
+    pub changes: Vec<Change>,
+    /// What its signers knew.
+    pub sees: Vec<Seen>,
+}
+
+/// Splits changes into statements, closings first (RULES Q1).
+pub fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<StatementPlan>> {
+    let mut plans: Vec<StatementPlan> = Vec::new();
+    let (closing, opening): (Vec<Change>, Vec<Change>) = changes
+        .into_iter()
+        .filter(|change| change.effect != ChangeEffect::Unchanged)
+        .partition(Change::closes);
+    for change in closing.into_iter().chain(opening) {
+        let role = change.kind.role();
+        let fits = |plan: &StatementPlan| {
+            plan.role == role
+                && plan.scope == change.scope
+                && plan.until == change.until
+                && plan.changes.iter().all(|other| other.closes() == change.closes())
+                && plan.changes.len() < limits::STATEMENT_RESOURCES_MAX
+                && !change.kind.stands_alone()
+                && !plan.changes.iter().any(|other| other.kind.stands_alone())
+        };
+        match plans.iter_mut().find(|plan| fits(plan)) {
+            Some(plan) => plan.changes.push(change),
+            None => plans.push(StatementPlan {
+                role,
+                scope: change.scope.clone(),
+                until: change.until,
+                changes: vec![change],
+                sees: Vec::new(),
+            }),
+        }
+    }
+    let known = known_closings(standing);
+    let mut new: Vec<Seen> = Vec::new();
+    for plan in &mut plans {
+        let opens = plan.changes.iter().any(|change| change.kind == Kind::OsUpdatePolicy)
+            || plan.changes.iter().any(|change| is_schedule(change.kind));
+        if opens {
+            let own: Vec<_> = plan.changes.iter().map(|change| &change.id).collect();
+            plan.sees = known.iter().chain(&new).filter(|s| !own.contains(&&s.2)).cloned().collect();
+            plan.sees.sort();
+            plan.sees.dedup();
+            if plan.sees.len() > limits::SEES_MAX {
+                return Err(Failure::refused(format!(
+                    "{} closings and narrower policies are in force, and a statement can list {}",
+                    plan.sees.len(),
+                    limits::SEES_MAX
+                ))
+                .next("delete blackouts and policies that are over"));
+            }
+        }
+        new.extend(plan.changes.iter().filter(|change| change.closes()).map(|change| {
+            Seen(change.scope.clone(), change.kind.name().into(), change.id.clone(), change.version)
+        }));
+    }
+    Ok(plans)
+}
+
+fn is_schedule(kind: Kind) -> bool {
+    matches!(kind, Kind::SingleSchedule | Kind::RepeatedSchedule)
+}
+
+/// Closings in force and policies for less than everyone: what a signer knows (RULES S5).
+fn known_closings(standing: &Standing) -> Vec<Seen> {
+    standing
+        .lines
+        .iter()
+        .filter_map(|((kind, id), line)| {
+            let version = line.versions.first()?;
+            let narrow = *kind == Kind::OsUpdatePolicy
+                && version.target.as_ref().is_some_and(|target| !target.all);
+            let counts = (kind.closes() || narrow) && !version.gone;
+            counts.then(|| {
+                Seen(version.scope.clone(), kind.name().into(), id.clone(), version.version)
+            })
+        })
+        .collect()
+}

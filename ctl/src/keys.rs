@@ -1,0 +1,245 @@
+//! The administrators' private keys: one file a key, the seed encrypted under a passphrase
+//! (Argon2id, ChaCha20-Poly1305). No other crate ever sees a role key.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead as _, KeyInit as _};
+use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
+use data_encoding::HEXLOWER;
+use daymark_protocol::id::KeyId;
+use daymark_protocol::trust::{PublicKey, SigningKey};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::exit::{Exit, Failure, Outcome};
+
+/// Memory of Argon2id in KiB, passes and lanes: OWASP's first recommendation (19 MiB, 2, 1).
+const ARGON2_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
+
+/// The file of a key.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KeyFile {
+    /// Version of this form.
+    format: u32,
+    name: String,
+    public_key: String,
+    /// Encrypted seed; the plain seed in hex if `salt` is absent.
+    seed: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salt: Option<String>,
+}
+
+/// A key as listed: its public half.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyInfo {
+    /// Name of the key on this machine.
+    pub name: String,
+    /// Raw public key in hex; what others enter as `--member`.
+    pub public_key: String,
+    /// Key id.
+    pub id: KeyId,
+    /// Whether a passphrase protects it.
+    pub encrypted: bool,
+}
+
+/// The folder of keys.
+#[derive(Clone, Debug)]
+pub struct KeyStore {
+    folder: PathBuf,
+}
+
+impl KeyStore {
+    /// The key store in `folder`, which is made when the first key is.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.json"))
+    }
+
+    /// Makes a key. An empty passphrase leaves the seed unencrypted, for tests and machines that
+    /// sign unattended.
+    pub fn create(&self, name: &str, passphrase: &str) -> Outcome<KeyInfo> {
+        check_name(name)?;
+        let mut seed = Zeroizing::new([0_u8; 32]);
+        getrandom::fill(seed.as_mut())
+            .map_err(|error| Failure::new(Exit::Failed, format!("cannot draw a key: {error}")))?;
+        let public_key = HEXLOWER.encode(SigningKey::from_seed(*seed).public().as_bytes());
+        let (seed_text, salt) = if passphrase.is_empty() {
+            (HEXLOWER.encode(seed.as_ref()), None)
+        } else {
+            let mut salt = [0_u8; 16];
+            getrandom::fill(&mut salt)
+                .map_err(|error| Failure::new(Exit::Failed, format!("cannot draw a salt: {error}")))?;
+            let cipher = cipher(passphrase, &salt)?;
+            // The key of the cipher is drawn with the salt and used once, so a fixed nonce is safe.
+            let sealed = cipher
+                .encrypt(&Nonce::default(), seed.as_ref())
+                .map_err(|_| Failure::new(Exit::Failed, "cannot encrypt the key"))?;
+            (HEXLOWER.encode(&sealed), Some(HEXLOWER.encode(&salt)))
+        };
+        let file = KeyFile { format: 1, name: name.into(), public_key, seed: seed_text, salt };
+        self.write(name, &file)?;
+        info(&file)
+    }
+
+    fn write(&self, name: &str, file: &KeyFile) -> Outcome<()> {
+        fs::create_dir_all(&self.folder)?;
+        let path = self.path(name);
+        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let mut out = match opened {
+            Ok(out) => out,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Failure::refused(format!("a key named {name:?} exists already"))
+                    .next("choose another name; keys are never overwritten"));
+            }
+            Err(error) => {
+                return Err(anyhow::Error::new(error)
+                    .context(format!("cannot create {}", path.display()))
+                    .into());
+            }
+        };
+        out.write_all(serde_json::to_string_pretty(file)?.as_bytes())?;
+        out.sync_all()?;
+        Ok(())
+    }
+
+    /// All keys, by name.
+    pub fn list(&self) -> Outcome<Vec<KeyInfo>> {
+        let mut keys = Vec::new();
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Ok(keys) };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                keys.push(info(&read(&path)?)?);
+            }
+        }
+        keys.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(keys)
+    }
+
+    /// Opens a key; `passphrase` is asked only if the key has one.
+    pub fn open(
+        &self,
+        name: &str,
+        passphrase: impl FnOnce() -> Outcome<Zeroizing<String>>,
+    ) -> Outcome<SigningKey> {
+        let path = self.path(name);
+        if !path.exists() {
+            return Err(Failure::usage(format!("there is no key named {name:?}"))
+                .next("`daymarkctl key list` shows the keys of this machine"));
+        }
+        let file = read(&path)?;
+        let bytes = decode_hex(&file.seed, &path)?;
+        let seed = match &file.salt {
+            None => bytes,
+            Some(salt) => Zeroizing::new(
+                cipher(&passphrase()?, &decode_hex(salt, &path)?)?
+                    .decrypt(&Nonce::default(), bytes.as_ref())
+                    .map_err(|_| {
+                        Failure::refused(format!("wrong passphrase for key {name:?}"))
+                            .next("try again; the key file is unchanged")
+                    })?,
+            ),
+        };
+        let seed: [u8; 32] = seed.as_slice().try_into().map_err(|_| damaged(&path))?;
+        Ok(SigningKey::from_seed(seed))
+    }
+}
+
+fn check_name(name: &str) -> Outcome<()> {
+    let clean = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if name.is_empty() || name.len() > 64 || !clean || name.starts_with('.') {
+        return Err(Failure::usage(format!(
+            "{name:?} cannot name a key: use 1 to 64 letters, digits, '-', '_' or '.'"
+        )));
+    }
+    Ok(())
+}
+
+fn cipher(passphrase: &str, salt: &[u8]) -> Outcome<ChaCha20Poly1305> {
+    let (memory_kib, passes, lanes) = ARGON2_COST;
+    let params = Params::new(memory_kib, passes, lanes, Some(32))
+        .map_err(|error| Failure::new(Exit::Failed, format!("Argon2 parameters: {error}")))?;
+    let mut key = Zeroizing::new([0_u8; 32]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase.as_bytes(), salt, key.as_mut())
+        .map_err(|error| Failure::new(Exit::Failed, format!("Argon2: {error}")))?;
+    Ok(ChaCha20Poly1305::new(&Key::from(*key)))
+}
+
+fn read(path: &Path) -> Outcome<KeyFile> {
+    let text = fs::read_to_string(path)?;
+    serde_json::from_str(&text).map_err(|_| damaged(path))
+}
+
+fn decode_hex(text: &str, path: &Path) -> Outcome<Zeroizing<Vec<u8>>> {
+    HEXLOWER.decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| damaged(path))
+}
+
+fn damaged(path: &Path) -> Failure {
+    Failure::new(Exit::Failed, format!("{} is not a key file, or is damaged", path.display()))
+        .next("restore it from its backup")
+}
+
+fn info(file: &KeyFile) -> Outcome<KeyInfo> {
+    let raw = HEXLOWER.decode(file.public_key.as_bytes()).unwrap_or_default();
+    let raw: [u8; 32] = raw.try_into().map_err(|_| {
+        Failure::new(Exit::Failed, format!("the file of key {:?} is damaged", file.name))
+    })?;
+    let public = PublicKey::from_bytes(raw)
+        .map_err(|error| Failure::new(Exit::Failed, format!("key {:?}: {error}", file.name)))?;
+    Ok(KeyInfo {
+        name: file.name.clone(),
+        public_key: file.public_key.clone(),
+        id: public.id(),
+        encrypted: file.salt.is_some(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrase(text: &str) -> impl FnOnce() -> Outcome<Zeroizing<String>> {
+        let text = Zeroizing::new(text.to_owned());
+        move || Ok(text)
+    }
+
+    #[test]
+    fn an_encrypted_key_opens_with_its_passphrase_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = KeyStore::new(folder.path().join("keys"));
+        let made = store.create("alice", "correct horse").unwrap();
+        let text = fs::read_to_string(store.path("alice")).unwrap();
+        let key = store.open("alice", passphrase("correct horse")).unwrap();
+        assert_eq!(key.public().id(), made.id);
+        let wrong = store.open("alice", passphrase("wrong")).err().unwrap();
+        assert_eq!(wrong.exit, Exit::Refused);
+        assert_eq!(text, fs::read_to_string(store.path("alice")).unwrap());
+    }
+
+    #[test]
+    fn a_key_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = KeyStore::new(folder.path().to_owned());
+        let first = store.create("bob", "").unwrap();
+        assert_eq!(store.create("bob", "").err().unwrap().exit, Exit::Refused);
+        assert_eq!(store.list().unwrap()[0].id, first.id);
+    }
+
+    #[test]
+    fn names_that_leave_the_folder_are_refused() {
+        let store = KeyStore::new(PathBuf::from("/nonexistent"));
+        for name in ["../x", "", ".hidden", "a/b"] {
+            assert_eq!(store.create(name, "").err().unwrap().exit, Exit::Usage, "{name}");
+        }
+    }
+}

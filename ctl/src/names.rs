@@ -1,0 +1,142 @@
+//! Names to ids and back: people type names, the wire carries ids (RULES Q4).
+
+use daymark_protocol::id::{KeyId, ResourceId};
+use daymark_protocol::resource::{HostSpec, Kind, Spec};
+use daymark_protocol::trust::{Line, Standing, Version};
+
+use crate::exit::{Failure, Outcome};
+
+/// The version that counts of a line, unless it is a tombstone.
+pub fn living(line: &Line) -> Option<&Version> {
+    line.versions.first().filter(|version| !version.gone)
+}
+
+/// The display name in a spec; hosts, sites and the like all have one.
+pub fn spec_name(spec: &Spec) -> String {
+    match spec {
+        Spec::Region(spec) => spec.name.clone(),
+        Spec::Site(spec) => spec.name.clone(),
+        Spec::Host(spec) => spec.name.clone(),
+        Spec::OsProfile(spec) => format!("{}@{}", spec.profile_name, spec.os_image_version),
+        Spec::SingleSchedule(spec) => spec.name.clone(),
+        Spec::RepeatedSchedule(spec) => spec.name.clone(),
+        Spec::Blackout(spec) => spec.name.clone(),
+        Spec::OsUpdatePolicy(spec) => spec.name.clone(),
+        Spec::Promotion(spec) => format!("{}@{}", spec.os.profile, spec.os.version),
+        Spec::CustomConfig(spec) => spec.name.clone(),
+        Spec::Hold(spec) => spec.name.clone(),
+        Spec::Retry(spec) => spec.name.clone(),
+        Spec::Halt(spec) => spec.name.clone(),
+        Spec::Resume(spec) => spec.name.clone(),
+        Spec::Emergency(spec) => spec.name.clone(),
+    }
+}
+
+/// The name of a version; its id where the spec cannot be read.
+pub fn version_name(version: &Version, id: &ResourceId) -> String {
+    match &version.spec {
+        Ok(Some(spec)) => spec_name(spec),
+        Ok(None) | Err(_) => id.to_string(),
+    }
+}
+
+/// The name of an id.
+pub fn name_of(standing: &Standing, kind: Kind, id: &ResourceId) -> String {
+    standing
+        .lines
+        .get(&(kind, id.clone()))
+        .and_then(|line| line.versions.iter().find(|version| matches!(version.spec, Ok(Some(_)))))
+        .map_or_else(|| id.to_string(), |version| version_name(version, id))
+}
+
+/// The name of a host.
+pub fn host_name(standing: &Standing, host: &KeyId) -> String {
+    let name = name_of(standing, Kind::Host, &ResourceId::from(*host));
+    if name == host.to_string() { host.short() } else { name }
+}
+
+/// The spec of an enrolled host.
+pub fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<(&'a Version, &'a HostSpec)> {
+    let line = standing.lines.get(&(Kind::Host, ResourceId::from(*host)))?;
+    let version = living(line)?;
+    match &version.spec {
+        Ok(Some(Spec::Host(spec))) => Some((version, spec)),
+        _ => None,
+    }
+}
+
+/// All enrolled hosts, by name.
+pub fn hosts(standing: &Standing) -> Vec<(KeyId, &Version, &HostSpec)> {
+    let mut hosts: Vec<_> = standing
+        .lines
+        .keys()
+        .filter(|(kind, _)| *kind == Kind::Host)
+        .filter_map(|(_, id)| id.as_host())
+        .filter_map(|key| host_spec(standing, &key).map(|(version, spec)| (key, version, spec)))
+        .collect();
+    hosts.sort_by(|a, b| a.2.name.cmp(&b.2.name).then(a.0.cmp(&b.0)));
+    hosts
+}
+
+/// The one living resource of these kinds that `name` means: its id, the start of a host's key
+/// id, or its name.
+pub fn find(standing: &Standing, kinds: &[Kind], name: &str) -> Outcome<(Kind, ResourceId)> {
+    let living: Vec<_> = standing
+        .lines
+        .iter()
+        .filter(|((kind, _), line)| kinds.contains(kind) && living(line).is_some())
+        .collect();
+    if let Some(((kind, id), _)) = living.iter().find(|((_, id), _)| id.as_str() == name) {
+        return Ok((*kind, id.clone()));
+    }
+    let mut found: Vec<_> = living
+        .iter()
+        .filter(|((_, id), line)| line.versions.first().is_some_and(|v| version_name(v, id) == name))
+        .collect();
+    if found.is_empty() && name.len() >= 6 {
+        found = living.iter().filter(|((_, id), _)| id.as_str().starts_with(name)).collect();
+    }
+    let what = kinds.first().map_or("resource", |kind| kind.name());
+    match found.as_slice() {
+        [((kind, id), _)] => Ok((*kind, id.clone())),
+        [] => Err(Failure::usage(format!("there is no {what} {name:?}")).next(format!(
+            "`daymarkctl get {}` lists them; `daymarkctl sync` fetches what is new",
+            plural(kinds)
+        ))),
+        several => {
+            let ids: Vec<String> = several.iter().map(|((_, id), _)| id.to_string()).collect();
+            Err(Failure::usage(format!("{what} {name:?} fits {}: {}", ids.len(), ids.join(", ")))
+                .next("use the id"))
+        }
+    }
+}
+
+/// The word that `get` takes for these kinds.
+fn plural(kinds: &[Kind]) -> &'static str {
+    match kinds.first() {
+        Some(Kind::Region) => "regions",
+        Some(Kind::Site) => "sites",
+        Some(Kind::OsProfile) => "osprofiles",
+        Some(Kind::SingleSchedule | Kind::RepeatedSchedule) => "schedules",
+        Some(Kind::Blackout) => "blackouts",
+        Some(Kind::OsUpdatePolicy) => "policies",
+        Some(Kind::CustomConfig) => "configs",
+        Some(Kind::Hold) => "holds",
+        Some(Kind::Host | Kind::Promotion | Kind::Retry | Kind::Halt) | None => "hosts",
+        Some(Kind::Resume | Kind::Emergency) => "halts",
+    }
+}
+
+/// The host that `name` means.
+pub fn find_host(standing: &Standing, name: &str) -> Outcome<KeyId> {
+    let (_, id) = find(standing, &[Kind::Host], name)?;
+    id.as_host().ok_or_else(|| Failure::usage(format!("{name:?} is not a host")))
+}
+
+/// The site that `name` means; `none` for hosts without one.
+pub fn find_site(standing: &Standing, name: &str) -> Outcome<ResourceId> {
+    if name == "none" {
+        return name.parse().map_err(Failure::usage);
+    }
+    find(standing, &[Kind::Site], name).map(|(_, id)| id)
+}
