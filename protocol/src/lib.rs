@@ -7,6 +7,7 @@
 pub mod decide;
 pub mod document;
 pub mod id;
+pub mod image;
 pub mod limits;
 pub mod resource;
 pub mod time;

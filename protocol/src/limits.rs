@@ -54,3 +54,7 @@ pub const REGION_DEPTH_MAX: usize = 5;
 pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
 /// Largest image index: 8 GiB at the smallest average chunk.
 pub const INDEX_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most parts of a slot: partitions and files that one image brings; real ones have two to four.
+pub const PARTS_MAX: usize = 16;
+/// Longest name of a part, as a table shows it.
+pub const PART_NAME_BYTES_MAX: usize = 32;
