@@ -11,5 +11,7 @@ pub mod id;
 pub mod image;
 pub mod limits;
 pub mod resource;
+pub mod target;
 pub mod time;
 pub mod trust;
+pub mod version;
