@@ -129,6 +129,9 @@ impl ChunkHash {
 pub struct ResourceId(String);
 
 impl ResourceId {
+    /// Sorts before every id, for the start of a range.
+    pub(crate) const LOWEST: Self = Self(String::new());
+
     /// Derives the id of a named resource, so that two laptops that apply the same file agree
     /// (RULES Q4). `scope` is the scope's canonical text.
     pub fn derive(prefix: &str, fleet: &FleetId, scope: &str, kind: &str, name: &str) -> Self {

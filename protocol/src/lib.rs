@@ -4,10 +4,14 @@
 //! Nothing here does I/O, reads a clock, draws randomness or knows about async: the same code runs
 //! in the daemon, in the command line and in the simulator, and gives the same answers in each.
 
+pub mod codec;
 pub mod decide;
 pub mod document;
 pub mod id;
+pub mod image;
 pub mod limits;
 pub mod resource;
+pub mod target;
 pub mod time;
 pub mod trust;
+pub mod version;

@@ -8,8 +8,22 @@ pub const STATEMENT_PAYLOAD_BYTES_MAX: usize = 32 * 1024;
 pub const SEES_MAX: usize = 256;
 /// Most resources in one statement: bounds parsing; 32 KiB hold few more.
 pub const STATEMENT_RESOURCES_MAX: usize = 256;
-/// Largest root payload: 64 keys and 64 delegations fit well below it.
-pub const ROOT_PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Largest root payload: its envelope, with all signatures, must fit a message between peers.
+pub const ROOT_PAYLOAD_BYTES_MAX: usize = 32 * 1024;
+/// Most keys in a root: more than any fleet has administrators, and each is checked on receipt.
+pub const ROOT_KEYS_MAX: usize = 64;
+/// Most roots of one version that are kept (RULES R4): two would do to know of the fork.
+pub const RIVAL_ROOTS_MAX: usize = 4;
+/// Most signatures in an envelope: one for each key that a root may name.
+pub const SIGNATURES_MAX: usize = ROOT_KEYS_MAX;
+/// Largest envelope: 32 KiB of payload in base64 and 64 signatures, within a message.
+pub const ENVELOPE_BYTES_MAX: usize = 60 * 1024;
+/// Deepest nesting of signed JSON: what is defined needs 6, and readers recurse.
+pub const JSON_DEPTH_MAX: usize = 16;
+/// Longest name of a kind: it stands in every floor.
+pub const KIND_BYTES_MAX: usize = 40;
+/// Longest name of a fleet or of a key's holder.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 200;
 /// Most roots in one message (RULES R2).
 pub const ROOTS_PER_MESSAGE_MAX: usize = 64;
 /// Most roots in a chain (RULES R2): weekly rotations for 19 years.
@@ -54,3 +68,7 @@ pub const REGION_DEPTH_MAX: usize = 5;
 pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
 /// Largest image index: 8 GiB at the smallest average chunk.
 pub const INDEX_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most parts of a slot: partitions and files that one image brings; real ones have two to four.
+pub const PARTS_MAX: usize = 16;
+/// Longest name of a part, as a table shows it.
+pub const PART_NAME_BYTES_MAX: usize = 32;

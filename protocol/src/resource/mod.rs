@@ -10,6 +10,7 @@ mod os_profile;
 mod policy;
 mod schedule;
 mod scope;
+mod spec;
 mod stop;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub use self::schedule::{
     BlackoutSpec, RepeatedScheduleSpec, ScheduleStatus, ScheduleZone, SingleScheduleSpec,
 };
 pub use self::scope::{Scope, Target};
+pub use self::spec::{SCHEMA, UnreadableSpec};
 pub use self::stop::{EmergencySpec, HaltSpec, HoldSpec, ResumeSpec, RetrySpec};
 
 /// The content of a resource, by kind.

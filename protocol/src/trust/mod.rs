@@ -1,12 +1,23 @@
 //! Who may say what: keys, roots, statements and what counts (RULES R, S, C).
 
+mod chain;
+mod envelope;
 mod floor;
+mod keys;
 mod pin;
+mod quorum;
+mod root;
 mod standing;
 mod statement;
+mod strict_json;
 
+pub use self::chain::{Accepted, ChainWait, RootChain, RootError};
+pub use self::envelope::{Envelope, EnvelopeError};
 pub use self::floor::FloorRecord;
+pub use self::keys::{Context, PublicKey, Signature, SigningKey, WeakKey, pae};
 pub use self::pin::Pin;
+pub use self::quorum::{Quorum, RoleKeys};
+pub use self::root::{RefusedRoot, Root, RootKey};
 pub use self::standing::{
     HaltLine, Line, RootState, SignerScope, Standing, State, UnknownKindLine, Validity, Version,
 };

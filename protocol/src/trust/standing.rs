@@ -19,6 +19,20 @@ pub struct Standing {
     pub halts: Vec<HaltLine>,
     /// Resources of kinds this version does not know, met at the policy threshold (RULES S3).
     pub unknown_kinds: Vec<UnknownKindLine>,
+    /// The highest version held of each (kind as written, id) that `sees` may name: closings,
+    /// policies and unknown kinds. In whatever state: pending, lifted and voided ones too, and
+    /// what a root's void names without its being held (RULES S5).
+    pub held: BTreeMap<(String, ResourceId), u64>,
+}
+
+impl Standing {
+    /// All lines of one kind, by id.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&ResourceId, &Line)> {
+        self.lines
+            .range((kind, ResourceId::LOWEST)..)
+            .take_while(move |((other, _), _)| *other == kind)
+            .map(|((_, id), line)| (id, line))
+    }
 }
 
 /// What the decision needs of the newest root.
