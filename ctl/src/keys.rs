@@ -60,7 +60,8 @@ impl KeyStore {
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// The file of a key.
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.json"))
     }
 
@@ -92,7 +93,7 @@ impl KeyStore {
 
     fn write(&self, name: &str, file: &KeyFile) -> Outcome<()> {
         fs::create_dir_all(&self.folder)?;
-        let path = self.path(name);
+        let path = self.file(name);
         let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let mut out = match opened {
             Ok(out) => out,
@@ -131,7 +132,7 @@ impl KeyStore {
         name: &str,
         passphrase: impl FnOnce() -> Outcome<Zeroizing<String>>,
     ) -> Outcome<SigningKey> {
-        let path = self.path(name);
+        let path = self.file(name);
         if !path.exists() {
             return Err(Failure::usage(format!("there is no key named {name:?}"))
                 .next("`daymarkctl key list` shows the keys of this machine"));
@@ -218,12 +219,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = KeyStore::new(folder.path().join("keys"));
         let made = store.create("alice", "correct horse").unwrap();
-        let text = fs::read_to_string(store.path("alice")).unwrap();
+        let text = fs::read_to_string(store.file("alice")).unwrap();
         let key = store.open("alice", passphrase("correct horse")).unwrap();
         assert_eq!(key.public().id(), made.id);
         let wrong = store.open("alice", passphrase("wrong")).err().unwrap();
         assert_eq!(wrong.exit, Exit::Refused);
-        assert_eq!(text, fs::read_to_string(store.path("alice")).unwrap());
+        assert_eq!(text, fs::read_to_string(store.file("alice")).unwrap());
     }
 
     #[test]

@@ -1,0 +1,229 @@
+//! `fleet init|info`: the first root, and what the newest one says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::resource::Role;
+use daymark_protocol::trust::{
+    Context, Envelope, Pin, PublicKey, Root, RootChain, RootKey, RoleKeys, SigningKey,
+};
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+
+use crate::cli::{FleetInitArgs, Global};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::home::{ContextFile, Home};
+use crate::keys::KeyInfo;
+use crate::session::{self, Session};
+use crate::{output, passphrase, times};
+
+/// Everybody who will hold keys, by name.
+type Members = BTreeMap<String, PublicKey>;
+
+/// Runs `fleet init`.
+pub fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
+    let home = Home::open(global)?;
+    let own = own_keys(&home, global)?;
+    let mut members = Members::new();
+    for key in &own {
+        members.insert(key.name.clone(), public_key(&key.public_key)?);
+    }
+    for member in &args.members {
+        let (name, key) = member.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("{member:?} is not a member")).next("write NAME=PUBLIC-KEY")
+        })?;
+        members.insert(name.to_owned(), public_key(key)?);
+    }
+    let root = root(args, &members)?;
+    let payload = root.to_payload();
+    let root = Root::parse(&payload)?;
+    let mut envelope = Envelope { context: Context::Root, payload, signatures: Vec::new() };
+    for key in &own {
+        let signing: SigningKey = passphrase::open(&home.keys(), &key.name)?;
+        envelope.signatures.push((key.id, signing.sign(Context::Root, &envelope.payload)));
+    }
+    let pin = Pin { version: 1, digest: root.digest };
+    let folder = home.create_context(&args.name, &ContextFile { pin, node: None })?;
+    let mut chain = RootChain::new(pin);
+    let accepted = chain.accept(&envelope.to_json());
+    session::write_root(&folder, 1, &envelope.to_json())?;
+    output::text(&format!("Fleet {} is founded.\nFingerprint: {pin}", args.name));
+    if accepted.is_ok() {
+        output::text(
+            "Next: `daymarkctl create site NAME --zone ZONE`, then `daymark-node init` on a machine.",
+        );
+        return Ok(Exit::Done);
+    }
+    let draft = folder.join("root-1.draft.json");
+    std::fs::write(&draft, envelope.to_json())?;
+    output::text(&format!(
+        "Its root needs {} signatures and has {}. Pass {} to the other members; each runs\n  \
+         daymarkctl context add {} FILE --fleet {pin} && daymarkctl sign FILE",
+        root.role(Role::Root).map_or(0, |role| role.threshold),
+        envelope.signatures.len(),
+        draft.display(),
+        args.name,
+    ));
+    Ok(Exit::Pending)
+}
+
+fn own_keys(home: &Home, global: &Global) -> Outcome<Vec<KeyInfo>> {
+    let mut keys = home.keys().list()?;
+    if !global.keys.is_empty() {
+        if let Some(missing) = global.keys.iter().find(|name| !keys.iter().any(|k| &k.name == *name))
+        {
+            return Err(Failure::usage(format!("there is no key named {missing:?}"))
+                .next("`daymarkctl key list` shows the keys of this machine"));
+        }
+        keys.retain(|key| global.keys.contains(&key.name));
+    }
+    if keys.is_empty() {
+        return Err(Failure::usage("this machine has no key")
+            .next("make one with `daymarkctl key new --name NAME`"));
+    }
+    Ok(keys)
+}
+
+fn public_key(hex: &str) -> Outcome<PublicKey> {
+    let raw: Option<[u8; 32]> =
+        HEXLOWER.decode(hex.trim().as_bytes()).ok().and_then(|raw| raw.try_into().ok());
+    let raw = raw.ok_or_else(|| {
+        Failure::usage(format!("{hex:?} is not a public key"))
+            .next("`daymarkctl key show NAME` prints it on the member's machine")
+    })?;
+    Ok(PublicKey::from_bytes(raw)?)
+}
+
+fn root(args: &FleetInitArgs, members: &Members) -> Outcome<Root> {
+    let now = times::now();
+    let root_role = role_keys(&args.root, members)?;
+    let single = RoleKeys { threshold: 1, keys: root_role.keys.clone() };
+    let given = |text: &Option<String>, otherwise: &RoleKeys| match text {
+        Some(text) => role_keys(text, members),
+        None => Ok(otherwise.clone()),
+    };
+    let roles = BTreeMap::from([
+        (Role::Policy, given(&args.policy, &root_role)?),
+        (Role::Halt, given(&args.halt, &single)?),
+        (Role::Emergency, given(&args.emergency, &root_role)?),
+        (Role::Release, given(&args.release, &root_role)?),
+        (Role::Enroll, given(&args.enroll, &single)?),
+        (Role::Heartbeat, single),
+        (Role::Root, root_role),
+    ]);
+    let used: BTreeSet<KeyId> = roles.values().flat_map(|role| role.keys.iter().copied()).collect();
+    let keys = members
+        .iter()
+        .filter(|(_, public)| used.contains(&public.id()))
+        .map(|(holder, public)| {
+            (public.id(), RootKey { public: public.clone(), holder: holder.clone() })
+        })
+        .collect();
+    Ok(Root {
+        version: 1,
+        issued: now,
+        expires: now.plus_ms(times::length_ms(&args.expires_in)?),
+        fleet_name: args.name.clone(),
+        keys,
+        roles,
+        previous: BTreeSet::new(),
+        unread: Vec::new(),
+        digest: Digest::of(b""),
+    })
+}
+
+/// `2-of-3`: all members, of whom there must be three; `1-of-alice,bob`: these.
+fn role_keys(text: &str, members: &Members) -> Outcome<RoleKeys> {
+    let bad = |why: String| Failure::usage(why).next("write 2-of-3, or 1-of-alice,bob");
+    let (threshold, of) =
+        text.split_once("-of-").ok_or_else(|| bad(format!("{text:?} is not a threshold")))?;
+    let threshold: u32 =
+        threshold.parse().map_err(|_| bad(format!("{text:?} is not a threshold")))?;
+    let keys: BTreeSet<KeyId> = if let Ok(count) = of.parse::<usize>() {
+        if count != members.len() {
+            let names: Vec<&str> = members.keys().map(String::as_str).collect();
+            return Err(bad(format!(
+                "{text} names {count} keys, and there are {}: {}",
+                members.len(),
+                names.join(", ")
+            )));
+        }
+        members.values().map(PublicKey::id).collect()
+    } else {
+        of.split(',')
+            .map(|name| {
+                members
+                    .get(name)
+                    .map(PublicKey::id)
+                    .ok_or_else(|| bad(format!("{text}: there is no member {name:?}")))
+            })
+            .collect::<Outcome<_>>()?
+    };
+    if threshold == 0 || threshold as usize > keys.len() {
+        return Err(bad(format!("{text}: {} keys cannot meet it", keys.len())));
+    }
+    Ok(RoleKeys { threshold, keys })
+}
+
+/// What `fleet info` shows.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FleetInfo {
+    name: String,
+    fleet: String,
+    fingerprint: String,
+    root_version: u64,
+    expires: String,
+    roles: BTreeMap<String, RoleInfo>,
+    replica: String,
+}
+
+#[derive(Debug, Serialize)]
+struct RoleInfo {
+    threshold: u32,
+    holders: Vec<String>,
+}
+
+/// Runs `fleet info`.
+pub fn info(session: &Session) -> Outcome {
+    let root = session.root()?;
+    let pin = Pin { version: root.version, digest: root.digest };
+    let roles = root
+        .roles
+        .iter()
+        .map(|(role, keys)| {
+            let holders = keys
+                .keys
+                .iter()
+                .map(|id| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone()))
+                .collect();
+            (role.name().to_owned(), RoleInfo { threshold: keys.threshold, holders })
+        })
+        .collect();
+    let info = FleetInfo {
+        name: root.fleet_name.clone(),
+        fleet: session.fleet()?.to_string(),
+        fingerprint: pin.to_string(),
+        root_version: root.version,
+        expires: root.expires.to_string(),
+        roles,
+        replica: session.folder.display().to_string(),
+    };
+    let now = times::now();
+    output::value(session.global.output, &info, || {
+        let mut lines = vec![
+            format!("Fleet        {}", info.name),
+            format!("Fleet id     {}", info.fleet),
+            format!("Root         version {}", info.root_version),
+            format!("Fingerprint  {}", info.fingerprint),
+            format!("Expires      {} ({})", times::show(root.expires), times::relative(root.expires, now)),
+        ];
+        for (role, keys) in &info.roles {
+            let holders = keys.holders.join(", ");
+            lines.push(format!("{role:<12} {} of {holders}", keys.threshold));
+        }
+        lines.push(format!("Replica      {}", info.replica));
+        lines.join("\n")
+    })?;
+    Ok(Exit::Done)
+}

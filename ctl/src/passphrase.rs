@@ -1,0 +1,44 @@
+//! Passphrases: asked on a terminal, or taken from the environment for unattended signing.
+
+use std::io::IsTerminal as _;
+
+use zeroize::Zeroizing;
+
+use crate::exit::{Failure, Outcome};
+use crate::keys::KeyStore;
+use daymark_protocol::trust::SigningKey;
+
+/// The passphrase of all keys, for scripts.
+const ENVIRONMENT: &str = "DAYMARK_PASSPHRASE";
+
+/// Opens a key, asking for its passphrase if it has one.
+pub fn open(keys: &KeyStore, name: &str) -> Outcome<SigningKey> {
+    keys.open(name, || ask(&format!("Passphrase of key {name}: ")))
+}
+
+/// A passphrase for a new key, asked twice.
+pub fn new(name: &str) -> Outcome<Zeroizing<String>> {
+    if let Ok(passphrase) = std::env::var(ENVIRONMENT) {
+        return Ok(Zeroizing::new(passphrase));
+    }
+    let first = ask(&format!("New passphrase of key {name}: "))?;
+    if first.is_empty() {
+        return Err(Failure::usage("an empty passphrase protects nothing")
+            .next("choose one, or say --no-passphrase"));
+    }
+    if ask("Again: ")? != first {
+        return Err(Failure::usage("the two passphrases differ").next("try again"));
+    }
+    Ok(first)
+}
+
+fn ask(prompt: &str) -> Outcome<Zeroizing<String>> {
+    if let Ok(passphrase) = std::env::var(ENVIRONMENT) {
+        return Ok(Zeroizing::new(passphrase));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage("a passphrase is needed and there is no terminal to ask on")
+            .next(format!("set {ENVIRONMENT}, or run this on a terminal")));
+    }
+    Ok(Zeroizing::new(rpassword::prompt_password(prompt)?))
+}
