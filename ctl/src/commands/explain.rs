@@ -1,0 +1,95 @@
+//! `explain HOST`: prints the host's decision and nothing else. Every word comes from the value
+//! that the host itself acts on.
+
+use daymark_protocol::decide::{Decision, GateAnswer, Verdict};
+use daymark_protocol::time::WallTime;
+use serde::Serialize;
+
+use crate::cli::HostArgs;
+use crate::exit::{Exit, Outcome};
+use crate::session::Session;
+use crate::{names, output, times};
+
+/// A decision, and how old it is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    /// The host's name.
+    pub host: String,
+    /// When it was decided.
+    pub as_of: Option<WallTime>,
+    /// Whether the host itself was asked just now, or its last report is shown.
+    pub live: bool,
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// Runs `explain`.
+pub async fn run(session: Session, args: HostArgs) -> Outcome {
+    let host = names::find_host(session.standing(), &args.host)?;
+    let name = names::host_name(session.standing(), &host);
+    let explained = session.decision(&host, name).await?;
+    output::value(session.global.output, &explained, || text(&explained))?;
+    Ok(Exit::Done)
+}
+
+fn text(explained: &Explained) -> String {
+    let decision = &explained.decision;
+    let (word, colour) = match decision.verdict {
+        Verdict::Nothing => ("NOTHING TO DO", 32),
+        Verdict::Wait => ("WAITS", 33),
+        Verdict::Stage => ("STAGES", 36),
+        Verdict::Activate => ("ACTIVATES", 32),
+    };
+    let mut lines = vec![format!(
+        "{}  {}  {} ({})",
+        explained.host,
+        output::paint(word, colour),
+        decision.message,
+        decision.reason
+    )];
+    if let Some(target) = &decision.target {
+        lines.push(format!(
+            "  wants {}@{} by policy {} version {}",
+            target.profile, target.version, target.policy, target.policy_version
+        ));
+    }
+    lines.push(String::new());
+    for gate in &decision.gates {
+        gate_lines(gate, &mut lines);
+    }
+    lines.push(String::new());
+    let now = times::now();
+    if let Some(window) = &decision.window {
+        let end = window.end.map_or_else(|| "open-ended".to_owned(), times::show);
+        lines.push(format!("Window      {} to {end}", times::show(window.start)));
+    }
+    if let Some(start) = decision.start_at {
+        lines.push(format!("Its turn    {} ({})", times::show(start), times::relative(start, now)));
+    }
+    if let Some(next) = decision.next_look {
+        lines.push(format!("Next look   {} ({})", times::show(next), times::relative(next, now)));
+    }
+    let source = if explained.live { "asked just now" } else { "its last report" };
+    let as_of = explained.as_of.map_or_else(|| "unknown".into(), |at| {
+        format!("{} ({})", times::show(at), times::relative(at, now))
+    });
+    lines.push(format!("As of       {as_of}, {source}"));
+    lines.join("\n")
+}
+
+fn gate_lines(gate: &GateAnswer, lines: &mut Vec<String>) {
+    let name = serde_json::to_value(gate.gate)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default();
+    let mark =
+        if gate.pass { output::paint("pass", 32) } else { output::paint("WAIT", 33) };
+    lines.push(format!("  {mark}  {name:<12} {}", gate.message));
+    for evidence in &gate.evidence {
+        lines.push(format!("        {:<12} {}: {}", "", evidence.0, evidence.1));
+    }
+    if let (false, Some(at)) = (gate.pass, gate.changes_at) {
+        lines.push(format!("        {:<12} changes by itself {}", "", times::show(at)));
+    }
+}

@@ -1,0 +1,165 @@
+//! `update --now`, `rollback`, `promote`: who goes where, now or in the next window.
+
+use std::collections::BTreeMap;
+
+use daymark_protocol::id::{KeyId, ResourceId};
+use daymark_protocol::resource::{
+    Kind, OsUpdatePolicySpec, PromotionMode, PromotionSpec, ScheduleStatus, Scope,
+    SingleScheduleSpec, Spec, Target, TargetOs, UpdatePolicy,
+};
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::Standing;
+
+use crate::change::Change;
+use crate::cli::{PromoteArgs, RollbackArgs, UpdateArgs};
+use crate::commands::submit;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::session::Session;
+use crate::{names, output, targets, times};
+
+/// How long after signing a window of `--now` opens: time to spread (EIM's update-os).
+const NOW_DELAY_MS: i64 = 30_000;
+/// Length of a rollback's window (EIM's update-os).
+const NOW_LENGTH_MS: i64 = 630_000;
+/// When a TARGET policy ends unless its author says otherwise (RULES S6).
+pub const TARGET_UNTIL_MS: i64 = 90 * 24 * 3_600_000;
+
+/// Runs `update … --now`.
+pub async fn update(mut session: Session, args: UpdateArgs) -> Outcome {
+    let standing = session.standing();
+    let hosts = targets::select(standing, &args.hosts, &session.global)?;
+    let fleet = session.fleet()?;
+    let schedule = window_now(times::length_ms(&args.length)?, "update-now");
+    let target = Some(Target { hosts, ..Target::default() });
+    let change = Change::put(standing, &fleet, Scope::Fleet, schedule, target, None)?;
+    submit::run(&mut session, vec![change]).await
+}
+
+fn window_now(length_ms: i64, what: &str) -> Spec {
+    let start = times::now().plus_ms(NOW_DELAY_MS);
+    Spec::SingleSchedule(SingleScheduleSpec {
+        name: format!("{what}-{}", start.as_seconds()),
+        schedule_status: ScheduleStatus::OsUpdate,
+        start_seconds: start.as_seconds(),
+        end_seconds: Some(start.plus_ms(length_ms).as_seconds()),
+    })
+}
+
+/// The OS profile of a name and version, as a policy names it (RULES S8).
+pub fn target_os(standing: &Standing, profile: &str, version: &str) -> Outcome<TargetOs> {
+    let name = format!("{profile}@{version}");
+    let (kind, id) = names::find(standing, &[Kind::OsProfile], &name).map_err(|failure| {
+        failure.next("`daymarkctl release add` signs one; `daymarkctl get osprofiles` lists them")
+    })?;
+    let digest = standing
+        .lines
+        .get(&(kind, id))
+        .and_then(names::living)
+        .map(|version| version.digest)
+        .ok_or_else(|| Failure::usage(format!("there is no OS profile {name}")))?;
+    Ok(TargetOs { profile: profile.into(), version: version.into(), digest })
+}
+
+/// Runs `promote`.
+pub async fn promote(mut session: Session, args: PromoteArgs) -> Outcome {
+    let standing = session.standing();
+    let os = target_os(standing, &args.profile, &args.version)?;
+    let spec = Spec::Promotion(PromotionSpec { os });
+    let everyone = Some(Target { all: true, ..Target::default() });
+    let fleet = session.fleet()?;
+    let change = Change::put(standing, &fleet, Scope::Fleet, spec, everyone, None)?;
+    submit::run(&mut session, vec![change]).await
+}
+
+/// Runs `rollback`: a TARGET that permits going back and avoids what runs now (RULES Q3).
+pub async fn rollback(mut session: Session, args: RollbackArgs) -> Outcome {
+    let standing = session.standing();
+    let now = times::now();
+    let hosts = targets::select(standing, &args.hosts, &session.global)?;
+    let fleet = session.fleet()?;
+    let mut changes = Vec::new();
+    let mut schedules = Vec::new();
+    if args.now {
+        let target = Some(Target { hosts: hosts.clone(), ..Target::default() });
+        let window = window_now(NOW_LENGTH_MS, "rollback-now");
+        let until = Some(now.plus_ms(TARGET_UNTIL_MS));
+        let change = Change::put(standing, &fleet, Scope::Fleet, window, target, until)?;
+        schedules.push(change.id.clone());
+        changes.push(change);
+    }
+    for ((profile, from, to), hosts) in groups(&session, &hosts, args.to.as_deref())? {
+        let avoid = target_os(standing, &profile, &from).map(|os| vec![os.digest]).unwrap_or_default();
+        let os = target_os(standing, &profile, &to)?;
+        let name = format!("rollback-{to}-{}", now.as_seconds());
+        changes.push(policy(standing, &fleet, name, os, avoid, &schedules, hosts, now)?);
+    }
+    if changes.is_empty() {
+        output::text("These hosts run that version already.");
+        return Ok(Exit::Done);
+    }
+    submit::run(&mut session, changes).await
+}
+
+/// Hosts by profile, version that runs, version to go to.
+type Groups = BTreeMap<(String, String, String), Vec<KeyId>>;
+
+fn groups(session: &Session, hosts: &[KeyId], to: Option<&str>) -> Outcome<Groups> {
+    let mut groups = Groups::new();
+    for host in hosts {
+        let name = names::host_name(session.standing(), host);
+        let summary = session.host(host).ok_or_else(|| {
+            Failure::usage(format!("{name} has reported nothing yet, so what it runs is unknown"))
+        })?;
+        let installed = summary.machine.installed.as_ref();
+        let (profile, version) = installed
+            .and_then(|installed| Some((installed.profile.clone()?, installed.version.clone()?)))
+            .ok_or_else(|| Failure::usage(format!("{name} does not know what it runs")))?;
+        let before = summary.runs.iter().filter(|run| run.status == "UPDATED" && run.to == version);
+        let to = match to {
+            Some(to) => to.to_owned(),
+            None => before.last().and_then(|run| run.from.clone()).ok_or_else(|| {
+                Failure::usage(format!("{name} has no version before {version} on record"))
+                    .next("name one with --to VERSION")
+            })?,
+        };
+        if to != version {
+            groups.entry((profile, version, to)).or_default().push(*host);
+        }
+    }
+    Ok(groups)
+}
+
+#[allow(clippy::too_many_arguments, reason = "one policy's fields, named at the one call")]
+fn policy(
+    standing: &Standing,
+    fleet: &daymark_protocol::id::FleetId,
+    name: String,
+    os: TargetOs,
+    avoid: Vec<daymark_protocol::id::Digest>,
+    schedules: &[ResourceId],
+    hosts: Vec<KeyId>,
+    now: WallTime,
+) -> Outcome<Change> {
+    let spec = Spec::OsUpdatePolicy(Box::new(OsUpdatePolicySpec {
+        name,
+        description: String::new(),
+        update_policy: UpdatePolicy::Target,
+        target_os: Some(os),
+        update_packages: String::new(),
+        update_sources: Vec::new(),
+        update_kernel_command: String::new(),
+        versions: None,
+        promotion: PromotionMode::default(),
+        soak_seconds: None,
+        from_any: false,
+        allow_downgrade: true,
+        avoid,
+        schedules: schedules.to_vec(),
+        priority: 0,
+        spread_seconds: Some(0),
+        stage_ahead_seconds: None,
+    }));
+    let target = Some(Target { hosts, ..Target::default() });
+    let until = Some(now.plus_ms(TARGET_UNTIL_MS));
+    Change::put(standing, fleet, Scope::Fleet, spec, target, until)
+}
