@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use daymark_protocol::resource::Kind;
 use serde_json::{Map, Value};
 
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 
 /// Largest file that is read: EIM's limit for policy files.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -175,13 +175,14 @@ fn recognise(spec: &Map<String, Value>) -> Option<Kind> {
 
 /// The failure of a resource that two things could be meant by.
 pub fn ambiguous(what: &str, name: &str, ids: &[String]) -> Failure {
-    Failure::new(Exit::Conflict, format!("{what} {name:?} fits {}: {}", ids.len(), ids.join(", ")))
+    Failure::usage(format!("{what} {name:?} fits {}: {}", ids.len(), ids.join(", ")))
         .next("use the id")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
 
     #[test]
     fn a_policy_of_eim_is_recognised_as_it_is() {

@@ -1,0 +1,154 @@
+//! What a change set does before anybody signs it: what changes, whom it reaches, and what those
+//! hosts would then decide. The decisions are [`decide`]'s, on what the replica holds.
+
+use daymark_protocol::decide::{Reach, Verdict, World, decide};
+use daymark_protocol::id::{Digest, KeyId, ResourceId};
+use daymark_protocol::resource::{Kind, Target};
+use daymark_protocol::time::{Now, WallTime};
+use daymark_protocol::trust::{Line, SignerScope, Standing, State, Validity, Version};
+
+use crate::change::{Change, ChangeEffect};
+use crate::session::Session;
+use crate::{names, output, targets, times};
+
+/// Hosts listed before the rest is only counted.
+const HOSTS_SHOWN_MAX: usize = 20;
+
+/// Lines that say what changes.
+pub fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for change in changes {
+        let whom = match &change.target {
+            Some(target) => format!("  for {}", targets::show(standing, Some(target))),
+            None => String::new(),
+        };
+        let until = change.until.map_or_else(String::new, |at| format!(", until {}", times::show(at)));
+        let (mark, colour) = match &change.effect {
+            ChangeEffect::Create => ("+", 32),
+            ChangeEffect::Update(_) => ("~", 33),
+            ChangeEffect::Unchanged => ("=", 0),
+            ChangeEffect::Delete => ("-", 31),
+        };
+        let text = format!(
+            "{mark} {} {} (version {}){whom}{until}",
+            change.kind, change.name, change.version
+        );
+        lines.push(if colour == 0 {
+            format!("= {} {} is so already", change.kind, change.name)
+        } else {
+            output::paint(&text, colour)
+        });
+        if let ChangeEffect::Update(differences) = &change.effect {
+            lines.extend(
+                differences
+                    .iter()
+                    .map(|(field, before, after)| format!("    {field}: {before} -> {after}")),
+            );
+        }
+    }
+    lines
+}
+
+/// Puts a change into a standing as if it had been signed.
+pub fn insert(standing: &mut Standing, change: &Change) {
+    if change.effect == ChangeEffect::Unchanged || matches!(change.kind, Kind::Halt | Kind::Resume) {
+        return;
+    }
+    let version = Version {
+        version: change.version,
+        digest: Digest::of(change.name.as_bytes()),
+        statement: Digest::of(change.id.as_str().as_bytes()),
+        signers: Vec::new(),
+        validity: Validity::Valid,
+        signer_scope: SignerScope::Fleet,
+        scope: change.scope.clone(),
+        issued: times::now(),
+        until: change.until,
+        sees: Vec::new(),
+        gone: change.spec.is_none(),
+        target: change.target.clone(),
+        site: change.site.clone(),
+        spec: Ok(change.spec.clone()),
+        reason: String::new(),
+    };
+    let key = (change.kind, change.id.clone());
+    let line = standing
+        .lines
+        .entry(key)
+        .or_insert_with(|| Line { state: State::Counts, versions: Vec::new() });
+    line.state = State::Counts;
+    line.versions.insert(0, version);
+}
+
+/// Lines that say whom a change set reaches, and what each host would decide under it.
+pub fn hosts(session: &Session, changes: &[Change]) -> Vec<String> {
+    let before = session.standing();
+    let mut after = before.clone();
+    for change in changes {
+        insert(&mut after, change);
+    }
+    let reached: Vec<KeyId> = names::hosts(before)
+        .into_iter()
+        .map(|(host, _, _)| host)
+        .filter(|host| changes.iter().any(|change| reaches(&after, change, host)))
+        .collect();
+    if reached.is_empty() {
+        let aims = changes.iter().any(|change| change.target.is_some());
+        return if aims { vec!["It reaches no host that is enrolled.".into()] } else { Vec::new() };
+    }
+    let mut lines = vec![format!("It reaches {} of {} hosts:", reached.len(), names::hosts(before).len())];
+    let now = Now::reading(times::now(), 0);
+    for host in reached.iter().take(HOSTS_SHOWN_MAX) {
+        lines.push(format!("  {:<16} {}", names::host_name(before, host), outlook(session, &after, host, &now)));
+    }
+    if reached.len() > HOSTS_SHOWN_MAX {
+        lines.push(format!("  and {} more", reached.len() - HOSTS_SHOWN_MAX));
+    }
+    lines
+}
+
+fn reaches(standing: &Standing, change: &Change, host: &KeyId) -> bool {
+    let Some(target) = &change.target else { return false };
+    let none = Target::default();
+    if *target == none {
+        return false;
+    }
+    Reach::new(standing, *host).place().is_some_and(|place| target.reaches(place))
+}
+
+/// What a host would decide, in a line.
+fn outlook(session: &Session, standing: &Standing, host: &KeyId, now: &Now) -> String {
+    let Some(summary) = session.host(host) else {
+        return "has reported nothing yet".into();
+    };
+    let reach = Reach::new(standing, *host);
+    let decision = decide(&World { reach: &reach, machine: &summary.machine }, now);
+    let when = |at: Option<WallTime>| at.map_or_else(String::new, |at| format!(" {}", times::show(at)));
+    let to = decision.target.as_ref().map_or_else(String::new, |target| {
+        format!(" {}@{}", target.profile, target.version)
+    });
+    match decision.verdict {
+        Verdict::Nothing => format!("nothing to do ({})", decision.reason),
+        Verdict::Wait => format!(
+            "waits{to}: {}{}",
+            decision.message,
+            decision.start_at.map_or_else(String::new, |at| format!("; its turn {}", times::show(at)))
+        ),
+        Verdict::Stage => format!("stages{to} at once, activates{}", when(decision.start_at)),
+        Verdict::Activate => format!("activates{to} at once"),
+    }
+}
+
+/// The next occurrences of a new schedule or blackout, in local time and UTC.
+pub fn occurrences(id: &ResourceId, windows: &[(WallTime, Option<WallTime>)]) -> Vec<String> {
+    if windows.is_empty() {
+        return vec![format!("{id} never opens.")];
+    }
+    windows
+        .iter()
+        .map(|(start, end)| {
+            let end_text = end.map_or_else(|| "open-ended".into(), times::show_utc);
+            format!("  {}  ({} to {end_text})", times::show(*start), times::show_utc(*start))
+        })
+        .collect()
+}
