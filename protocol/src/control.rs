@@ -339,7 +339,7 @@ pub struct Refusal {
 }
 
 /// The enrolment request that `daymark-node init` writes (`FOLDER/requests/<host>.json`), and
-/// `daymarkctl enroll` reads.
+/// `daymarkctl enroll` reads: the payload of an envelope signed by the host's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnrolmentRequest {
@@ -356,16 +356,6 @@ pub struct EnrolmentRequest {
     /// Facts for the person who enrols it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, String>,
-}
-
-/// An [`EnrolmentRequest`] with proof that its maker has the key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SignedRequest {
-    /// JSON of the [`EnrolmentRequest`], as signed.
-    pub request: String,
-    /// Ed25519 signature over the request's pre-authentication encoding, lower-case hex.
-    pub signature: String,
 }
 
 #[cfg(test)]

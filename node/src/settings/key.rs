@@ -122,7 +122,7 @@ pub(crate) fn nearest(path: &str) -> Option<&'static str> {
         .map(|key| {
             let whole = strsim::levenshtein(path, key.path);
             // A right name in the wrong section is a near miss too.
-            let moved = if last(path) == last(key.path) { 2 } else { usize::MAX };
+            let moved = if last(path) == last(key.path) { 1 } else { usize::MAX };
             (whole.min(moved), key.path)
         })
         .min()
