@@ -8,3 +8,7 @@
 pub mod durable;
 pub mod effect;
 pub mod event;
+mod rng;
+mod saved;
+mod timer;
+mod update;
