@@ -83,12 +83,7 @@ pub(super) fn is_target_booted(attempt: &Attempt, inspection: &Inspection) -> bo
 }
 
 /// Ends an attempt: its one record, and what the machine learns from it (I12).
-pub(super) fn close(
-    state: &mut DurableState,
-    attempt: Attempt,
-    outcome: Outcome,
-    ended: WallTime,
-) {
+pub(super) fn close(state: &mut DurableState, attempt: Attempt, outcome: Outcome, ended: WallTime) {
     let reason = attempt.failure.clone().unwrap_or_default();
     match outcome {
         Outcome::Updated => {

@@ -220,9 +220,7 @@ impl Updater {
     }
 
     fn may_stage(&self, cx: &Context<'_>) -> bool {
-        self.running.is_none()
-            && self.cancelled.is_none()
-            && !cx.timers.is_set(Timer::RetryStage)
+        self.running.is_none() && self.cancelled.is_none() && !cx.timers.is_set(Timer::RetryStage)
     }
 
     fn begin(
@@ -284,10 +282,7 @@ impl Updater {
     fn activate(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, peer_connected: bool) {
         attempt.activated = Some(cx.reading.wall);
         attempt.peer_seen = peer_connected;
-        self.order(
-            cx,
-            Act::Activate { attempt: attempt.number, target: attempt.target.clone() },
-        );
+        self.order(cx, Act::Activate { attempt: attempt.number, target: attempt.target.clone() });
         cx.saved.change().update = UpdateState::Activating(attempt);
     }
 
@@ -394,9 +389,7 @@ impl Updater {
     }
 
     fn retry(&mut self, cx: &mut Context<'_>, timer: Timer, error: String) {
-        let pause_ms = RETRY_MS_FIRST
-            .saturating_mul(1 << self.failures.min(10))
-            .min(RETRY_MS_MAX);
+        let pause_ms = RETRY_MS_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MS_MAX);
         self.failures = self.failures.saturating_add(1);
         self.last_error = Some(attempt::cut(&error, FAILURE_BYTES_MAX));
         cx.timers.set(timer, cx.reading.mono.plus_ms(pause_ms));
