@@ -15,5 +15,5 @@ pub mod resource;
 pub mod target;
 pub mod time;
 pub mod trust;
-//pub mod wire;
 pub mod version;
+pub mod wire;

@@ -140,8 +140,13 @@ pub enum Act {
     },
     /// Make the running boot the default.
     Confirm,
-    /// Switch back to the last good slot.
-    FallBack,
+    /// Make the slot that ran before the boot default again and take back a switch that is armed.
+    /// Does not restart the machine; works also if the running boot was already confirmed, since
+    /// nothing was written to that slot meanwhile.
+    FallBack {
+        /// The slot, as the platform names it; `None` if it names none.
+        slot: Option<String>,
+    },
     /// Write custom configuration where the platform reads it.
     DeliverConfig {
         /// Its name.

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     RetryStage,
     /// The machine should have restarted by now.
     RestartOverdue,
+    /// Confirming the boot failed and is tried again.
+    RetryConfirm,
     /// Falling back failed and is tried again.
     RetryFallBack,
     /// Delivering custom configuration failed and is tried again.
@@ -41,6 +43,7 @@ impl Timer {
             Self::Report => "changed facts may be reported",
             Self::RetryStage => "staging is tried again",
             Self::RestartOverdue => "the machine should have restarted by now",
+            Self::RetryConfirm => "confirming the boot is tried again",
             Self::RetryFallBack => "falling back is tried again",
             Self::RetryConfig => "delivering custom configuration is tried again",
         }

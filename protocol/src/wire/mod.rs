@@ -40,7 +40,11 @@ fn begin(kind: u8) -> Writer {
 fn open<'a>(bytes: &'a [u8]) -> Result<(u8, Reader<'a>), DecodeError> {
     if bytes.len() > limits::MESSAGE_BYTES_MAX {
         let given = bytes.len();
-        return Err(DecodeError::TooLong { what: "message", given, limit: limits::MESSAGE_BYTES_MAX });
+        return Err(DecodeError::TooLong {
+            what: "message",
+            given,
+            limit: limits::MESSAGE_BYTES_MAX,
+        });
     }
     let mut reader = Reader::new(bytes);
     if reader.u8("message format")? != FORMAT {

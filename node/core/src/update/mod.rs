@@ -27,6 +27,8 @@ const RETRY_MS_MAX: u64 = 3_600_000;
 const RESTART_MS_MAX: u64 = 600_000;
 /// Restarts ordered to get back to the last good slot.
 const FALL_BACK_RESTARTS_MAX: u8 = 3;
+/// Tries of confirming after the first.
+const CONFIRM_RETRIES_MAX: u32 = 3;
 /// Longest text of a failure that is kept, in bytes: fits a run's detail with its frame.
 const FAILURE_BYTES_MAX: usize = 400;
 
@@ -106,7 +108,7 @@ impl Updater {
                 }
             }
             UpdateState::FallingBack(attempt) => {
-                self.order(cx, Act::FallBack);
+                self.order_fall_back(cx, &attempt);
                 cx.saved.change().update = UpdateState::FallingBack(attempt);
             }
         }
@@ -184,11 +186,14 @@ impl Updater {
             }
             (Act::Confirm, UpdateState::Confirming(attempt)) => match result {
                 Ok(_) => self.finish(cx, attempt, Outcome::Updated),
+                Err(error) if self.failures < CONFIRM_RETRIES_MAX => {
+                    self.retry(cx, Timer::RetryConfirm, error);
+                }
                 Err(error) => {
                     self.fall_back(cx, attempt, format!("the boot was not confirmed: {error}"));
                 }
             },
-            (Act::FallBack | Act::Reboot, UpdateState::FallingBack(attempt)) => {
+            (Act::FallBack { .. } | Act::Reboot, UpdateState::FallingBack(attempt)) => {
                 self.fallen_back(cx, attempt, result, inspection);
             }
             (act, state) => debug_assert!(false, "{act:?} runs in {state:?}"),
@@ -211,11 +216,16 @@ impl Updater {
                 self.running = None;
                 self.fall_back(cx, attempt, "the machine did not restart in time".to_owned());
             }
-            (Timer::RetryFallBack, UpdateState::FallingBack(_)) if self.running.is_none() => {
-                self.order(cx, Act::FallBack);
+            (Timer::RetryFallBack, UpdateState::FallingBack(attempt))
+                if self.running.is_none() =>
+            {
+                self.order_fall_back(cx, &attempt);
             }
-            // The next decision stages again.
-            _ => {}
+            (Timer::RetryConfirm, UpdateState::Confirming(_)) if self.running.is_none() => {
+                self.order(cx, Act::Confirm);
+            }
+            // Staging again is the next decision's; all else came too late.
+            (_, _) => {}
         }
     }
 
@@ -341,8 +351,12 @@ impl Updater {
         cx.timers.clear(Timer::RestartOverdue);
         attempt.failure = Some(attempt::cut(&reason, FAILURE_BYTES_MAX));
         self.failures = 0;
-        self.order(cx, Act::FallBack);
+        self.order_fall_back(cx, &attempt);
         cx.saved.change().update = UpdateState::FallingBack(attempt);
+    }
+
+    fn order_fall_back(&mut self, cx: &mut Context<'_>, attempt: &Attempt) {
+        self.order(cx, Act::FallBack { slot: attempt.from_slot.clone() });
     }
 
     fn fallen_back(
@@ -380,7 +394,12 @@ impl Updater {
     }
 
     fn finish(&mut self, cx: &mut Context<'_>, attempt: Attempt, outcome: Outcome) {
-        for timer in [Timer::RetryStage, Timer::RetryFallBack, Timer::RestartOverdue] {
+        for timer in [
+            Timer::RetryStage,
+            Timer::RetryFallBack,
+            Timer::RetryConfirm,
+            Timer::RestartOverdue,
+        ] {
             cx.timers.clear(timer);
         }
         self.failures = 0;

@@ -138,8 +138,9 @@ impl Hardware {
                 self.default = self.booted;
                 OpOutput::Done
             }
-            Act::FallBack => {
+            Act::FallBack { slot } => {
                 self.try_once = None;
+                self.default = slot.as_ref().unwrap().parse().unwrap();
                 OpOutput::Done
             }
             Act::DeliverConfig { .. } => OpOutput::Done,

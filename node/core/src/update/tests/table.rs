@@ -29,7 +29,7 @@ fn trace(asked: &Asked) -> String {
         Act::Reboot => "reboot",
         Act::CheckHealth { .. } => "check health",
         Act::Confirm => "confirm",
-        Act::FallBack => "fall back",
+        Act::FallBack { .. } => "fall back",
         Act::DeliverConfig { .. } => "deliver",
     });
     let acts: Vec<&str> = acts.collect();
@@ -242,7 +242,12 @@ fn confirming_resumes_and_falls_back_on_anything_but_health() {
     for result in [Err("no answer".to_owned()), Ok(OpOutput::Done)] {
         at_confirming().done(result, "falling back > fall back");
     }
-    let script = at_confirming().done(Ok(OpOutput::Healthy), "- > confirm");
+    let mut script = at_confirming().done(Ok(OpOutput::Healthy), "- > confirm");
+    for _ in 0..3 {
+        script = script.done(Err("read-only".into()), "- > ");
+        let asked = script.rig.step(|updater, cx| updater.woke(cx, Timer::RetryConfirm));
+        script.expect(&asked, "- > confirm");
+    }
     script.done(Err("read-only".into()), "falling back > fall back");
 }
 
