@@ -349,7 +349,7 @@ fn item(name: &ItemName, bytes: Vec<u8>) -> Option<Item> {
             bytes: Bytes(bytes),
         }),
         ItemName::Blob(digest) => (Digest::of(&bytes) == *digest)
-            .then(|| Item::Blob { digest: *digest, bytes: Bytes(bytes) }),
+            .then_some(Item::Blob { digest: *digest, bytes: Bytes(bytes) }),
     }
 }
 

@@ -45,10 +45,7 @@ pub enum StoreError {
 
 impl StoreError {
     fn access(act: &'static str) -> impl Fn(sled::Error) -> Self {
-        move |source| match &source {
-            sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Self::Full,
-            _ => Self::Access { act, source },
-        }
+        move |source| if is_full(&source) { Self::Full } else { Self::Access { act, source } }
     }
 }
 
@@ -111,11 +108,12 @@ impl Store {
     }
 
     fn open_unguarded(path: &Path) -> Result<Self, StoreError> {
-        let opened = |source| match &source {
-            sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+        let opened = |source| {
+            if is_full(&source) {
                 StoreError::Full
+            } else {
+                StoreError::Open { path: path.to_owned(), source }
             }
-            _ => StoreError::Open { path: path.to_owned(), source },
         };
         let db = sled::Config::new()
             .path(path)
@@ -232,17 +230,19 @@ impl Store {
     }
 }
 
+fn is_full(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
+}
+
 /// Whether an error speaks of the content, not of the disk or of permissions.
 fn is_damage(error: &StoreError) -> bool {
     use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
     match error {
-        StoreError::Open { source, .. } | StoreError::Access { source, .. } => match source {
-            sled::Error::Io(error) => !matches!(
-                error.kind(),
-                NotFound | PermissionDenied | ReadOnlyFilesystem | StorageFull
-            ),
-            _ => true,
-        },
+        StoreError::Open { source: sled::Error::Io(error), .. }
+        | StoreError::Access { source: sled::Error::Io(error), .. } => {
+            !matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | StorageFull)
+        }
+        StoreError::Open { .. } | StoreError::Access { .. } => true,
         StoreError::SetAside { .. } | StoreError::Full => false,
     }
 }

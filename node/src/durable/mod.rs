@@ -107,11 +107,11 @@ pub enum DurableError {
 
 impl DurableError {
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
-        match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                Self::Full { path: path.to_owned() }
-            }
-            _ => Self::Write { path: path.to_owned(), source },
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        if matches!(source.kind(), StorageFull | QuotaExceeded) {
+            Self::Full { path: path.to_owned() }
+        } else {
+            Self::Write { path: path.to_owned(), source }
         }
     }
 }

@@ -197,14 +197,13 @@ fn fragments(folder: &Path) -> Result<Vec<PathBuf>, SettingsError> {
 }
 
 fn flatten(prefix: String, value: Value, leaves: &mut Vec<(String, Value)>) {
-    match value {
-        Value::Table(table) => {
-            for (name, value) in table {
-                let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-                flatten(path, value, leaves);
-            }
-        }
-        leaf => leaves.push((prefix, leaf)),
+    let Value::Table(table) = value else {
+        leaves.push((prefix, value));
+        return;
+    };
+    for (name, value) in table {
+        let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        flatten(path, value, leaves);
     }
 }
 
