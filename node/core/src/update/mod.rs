@@ -25,7 +25,7 @@ const RETRY_MS_FIRST: u64 = 30_000;
 const RETRY_MS_MAX: u64 = 3_600_000;
 /// How long an ordered restart may take before it counts as failed.
 const RESTART_MS_MAX: u64 = 600_000;
-/// Restarts ordered to get back to the last good slot.
+/// Restarts ordered at once to get back to the last good slot; after them, one an hour.
 const FALL_BACK_RESTARTS_MAX: u8 = 3;
 /// Tries of confirming after the first.
 const CONFIRM_RETRIES_MAX: u32 = 3;
@@ -60,7 +60,9 @@ pub(crate) struct Updater {
     resumed: bool,
     /// Failed tries in a row of staging or falling back.
     failures: u32,
-    /// Why the last try of staging failed, for people.
+    /// Whether falling back was tried again after a pause.
+    paused: bool,
+    /// Why the last try failed, for people.
     last_error: Option<String>,
 }
 
@@ -219,6 +221,7 @@ impl Updater {
             (Timer::RetryFallBack, UpdateState::FallingBack(attempt))
                 if self.running.is_none() =>
             {
+                self.paused = true;
                 self.order_fall_back(cx, &attempt);
             }
             (Timer::RetryConfirm, UpdateState::Confirming(_)) if self.running.is_none() => {
@@ -374,12 +377,14 @@ impl Updater {
         }
         // Still on the image that failed. An ordered restart that ends without one comes back
         // here through the retry.
-        if attempt.fall_back_restarts < FALL_BACK_RESTARTS_MAX {
-            attempt.fall_back_restarts += 1;
+        let paused = std::mem::take(&mut self.paused);
+        if paused || attempt.fall_back_restarts < FALL_BACK_RESTARTS_MAX {
+            attempt.fall_back_restarts = attempt.fall_back_restarts.saturating_add(1);
             self.order(cx, Act::Reboot);
             cx.saved.change().update = UpdateState::FallingBack(attempt);
         } else {
-            self.retry(cx, Timer::RetryFallBack, "the machine does not fall back".to_owned());
+            self.last_error = Some("the machine does not fall back".to_owned());
+            cx.timers.set(Timer::RetryFallBack, cx.reading.mono.plus_ms(RETRY_MS_MAX));
         }
     }
 

@@ -268,8 +268,12 @@ fn i9_a_boot_switch_that_does_not_obey_is_not_restarted_for_ever() {
         script = script.done(Ok(OpOutput::Done), "falling back > reboot").restart();
         script = script.resume("falling back > fall back");
     }
-    let script = script.done(Ok(OpOutput::Done), "- > ");
-    assert!(script.rig.timers.is_set(Timer::RetryFallBack));
+    script = script.done(Ok(OpOutput::Done), "- > ");
+    let (retry_at, _) = script.rig.timers.next().unwrap();
+    assert_eq!(retry_at.0 - script.rig.mono_ms, 3_600_000, "then once an hour");
+    let asked = script.rig.step(|updater, cx| updater.woke(cx, Timer::RetryFallBack));
+    script.expect(&asked, "- > fall back");
+    let script = script.done(Ok(OpOutput::Done), "falling back > reboot");
     assert_eq!(script.runs(), []);
 }
 
