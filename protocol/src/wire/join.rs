@@ -15,6 +15,8 @@ pub enum JoinMessage {
     Ask {
         /// Version of the newest root held; 0 if none is.
         root_version: u64,
+        /// Lowest and highest version of the roots it asks for.
+        roots: (u64, u64),
         /// The asker's own Host statements with their signatures, as entries.
         entries: Vec<Vec<u8>>,
     },
@@ -22,8 +24,8 @@ pub enum JoinMessage {
     Answer {
         /// Version of the newest root it holds; 0 if none is.
         root_version: u64,
-        /// Root envelopes above the asker's version, rising; at most
-        /// [`limits::ROOTS_PER_MESSAGE_MAX`].
+        /// Root envelopes of the versions asked for, highest first, since each vouches for the one
+        /// below it (RULES R2); at most [`limits::ROOTS_PER_MESSAGE_MAX`].
         roots: Vec<Vec<u8>>,
         /// The asker's Host statements that it holds, a tombstone included, and its own.
         entries: Vec<Vec<u8>>,
@@ -34,9 +36,9 @@ impl JoinMessage {
     /// The message's bytes. What does not fit is left out, roots first kept.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Ask { root_version, entries } => {
+            Self::Ask { root_version, roots, entries } => {
                 let mut writer = begin(1);
-                writer.u64(*root_version);
+                writer.u64(*root_version).u64(roots.0).u64(roots.1);
                 write_items(&mut writer, &first_part(entries, ENTRIES_MAX));
                 writer.finish()
             }
@@ -70,6 +72,7 @@ impl JoinMessage {
         let message = match kind {
             1 => Self::Ask {
                 root_version: reader.u64("root version")?,
+                roots: (reader.u64("lowest root")?, reader.u64("highest root")?),
                 entries: read_items(&mut reader, ENTRIES_MAX, "entries")?,
             },
             2 => Self::Answer {

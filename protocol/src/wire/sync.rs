@@ -119,12 +119,14 @@ pub struct WantedReports {
 pub enum SyncMessage {
     /// Opens a comparison.
     Hello(Hello),
-    /// Asks for the roots above a version.
+    /// Asks for roots.
     WantRoots {
-        /// Version of the newest root held.
-        above: u64,
+        /// Lowest version.
+        first: u64,
+        /// Highest version.
+        last: u64,
     },
-    /// Root envelopes, rising.
+    /// Root envelopes.
     Roots(Vec<Vec<u8>>),
     /// Fingerprints of all buckets of the sender's set.
     Buckets {
@@ -193,9 +195,9 @@ impl SyncMessage {
                 writer = begin(1);
                 write_hello(&mut writer, hello);
             }
-            Self::WantRoots { above } => {
+            Self::WantRoots { first, last } => {
                 writer = begin(2);
-                writer.u64(*above);
+                writer.u64(*first).u64(*last);
             }
             Self::Roots(roots) => {
                 writer = begin(3);
@@ -263,7 +265,10 @@ impl SyncMessage {
         let (kind, mut reader) = open(bytes)?;
         let message = match kind {
             1 => Self::Hello(read_hello(&mut reader)?),
-            2 => Self::WantRoots { above: reader.u64("root version")? },
+            2 => Self::WantRoots {
+                first: reader.u64("lowest root")?,
+                last: reader.u64("highest root")?,
+            },
             3 => Self::Roots(read_items(&mut reader, limits::ROOTS_PER_MESSAGE_MAX, "roots")?),
             4 => read_bucket_fingerprints(&mut reader)?,
             5 => {

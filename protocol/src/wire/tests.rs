@@ -60,7 +60,7 @@ fn sync_message() -> impl Strategy<Value = SyncMessage> {
     );
     prop_oneof![
         Just(SyncMessage::Hello(hello())),
-        any::<u64>().prop_map(|above| SyncMessage::WantRoots { above }),
+        any::<(u64, u64)>().prop_map(|(first, last)| SyncMessage::WantRoots { first, last }),
         items().prop_map(SyncMessage::Roots),
         (document(), prop::collection::vec(any::<[u8; 8]>(), 8)).prop_map(|(document, all)| {
             SyncMessage::Buckets { of: BucketOf::Entries(document), bits: 3, fingerprints: all }
@@ -103,7 +103,7 @@ proptest! {
         roots in items(),
         entries in items(),
     ) {
-        let ask = JoinMessage::Ask { root_version, entries: entries.clone() };
+        let ask = JoinMessage::Ask { root_version, roots: (1, 9), entries: entries.clone() };
         prop_assert_eq!(JoinMessage::decode(&ask.encode()), Ok(ask));
         let answer = JoinMessage::Answer { root_version, roots, entries: entries.clone() };
         prop_assert_eq!(JoinMessage::decode(&answer.encode()), Ok(answer));
@@ -165,7 +165,7 @@ fn a_join_answer_fits_a_message_whatever_it_is_given() {
 
 #[test]
 fn a_message_of_another_version_or_too_large_is_refused() {
-    let mut bytes = SyncMessage::WantRoots { above: 1 }.encode();
+    let mut bytes = SyncMessage::WantRoots { first: 1, last: 2 }.encode();
     bytes[0] = 2;
     assert_eq!(SyncMessage::decode(&bytes), Err(DecodeError::Invalid("message format")));
     let large = vec![1; limits::MESSAGE_BYTES_MAX + 1];

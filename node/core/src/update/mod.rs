@@ -218,9 +218,7 @@ impl Updater {
                 self.running = None;
                 self.fall_back(cx, attempt, "the machine did not restart in time".to_owned());
             }
-            (Timer::RetryFallBack, UpdateState::FallingBack(attempt))
-                if self.running.is_none() =>
-            {
+            (Timer::RetryFallBack, UpdateState::FallingBack(attempt)) if self.running.is_none() => {
                 self.paused = true;
                 self.order_fall_back(cx, &attempt);
             }
@@ -399,12 +397,9 @@ impl Updater {
     }
 
     fn finish(&mut self, cx: &mut Context<'_>, attempt: Attempt, outcome: Outcome) {
-        for timer in [
-            Timer::RetryStage,
-            Timer::RetryFallBack,
-            Timer::RetryConfirm,
-            Timer::RestartOverdue,
-        ] {
+        for timer in
+            [Timer::RetryStage, Timer::RetryFallBack, Timer::RetryConfirm, Timer::RestartOverdue]
+        {
             cx.timers.clear(timer);
         }
         self.failures = 0;
