@@ -4,6 +4,7 @@ use daymark_protocol::decide::ResolvedTarget;
 use daymark_protocol::document::DocumentId;
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::trust::FloorRecord;
+use serde::{Deserialize, Serialize};
 
 use crate::durable::DurableState;
 use crate::event::{GossipId, RequestId};
@@ -22,7 +23,8 @@ pub enum Channel {
 }
 
 /// What a peer's connections let through (RULES A1, A2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Admission {
     /// Identify and join only.
     Stranger,
@@ -168,7 +170,7 @@ pub enum Reply {
 }
 
 /// What became of a submitted item.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "outcome", content = "reason")]
 pub enum ItemOutcome {
     /// New here, and kept.
