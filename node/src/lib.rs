@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The Daymark daemon: moves data between the world and `daymark-core`, and decides nothing.
+
+pub mod boot;
+mod boot_cli;
+pub mod durable;
+pub mod folder;
+pub mod settings;
+pub mod store;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+pub use self::boot_cli::main_boot;
+
+/// Exit status that asks whoever started the agent to restart the machine (`EX_TEMPFAIL`).
+pub const EXIT_REBOOT: u8 = 75;
+
+/// One sentence on standard error with its causes, and exit status 1.
+fn complain(program: &str, error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{program}: {error:#}");
+    ExitCode::FAILURE
+}

@@ -5,6 +5,7 @@
 //! in the daemon, in the command line and in the simulator, and gives the same answers in each.
 
 pub mod codec;
+pub mod control;
 pub mod decide;
 pub mod document;
 pub mod id;
@@ -15,3 +16,4 @@ pub mod target;
 pub mod time;
 pub mod trust;
 pub mod version;
+pub mod wire;

@@ -20,6 +20,8 @@ pub const SIGNATURES_MAX: usize = ROOT_KEYS_MAX;
 pub const ENVELOPE_BYTES_MAX: usize = 60 * 1024;
 /// Deepest nesting of signed JSON: what is defined needs 6, and readers recurse.
 pub const JSON_DEPTH_MAX: usize = 16;
+/// Highest version of a resource: there is always a next one within 64 bits.
+pub const RESOURCE_VERSION_MAX: u64 = (1 << 63) - 1;
 /// Longest name of a kind: it stands in every floor.
 pub const KIND_BYTES_MAX: usize = 40;
 /// Longest name of a fleet or of a key's holder.

@@ -1,11 +1,18 @@
 //! What cannot be got back from peers and therefore lives in a small file (RULES Q13).
 
-use daymark_protocol::decide::{Quarantined, ResolvedTarget};
+use std::collections::BTreeMap;
+
+use daymark_protocol::decide::{Quarantined, ResolvedTarget, Window};
+use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Pin;
 use serde::{Deserialize, Serialize};
 
 use crate::event::StageProgress;
+
+/// Peers whose addresses are remembered: enough to rejoin the mesh after a restart, and small
+/// enough to be written with every other change of this file.
+pub const ADDRESS_BOOK_PEERS_MAX: usize = 64;
 
 /// All of it. The host stores it with a format version and a checksum.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,11 +33,15 @@ pub struct DurableState {
     /// Measured time from activation to confirmation, ms.
     pub activation_ms: Option<u64>,
     /// Digest of the custom configuration that was delivered last.
-    pub delivered_config: Option<daymark_protocol::id::Digest>,
+    pub delivered_config: Option<Digest>,
     /// The update under way.
     pub update: UpdateState,
-    /// Runs that ended and are not yet in a stored report.
+    /// The last runs that ended, oldest first; at most [`daymark_protocol::limits::RUNS_KEPT`].
+    /// Every generation of reports states them again, so that no lost report loses a run (I12).
     pub finished: Vec<FinishedRun>,
+    /// Where enrolled peers were last reached; at most [`ADDRESS_BOOK_PEERS_MAX`] of them.
+    #[serde(default)]
+    pub addresses: BTreeMap<KeyId, Vec<String>>,
 }
 
 /// The update state machine (DESIGN section 8); durable before each act.
@@ -72,6 +83,16 @@ pub struct Attempt {
     pub activated: Option<WallTime>,
     /// Whether a peer was connected before the reboot.
     pub peer_seen: bool,
+    /// The window that it was staged for; past its end the attempt is dropped (RULES Q14).
+    #[serde(default)]
+    pub window: Option<Window>,
+    /// Health checks that the OS profile names, kept so that a restart needs nothing else.
+    #[serde(default)]
+    pub health_checks: Vec<String>,
+    /// Restarts ordered to get back to the last good slot: bounded, so that a boot switch that
+    /// does not obey cannot make the machine restart for ever.
+    #[serde(default)]
+    pub fall_back_restarts: u8,
     /// Where the bytes came from.
     pub progress: StageProgress,
     /// Why it is being taken back, once it is.

@@ -4,6 +4,7 @@ use daymark_protocol::decide::ResolvedTarget;
 use daymark_protocol::document::DocumentId;
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::trust::FloorRecord;
+use serde::{Deserialize, Serialize};
 
 use crate::durable::DurableState;
 use crate::event::{GossipId, RequestId};
@@ -22,7 +23,8 @@ pub enum Channel {
 }
 
 /// What a peer's connections let through (RULES A1, A2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Admission {
     /// Identify and join only.
     Stranger,
@@ -140,8 +142,13 @@ pub enum Act {
     },
     /// Make the running boot the default.
     Confirm,
-    /// Switch back to the last good slot.
-    FallBack,
+    /// Make the slot that ran before the boot default again and take back a switch that is armed.
+    /// Does not restart the machine; works also if the running boot was already confirmed, since
+    /// nothing was written to that slot meanwhile.
+    FallBack {
+        /// The slot, as the platform names it; `None` if it names none.
+        slot: Option<String>,
+    },
     /// Write custom configuration where the platform reads it.
     DeliverConfig {
         /// Its name.
@@ -163,7 +170,7 @@ pub enum Reply {
 }
 
 /// What became of a submitted item.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "outcome", content = "reason")]
 pub enum ItemOutcome {
     /// New here, and kept.

@@ -5,6 +5,18 @@
 //! after the host of the core has confirmed that the writes are durable. Time, randomness and the
 //! results of I/O come in as arguments; nothing here reads a clock, a file or a socket.
 
+mod config;
 pub mod durable;
 pub mod effect;
 pub mod event;
+mod node;
+mod rng;
+mod saved;
+pub mod status;
+mod timer;
+mod update;
+
+pub use self::config::{ClockTrust, CoreConfig, InvalidConfig, LINKS_MAX};
+pub use self::effect::Batch;
+pub use self::event::Event;
+pub use self::node::{Node, Start};

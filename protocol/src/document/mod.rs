@@ -1,6 +1,26 @@
 //! Documents: who may write what, the entries that travel, what is kept, and the canonical
 //! Automerge form (RULES D1 to D7).
 
+mod chain;
+mod closed;
 mod document_id;
+mod entry;
+mod fact;
+mod host_facts;
+pub mod host_paths;
+mod host_view;
+mod report;
+mod report_writer;
 
+pub use self::chain::{ChainHead, ChainOutcome, HostChain, ReportGap};
+pub use self::closed::{ClosedGeneration, NotAGeneration};
 pub use self::document_id::DocumentId;
+pub use self::entry::{
+    ENTRY_BYTES_MAX, Entry, RefusedEntry, documents_of, signature_entry, site_document,
+    statement_entry,
+};
+pub use self::fact::{FactPath, Facts, InvalidPath, Value};
+pub use self::host_facts::{ImageBytes, UpdateRun, UpdateStatus};
+pub use self::host_view::HostView;
+pub use self::report::{RefusedReport, Report, SignedReport};
+pub use self::report_writer::{ReportError, ReportWriter, Written};

@@ -34,10 +34,12 @@ pub enum Context {
     Statement,
     /// A host's report.
     Report,
+    /// A host's newest word on where it is (RULES D7).
+    Liveness,
 }
 
 impl Context {
-    const ALL: [Self; 3] = [Self::Root, Self::Statement, Self::Report];
+    const ALL: [Self; 4] = [Self::Root, Self::Statement, Self::Report, Self::Liveness];
 
     /// The DSSE `payloadType`.
     pub fn payload_type(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Context {
             Self::Root => "application/vnd.daymark.root.v1+json",
             Self::Statement => "application/vnd.daymark.statement.v1+json",
             Self::Report => "application/vnd.daymark.report.v1",
+            Self::Liveness => "application/vnd.daymark.liveness.v1",
         }
     }
 

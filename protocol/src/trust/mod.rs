@@ -2,10 +2,13 @@
 
 mod chain;
 mod envelope;
+mod fields;
 mod floor;
 mod keys;
 mod pin;
 mod quorum;
+mod reading;
+mod resource;
 mod root;
 mod standing;
 mod statement;
@@ -13,12 +16,14 @@ mod strict_json;
 
 pub use self::chain::{Accepted, ChainWait, RootChain, RootError};
 pub use self::envelope::{Envelope, EnvelopeError};
+pub use self::fields::FieldError;
 pub use self::floor::FloorRecord;
 pub use self::keys::{Context, PublicKey, Signature, SigningKey, WeakKey, pae};
 pub use self::pin::Pin;
 pub use self::quorum::{Quorum, RoleKeys};
+pub use self::resource::Resource;
 pub use self::root::{RefusedRoot, Root, RootKey};
 pub use self::standing::{
     HaltLine, Line, RootState, SignerScope, Standing, State, UnknownKindLine, Validity, Version,
 };
-pub use self::statement::{Payload, Resource, Seen};
+pub use self::statement::{MixedRoles, Payload, RefusedStatement, Seen, Statement};

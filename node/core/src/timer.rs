@@ -1,0 +1,112 @@
+//! What the node waits for, and until when. Monotonic time only: wall-clock conditions are judged
+//! again on every step.
+
+use std::collections::BTreeMap;
+
+use daymark_protocol::time::MonoTime;
+
+/// Something the node waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// The decision may change by time alone.
+    Decide,
+    /// Comparing with a random peer is due.
+    Repair,
+    /// Connecting to more peers is due.
+    Dial,
+    /// Telling peers the own addresses is due.
+    Liveness,
+    /// Own reports on other machines had time to arrive (RULES Q15).
+    OpenGeneration,
+    /// Changed facts may be reported.
+    Report,
+    /// Staging failed and is tried again.
+    RetryStage,
+    /// The machine should have restarted by now.
+    RestartOverdue,
+    /// Confirming the boot failed and is tried again.
+    RetryConfirm,
+    /// Falling back failed and is tried again.
+    RetryFallBack,
+    /// Delivering custom configuration failed and is tried again.
+    RetryConfig,
+}
+
+impl Timer {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Decide => "the decision may change",
+            Self::Repair => "comparing with a peer is due",
+            Self::Dial => "connecting to more peers is due",
+            Self::Liveness => "telling peers the own addresses is due",
+            Self::OpenGeneration => "own reports on other machines had time to arrive",
+            Self::Report => "changed facts may be reported",
+            Self::RetryStage => "staging is tried again",
+            Self::RestartOverdue => "the machine should have restarted by now",
+            Self::RetryConfirm => "confirming the boot is tried again",
+            Self::RetryFallBack => "falling back is tried again",
+            Self::RetryConfig => "delivering custom configuration is tried again",
+        }
+    }
+}
+
+/// All that is being waited for: at most one deadline of each kind.
+#[derive(Debug, Default)]
+pub(crate) struct Timers(BTreeMap<Timer, MonoTime>);
+
+impl Timers {
+    /// Sets or moves a deadline.
+    pub(crate) fn set(&mut self, timer: Timer, at: MonoTime) {
+        self.0.insert(timer, at);
+    }
+
+    /// Sets a deadline, unless an earlier one is set.
+    pub(crate) fn set_earlier(&mut self, timer: Timer, at: MonoTime) {
+        let deadline = self.0.entry(timer).or_insert(at);
+        *deadline = (*deadline).min(at);
+    }
+
+    /// Forgets a deadline.
+    pub(crate) fn clear(&mut self, timer: Timer) {
+        self.0.remove(&timer);
+    }
+
+    /// Whether a deadline is set.
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.0.contains_key(&timer)
+    }
+
+    /// Takes what is due.
+    pub(crate) fn take_due(&mut self, now: MonoTime) -> Vec<Timer> {
+        let due: Vec<Timer> =
+            self.0.iter().filter(|&(_, at)| *at <= now).map(|(timer, _)| *timer).collect();
+        for timer in &due {
+            self.0.remove(timer);
+        }
+        due
+    }
+
+    /// The earliest deadline, and what it is for.
+    pub(crate) fn next(&self) -> Option<(MonoTime, &'static str)> {
+        self.0.iter().map(|(timer, at)| (*at, timer.reason())).min_by_key(|(at, _)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_deadline_comes_with_its_reason_and_is_taken_once() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Repair, MonoTime(20));
+        timers.set(Timer::Decide, MonoTime(10));
+        timers.set_earlier(Timer::Decide, MonoTime(15));
+        assert_eq!(timers.next(), Some((MonoTime(10), "the decision may change")));
+        assert_eq!(timers.take_due(MonoTime(10)), vec![Timer::Decide]);
+        assert_eq!(timers.take_due(MonoTime(10)), vec![]);
+        assert!(timers.is_set(Timer::Repair));
+        timers.clear(Timer::Repair);
+        assert_eq!(timers.next(), None);
+    }
+}

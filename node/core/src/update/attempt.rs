@@ -1,0 +1,128 @@
+//! One attempt: when it is given up, what is really booted, and its one record.
+
+use daymark_protocol::decide::{Decision, Gate, Quarantined, ResolvedTarget, Verdict, Window};
+use daymark_protocol::id::Digest;
+use daymark_protocol::limits;
+use daymark_protocol::time::{Now, WallTime};
+
+use super::elapsed_ms;
+use crate::durable::{Attempt, DurableState, FinishedRun, UpdateState};
+use crate::event::Inspection;
+
+/// Quarantined images that are remembered; the oldest are forgotten first.
+const QUARANTINE_MAX: usize = 64;
+/// Bounds of a measured activation time: a clock that jumped must not forbid every window.
+const ACTIVATION_MS: std::ops::RangeInclusive<u64> = 1_000..=6 * 3_600_000;
+
+/// Why an attempt is given up before the boot switch (RULES Q14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DropReason {
+    Superseded,
+    Halted,
+    WindowMissed,
+}
+
+impl DropReason {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::Halted => "halted",
+            Self::WindowMissed => "window missed",
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The image runs, is healthy and confirmed.
+    Updated,
+    /// The boot switch was ordered, and what ran before runs again: the image is quarantined.
+    Failed,
+    /// Given up before the boot switch: the image is not to blame.
+    Dropped,
+}
+
+/// Whether an attempt is to be given up, if the boot switch is not done.
+pub(super) fn drop_reason(attempt: &Attempt, decision: &Decision, now: Now) -> Option<DropReason> {
+    let halted = decision.gates.iter().any(|answer| answer.gate == Gate::Halted && !answer.pass);
+    if halted {
+        return Some(DropReason::Halted);
+    }
+    let other = decision.target.as_ref().is_some_and(|target| {
+        target.digest != attempt.target.digest || image_of(target) != image_of(&attempt.target)
+    });
+    if other || decision.verdict == Verdict::Nothing {
+        return Some(DropReason::Superseded);
+    }
+    let may_still = |window: &Window| window.end.is_none_or(|end| now.earliest < end);
+    let open = |window: &Window| window.start <= now.latest && may_still(window);
+    let missed = attempt.window.is_some_and(|window| !may_still(&window));
+    (missed && !decision.window.as_ref().is_some_and(open)).then_some(DropReason::WindowMissed)
+}
+
+/// The bytes that a target names: its index, or for a platform without images of ours the profile.
+pub(super) fn image_of(target: &ResolvedTarget) -> Digest {
+    target.index_digest.unwrap_or(target.digest)
+}
+
+/// Whether what the attempt installs is what is booted. A slot tells best; without slots, what is
+/// installed. Nothing known means no: then the machine falls back, which is always allowed.
+pub(super) fn is_target_booted(attempt: &Attempt, inspection: &Inspection) -> bool {
+    let installed = inspection.machine.installed.as_ref();
+    let same_index = match (installed.and_then(|i| i.index_digest), attempt.target.index_digest) {
+        (Some(booted), Some(wanted)) => Some(booted == wanted),
+        (None, _) | (_, None) => None,
+    };
+    match (&inspection.booted_slot, &attempt.from_slot) {
+        (Some(booted), Some(from)) => booted != from && same_index.unwrap_or(true),
+        (None, _) | (_, None) => same_index.unwrap_or_else(|| {
+            installed.and_then(|i| i.version.as_ref()) == Some(&attempt.target.version)
+        }),
+    }
+}
+
+/// Ends an attempt: its one record, and what the machine learns from it (I12).
+pub(super) fn close(state: &mut DurableState, attempt: Attempt, outcome: Outcome, ended: WallTime) {
+    let reason = attempt.failure.clone().unwrap_or_default();
+    match outcome {
+        Outcome::Updated => {
+            if let Some(activated) = attempt.activated {
+                let took_ms = elapsed_ms(activated, ended);
+                state.activation_ms =
+                    Some(took_ms.clamp(*ACTIVATION_MS.start(), *ACTIVATION_MS.end()));
+            }
+        }
+        Outcome::Failed => {
+            state.quarantine.retain(|held| held.index_digest != image_of(&attempt.target));
+            state.quarantine.push(Quarantined {
+                profile: attempt.target.digest,
+                index_digest: image_of(&attempt.target),
+                attempt: attempt.number,
+                reason: reason.clone(),
+            });
+            let surplus = state.quarantine.len().saturating_sub(QUARANTINE_MAX);
+            state.quarantine.drain(..surplus);
+        }
+        Outcome::Dropped => {}
+    }
+    let status = match outcome {
+        Outcome::Updated => "UPDATED",
+        Outcome::Failed | Outcome::Dropped => "FAILED",
+    };
+    state.update = UpdateState::Idle;
+    state.finished.push(FinishedRun {
+        ended: ended.max(attempt.started),
+        attempt,
+        status: status.to_owned(),
+        detail: cut(&reason, limits::RUN_DETAIL_BYTES_MAX),
+    });
+    let surplus = state.finished.len().saturating_sub(limits::RUNS_KEPT);
+    state.finished.drain(..surplus);
+}
+
+/// The first `bytes_max` bytes of a text, at a character's edge.
+pub(super) fn cut(text: &str, bytes_max: usize) -> String {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text[..end.unwrap_or(0)].to_owned()
+}

@@ -1,0 +1,5 @@
+//! The state table, and random crashes.
+
+mod crashes;
+mod rig;
+mod table;

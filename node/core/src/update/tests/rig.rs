@@ -1,0 +1,260 @@
+//! An updater on a simulated machine with two slots and a boot switch.
+
+use daymark_protocol::decide::{
+    Activity, Decision, Gate, GateAnswer, Installed, InstalledSource, Machine, PlatformKind,
+    ResolvedTarget, Verdict, Window,
+};
+use daymark_protocol::id::Digest;
+use daymark_protocol::resource::OsType;
+use daymark_protocol::time::{MonoTime, Now, WallTime};
+
+use super::super::{Context, Surroundings, Updater, staged_image};
+use crate::durable::{DurableState, UpdateState};
+use crate::effect::{Act, Batch, Effect, OpId, Write};
+use crate::event::{Inspection, OpOutput, Reading, StageProgress};
+use crate::saved::{OpIds, Saved};
+use crate::timer::Timers;
+
+pub(super) const OLD: &str = "1.0.0";
+pub(super) const NEW: &str = "2.0.0";
+
+pub(super) fn digest_of(version: &str) -> Digest {
+    Digest::of(version.as_bytes())
+}
+
+pub(super) fn target(version: &str) -> ResolvedTarget {
+    ResolvedTarget {
+        policy: "osupdatepolicy-1".parse().unwrap(),
+        policy_version: 1,
+        os_profile: "os-1".parse().unwrap(),
+        digest: digest_of(version),
+        profile: "p".to_owned(),
+        version: version.to_owned(),
+        index_digest: Some(digest_of(version)),
+        index_bytes: Some(1),
+    }
+}
+
+pub(super) fn decision(verdict: Verdict, version: &str) -> Decision {
+    Decision {
+        verdict,
+        reason: String::new().into(),
+        message: String::new(),
+        gates: vec![],
+        target: Some(target(version)),
+        window: Some(Window {
+            start: WallTime::from_ms(0),
+            end: Some(WallTime::from_ms(1_000_000)),
+        }),
+        start_at: None,
+        next_look: None,
+    }
+}
+
+pub(super) fn halted() -> Decision {
+    let gate = GateAnswer {
+        gate: Gate::Halted,
+        pass: false,
+        reason: String::new().into(),
+        message: String::new(),
+        evidence: vec![],
+        changes_at: None,
+    };
+    Decision { gates: vec![gate], ..decision(Verdict::Wait, NEW) }
+}
+
+/// The machine below the agent.
+#[derive(Clone, Debug)]
+pub(super) struct Hardware {
+    /// Image in each slot; `None` while it is being written.
+    pub(super) slots: [Option<&'static str>; 2],
+    pub(super) booted: usize,
+    pub(super) default: usize,
+    pub(super) try_once: Option<usize>,
+    /// Whether the new image passes its health checks.
+    pub(super) healthy: bool,
+}
+
+impl Hardware {
+    pub(super) fn new() -> Self {
+        Self { slots: [Some(OLD), None], booted: 0, default: 0, try_once: None, healthy: true }
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.booted = self.try_once.take().unwrap_or(self.default);
+    }
+
+    pub(super) fn runs(&self) -> &'static str {
+        self.slots[self.booted].expect("the booted slot is never written")
+    }
+
+    /// What the platform reports.
+    pub(super) fn inspection(&self) -> Inspection {
+        Inspection {
+            machine: Machine {
+                os_type: OsType::Immutable,
+                platform: PlatformKind::Slots,
+                architecture: String::new(),
+                installed: Some(Installed {
+                    profile: Some("p".to_owned()),
+                    version: Some(self.runs().to_owned()),
+                    index_digest: Some(digest_of(self.runs())),
+                    image_sha256: None,
+                    source: InstalledSource::Slot,
+                }),
+                staged: None,
+                quarantine: vec![],
+                inhibitors: vec![],
+                other_updaters: vec![],
+                activation_ms: None,
+                activity: Activity::Idle,
+                slot_busy: None,
+            },
+            booted_slot: Some(self.booted.to_string()),
+            boot_unconfirmed: self.booted != self.default,
+            facts: vec![],
+        }
+    }
+
+    /// Does what an act asks; `None` if the machine restarts instead of answering.
+    pub(super) fn perform(&mut self, act: &Act) -> Option<Result<OpOutput, String>> {
+        Some(Ok(match act {
+            Act::Stage { .. } => {
+                assert_eq!(self.booted, self.default, "I5: the fall-back is overwritten");
+                self.slots[1 - self.booted] = Some(NEW);
+                OpOutput::Staged(StageProgress::default())
+            }
+            Act::Activate { .. } => {
+                self.try_once = Some(1 - self.booted);
+                OpOutput::Done
+            }
+            Act::Reboot => {
+                self.restart();
+                return None;
+            }
+            Act::CheckHealth { .. } if self.healthy => OpOutput::Healthy,
+            Act::CheckHealth { .. } => OpOutput::Unhealthy("unit down".to_owned()),
+            Act::Confirm => {
+                self.default = self.booted;
+                OpOutput::Done
+            }
+            Act::FallBack { slot } => {
+                self.try_once = None;
+                self.default = slot.as_ref().unwrap().parse().unwrap();
+                OpOutput::Done
+            }
+            Act::DeliverConfig { .. } => OpOutput::Done,
+        }))
+    }
+}
+
+/// The agent's process: all but `saved` is lost with it.
+#[derive(Debug)]
+pub(super) struct Rig {
+    pub(super) updater: Updater,
+    pub(super) saved: Saved,
+    pub(super) timers: Timers,
+    ops: OpIds,
+    pub(super) mono_ms: u64,
+}
+
+/// What a step asked for, in the order a host performs it.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) cancelled: Vec<OpId>,
+    pub(super) save: Option<DurableState>,
+    pub(super) acts: Vec<(OpId, Act)>,
+}
+
+impl Rig {
+    pub(super) fn start(durable: DurableState) -> Self {
+        Self {
+            updater: Updater::default(),
+            saved: Saved::new(durable),
+            timers: Timers::default(),
+            ops: OpIds::default(),
+            mono_ms: 1_000,
+        }
+    }
+
+    pub(super) fn step(&mut self, act: impl FnOnce(&mut Updater, &mut Context<'_>)) -> Asked {
+        let wall = WallTime::from_ms(i64::try_from(self.mono_ms).unwrap());
+        let mut batch = Batch::default();
+        let mut cx = Context {
+            saved: &mut self.saved,
+            batch: &mut batch,
+            timers: &mut self.timers,
+            ops: &mut self.ops,
+            reading: Reading { mono: MonoTime(self.mono_ms), wall, synchronised: true },
+            now: Now::reading(wall, 0),
+        };
+        act(&mut self.updater, &mut cx);
+        self.saved.write(&mut batch);
+        let mut asked = Asked::default();
+        for effect in batch.take_immediate() {
+            match effect {
+                Effect::Cancel { op } => asked.cancelled.push(op),
+                other => panic!("{other:?} leaves before the save"),
+            }
+        }
+        for write in batch.writes() {
+            match write {
+                Write::PutState(state) => asked.save = Some(*state.clone()),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        for effect in batch.confirm_durable() {
+            match effect {
+                Effect::Perform { op, act } => asked.acts.push((op, act)),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        asked
+    }
+
+    pub(super) fn resume(&mut self, hardware: &Hardware) -> Asked {
+        let inspection = hardware.inspection();
+        self.step(|updater, cx| updater.resume(cx, &inspection))
+    }
+
+    pub(super) fn decided(&mut self, hardware: &Hardware, decision: &Decision) -> Asked {
+        let inspection = hardware.inspection();
+        let around =
+            Surroundings { inspection: &inspection, health_checks: &[], peer_connected: false };
+        self.step(|updater, cx| updater.decided(cx, decision, &around))
+    }
+
+    pub(super) fn done(
+        &mut self,
+        hardware: &Hardware,
+        op: OpId,
+        result: Result<OpOutput, String>,
+        decision: &Decision,
+    ) -> Asked {
+        let inspection = hardware.inspection();
+        self.step(|updater, cx| {
+            updater.op_done(cx, op, result, Some(decision), &inspection);
+        })
+    }
+
+    pub(super) fn state(&self) -> &UpdateState {
+        &self.saved.get().update
+    }
+
+    /// What a correct decision says of the machine: fetch [`NEW`] unless it runs or failed here.
+    pub(super) fn wanted(&self, hardware: &Hardware) -> Decision {
+        let failed =
+            self.saved.get().quarantine.iter().any(|held| held.index_digest == digest_of(NEW));
+        let activity = self.updater.activity(self.state());
+        let verdict = if hardware.runs() == NEW {
+            Verdict::Nothing
+        } else if failed || activity == Activity::Activating {
+            Verdict::Wait
+        } else if staged_image(self.state()).is_some() {
+            Verdict::Activate
+        } else {
+            Verdict::Stage
+        };
+        decision(verdict, NEW)
+    }
+}

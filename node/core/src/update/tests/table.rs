@@ -1,0 +1,296 @@
+//! Each state with each way out of it, as exact traces.
+
+use daymark_protocol::decide::Verdict;
+
+use super::rig::{Asked, Hardware, NEW, Rig, decision, halted};
+use crate::durable::{DurableState, UpdateState};
+use crate::effect::{Act, OpId};
+use crate::event::{OpOutput, StageProgress};
+use crate::timer::Timer;
+
+fn name(state: &UpdateState) -> &'static str {
+    match state {
+        UpdateState::Idle => "idle",
+        UpdateState::Staging(_) => "staging",
+        UpdateState::Staged(_) => "staged",
+        UpdateState::Activating(_) => "activating",
+        UpdateState::Rebooting(_) => "rebooting",
+        UpdateState::Confirming(_) => "confirming",
+        UpdateState::FallingBack(_) => "falling back",
+    }
+}
+
+/// What was saved and then ordered, as `saved state > act, act`.
+fn trace(asked: &Asked) -> String {
+    let saved = asked.save.as_ref().map_or("-", |state| name(&state.update));
+    let acts = asked.acts.iter().map(|(_, act)| match act {
+        Act::Stage { .. } => "stage",
+        Act::Activate { .. } => "activate",
+        Act::Reboot => "reboot",
+        Act::CheckHealth { .. } => "check health",
+        Act::Confirm => "confirm",
+        Act::FallBack { .. } => "fall back",
+        Act::DeliverConfig { .. } => "deliver",
+    });
+    let acts: Vec<&str> = acts.collect();
+    let cancelled = if asked.cancelled.is_empty() { "" } else { "cancel < " };
+    format!("{cancelled}{saved} > {}", acts.join(", "))
+}
+
+fn staged() -> Result<OpOutput, String> {
+    Ok(OpOutput::Staged(StageProgress::default()))
+}
+
+/// Drives a rig and compares each step's trace.
+struct Script {
+    rig: Rig,
+    hardware: Hardware,
+    op: Option<OpId>,
+}
+
+impl Script {
+    fn new() -> Self {
+        Self::restarted(DurableState::default(), Hardware::new())
+    }
+
+    fn restarted(durable: DurableState, hardware: Hardware) -> Self {
+        Self { rig: Rig::start(durable), hardware, op: None }
+    }
+
+    fn expect(&mut self, asked: &Asked, expected: &str) {
+        if let Some((op, _)) = asked.acts.first() {
+            self.op = Some(*op);
+        }
+        assert_eq!(trace(asked), expected);
+    }
+
+    fn resume(mut self, expected: &str) -> Self {
+        let asked = self.rig.resume(&self.hardware);
+        self.expect(&asked, expected);
+        self
+    }
+
+    fn decided(mut self, decision: &daymark_protocol::decide::Decision, expected: &str) -> Self {
+        let asked = self.rig.decided(&self.hardware, decision);
+        self.expect(&asked, expected);
+        self
+    }
+
+    fn done(mut self, result: Result<OpOutput, String>, expected: &str) -> Self {
+        let op = self.op.expect("an act runs");
+        let wanted = decision(Verdict::Wait, NEW);
+        let asked = self.rig.done(&self.hardware, op, result, &wanted);
+        self.expect(&asked, expected);
+        self
+    }
+
+    /// The agent's process ends; what was saved stays.
+    fn restart(self) -> Self {
+        Self::restarted(self.rig.saved.get().clone(), self.hardware)
+    }
+
+    fn boot_new(mut self) -> Self {
+        self.hardware.slots[1] = Some(NEW);
+        self.hardware.booted = 1;
+        self
+    }
+
+    fn runs(&self) -> Vec<(u64, &str, &str)> {
+        let runs = &self.rig.saved.get().finished;
+        runs.iter()
+            .map(|run| (run.attempt.number, run.status.as_str(), run.detail.as_str()))
+            .collect()
+    }
+
+    fn quarantined(&self) -> usize {
+        self.rig.saved.get().quarantine.len()
+    }
+}
+
+fn at_staging() -> Script {
+    Script::new().resume("- > ").decided(&decision(Verdict::Stage, NEW), "staging > stage")
+}
+
+fn at_staged() -> Script {
+    at_staging().done(staged(), "staged > ")
+}
+
+fn at_activating() -> Script {
+    at_staged().decided(&decision(Verdict::Activate, NEW), "activating > activate")
+}
+
+fn at_rebooting() -> Script {
+    at_activating().done(Ok(OpOutput::Done), "rebooting > reboot")
+}
+
+fn at_confirming() -> Script {
+    at_rebooting().boot_new().restart().resume("confirming > check health")
+}
+
+fn at_falling_back() -> Script {
+    at_confirming().done(Ok(OpOutput::Unhealthy("unit down".into())), "falling back > fall back")
+}
+
+#[test]
+fn nothing_happens_before_the_machine_was_looked_at() {
+    Script::new().decided(&decision(Verdict::Stage, NEW), "- > ");
+}
+
+#[test]
+fn a_good_image_ends_confirmed_with_one_run() {
+    let script = at_confirming()
+        .done(Ok(OpOutput::Healthy), "- > confirm")
+        .done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(script.runs(), [(1, "UPDATED", "")]);
+    assert_eq!(script.quarantined(), 0);
+    assert!(script.rig.saved.get().activation_ms.is_some(), "Q8");
+}
+
+#[test]
+fn staging_that_fails_is_tried_again_in_the_same_attempt() {
+    let mut script = at_staging().done(Err("no source".into()), "- > ");
+    assert!(script.rig.timers.is_set(Timer::RetryStage));
+    script = script.decided(&decision(Verdict::Stage, NEW), "- > ");
+    script.rig.timers.clear(Timer::RetryStage);
+    let script = script
+        .decided(&decision(Verdict::Wait, NEW), "- > ")
+        .decided(&decision(Verdict::Stage, NEW), "- > stage");
+    assert_eq!(script.runs(), []);
+}
+
+#[test]
+fn staging_and_staged_survive_a_restart() {
+    let script = at_staging().restart().resume("- > ");
+    script.decided(&decision(Verdict::Stage, NEW), "- > stage").done(staged(), "staged > ");
+    let script = at_staged().restart().resume("- > ");
+    script.decided(&decision(Verdict::Activate, NEW), "activating > activate");
+}
+
+#[test]
+fn q14_a_dropped_attempt_leaves_one_failed_run_with_its_reason() {
+    let late = |mut script: Script, expected: &str| {
+        script.rig.mono_ms = 2_000_000;
+        let mut wait = decision(Verdict::Wait, NEW);
+        wait.window = None;
+        script.decided(&wait, expected)
+    };
+    for (script, cancel) in [(at_staging as fn() -> Script, "cancel < "), (at_staged, "")] {
+        let expected = format!("{cancel}idle > ");
+        let halt = script().decided(&halted(), &expected);
+        assert_eq!(halt.runs(), [(1, "FAILED", "halted")]);
+        let other = script().decided(&decision(Verdict::Wait, "3.0.0"), &expected);
+        assert_eq!(other.runs(), [(1, "FAILED", "superseded")]);
+        let nothing = script().decided(&decision(Verdict::Nothing, NEW), &expected);
+        assert_eq!(nothing.runs(), [(1, "FAILED", "superseded")]);
+        let missed = late(script(), &expected);
+        assert_eq!(missed.runs(), [(1, "FAILED", "window missed")]);
+        assert_eq!(missed.quarantined(), 0, "the image is not to blame");
+    }
+}
+
+#[test]
+fn i5_a_cancelled_staging_must_end_before_the_slot_is_written_again() {
+    let mut script = at_staging().decided(&halted(), "cancel < idle > ");
+    script = script.decided(&decision(Verdict::Stage, NEW), "- > ");
+    script = script.done(Err("cancelled".into()), "- > ");
+    script.decided(&decision(Verdict::Stage, NEW), "staging > stage");
+}
+
+#[test]
+fn the_switch_is_asked_about_once_more_before_the_restart() {
+    let mut script = at_activating();
+    let op = script.op.unwrap();
+    let asked = script.rig.done(&script.hardware.clone(), op, Ok(OpOutput::Done), &halted());
+    script.expect(&asked, "falling back > fall back");
+    let script = script.done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(script.runs(), [(1, "FAILED", "halted")]);
+}
+
+#[test]
+fn a_switch_or_restart_that_fails_goes_back() {
+    let failed = at_activating().done(Err("efivars full".into()), "falling back > fall back");
+    let failed = failed.done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(failed.runs(), [(1, "FAILED", "the boot switch failed: efivars full")]);
+    assert_eq!(failed.quarantined(), 1);
+    let failed = at_rebooting().done(Err("refused".into()), "falling back > fall back");
+    let failed = failed.done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(failed.runs(), [(1, "FAILED", "the machine did not restart: refused")]);
+    let mut overdue = at_rebooting();
+    let asked = overdue.rig.step(|updater, cx| updater.woke(cx, Timer::RestartOverdue));
+    overdue.expect(&asked, "falling back > fall back");
+}
+
+#[test]
+fn i12_a_power_cut_between_switch_and_restart_is_recorded_as_what_it_is() {
+    // The switch took: the new image runs, and is judged by its health.
+    let script = at_activating().boot_new().restart().resume("confirming > check health");
+    let script =
+        script.done(Ok(OpOutput::Healthy), "- > confirm").done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(script.runs(), [(1, "UPDATED", "")]);
+    // It did not, or the boot loader gave up on the new image.
+    for script in [at_activating(), at_rebooting()] {
+        let script = script.restart().resume("falling back > fall back");
+        let script = script.done(Ok(OpOutput::Done), "idle > ");
+        assert_eq!(script.runs(), [(1, "FAILED", "the machine came back on what ran before")]);
+        assert_eq!(script.quarantined(), 1);
+    }
+}
+
+#[test]
+fn confirming_resumes_and_falls_back_on_anything_but_health() {
+    at_confirming().restart().resume("confirming > check health");
+    for result in [Err("no answer".to_owned()), Ok(OpOutput::Done)] {
+        at_confirming().done(result, "falling back > fall back");
+    }
+    let mut script = at_confirming().done(Ok(OpOutput::Healthy), "- > confirm");
+    for _ in 0..3 {
+        script = script.done(Err("read-only".into()), "- > ");
+        let asked = script.rig.step(|updater, cx| updater.woke(cx, Timer::RetryConfirm));
+        script.expect(&asked, "- > confirm");
+    }
+    script.done(Err("read-only".into()), "falling back > fall back");
+}
+
+#[test]
+fn falling_back_from_the_new_image_restarts_and_records_why() {
+    let script = at_falling_back().done(Ok(OpOutput::Done), "falling back > reboot");
+    let mut script = script.restart();
+    script.hardware.booted = 0;
+    let script = script.resume("falling back > fall back").done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(script.runs(), [(1, "FAILED", "health check failed: unit down")]);
+    assert_eq!(script.quarantined(), 1);
+}
+
+#[test]
+fn i9_a_boot_switch_that_does_not_obey_is_not_restarted_for_ever() {
+    let mut script = at_falling_back();
+    for _ in 0..3 {
+        script = script.done(Ok(OpOutput::Done), "falling back > reboot").restart();
+        script = script.resume("falling back > fall back");
+    }
+    script = script.done(Ok(OpOutput::Done), "- > ");
+    let (retry_at, _) = script.rig.timers.next().unwrap();
+    assert_eq!(retry_at.0 - script.rig.mono_ms, 3_600_000, "then once an hour");
+    let asked = script.rig.step(|updater, cx| updater.woke(cx, Timer::RetryFallBack));
+    script.expect(&asked, "- > fall back");
+    let script = script.done(Ok(OpOutput::Done), "falling back > reboot");
+    assert_eq!(script.runs(), []);
+}
+
+#[test]
+fn falling_back_that_fails_is_tried_again() {
+    let mut script = at_falling_back().done(Err("busy".into()), "- > ");
+    assert!(script.rig.timers.is_set(Timer::RetryFallBack));
+    let asked = script.rig.step(|updater, cx| updater.woke(cx, Timer::RetryFallBack));
+    script.expect(&asked, "- > fall back");
+}
+
+#[test]
+fn m5_stale_and_foreign_ends_change_nothing() {
+    let script = at_staged();
+    script.done(staged(), "- > ");
+    let mut script = at_staging();
+    script.op = Some(OpId(77));
+    let script = script.done(Err("whose?".into()), "- > ");
+    assert!(!script.rig.timers.is_set(Timer::RetryStage));
+}

@@ -1,0 +1,184 @@
+//! The data folder as a whole: its format version, its state file, its roots.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use daymark_core::durable::DurableState;
+use daymark_protocol::limits;
+use serde::{Deserialize, Serialize};
+
+use super::{DurableError, Lock, read_bounded, read_record, write_atomic, write_record};
+
+/// The layout that this version writes once its own boot is confirmed.
+pub const FORMAT: u32 = 1;
+/// The layouts that this version reads and writes: its own and the one before, so that the agent
+/// of the other slot still runs on what this one wrote (DESIGN section 8).
+pub const FORMATS_READ: RangeInclusive<u32> = 1..=FORMAT;
+
+#[derive(Serialize, Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// An open data folder; the only one of its kind while it lives.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    format: u32,
+    newest: u32,
+    _lock: Lock,
+}
+
+impl DataFolder {
+    /// Opens or creates the folder with this version's formats.
+    ///
+    /// # Errors
+    /// [`DurableError::Locked`], [`DurableError::Newer`], or what the file system says.
+    pub fn open(path: &Path) -> Result<Self, DurableError> {
+        Self::open_as(path, FORMATS_READ)
+    }
+
+    /// Opens or creates the folder as an agent that knows these formats.
+    ///
+    /// # Errors
+    /// As [`DataFolder::open`].
+    pub fn open_as(path: &Path, formats: RangeInclusive<u32>) -> Result<Self, DurableError> {
+        let failed = |source| DurableError::write(path, source);
+        create_private(path).map_err(failed)?;
+        let lock = Lock::take(path)?;
+        let file = path.join("format");
+        let format = match read_record::<Format>(&file, "format")? {
+            Some(Format { format }) => format,
+            None => {
+                let format = *formats.end();
+                write_record(&file, "format", 0o600, &Format { format })?;
+                format
+            }
+        };
+        if !formats.contains(&format) {
+            return Err(DurableError::Newer { path: path.to_owned(), found: format.to_string() });
+        }
+        create_private(&path.join("roots")).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), format, newest: *formats.end(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The layout that is on disk.
+    pub fn format(&self) -> u32 {
+        self.format
+    }
+
+    /// Moves the folder to this version's layout; to be called only when this version's boot is
+    /// confirmed, since the version before can then no longer read it.
+    ///
+    /// # Errors
+    /// [`DurableError::Write`]; the old layout is then still valid.
+    pub fn raise_format(&mut self) -> Result<(), DurableError> {
+        if self.format < self.newest {
+            let format = Format { format: self.newest };
+            write_record(&self.path.join("format"), "format", 0o600, &format)?;
+            self.format = self.newest;
+        }
+        Ok(())
+    }
+
+    /// The state file; a fresh machine has the default state.
+    ///
+    /// # Errors
+    /// If it is damaged or cannot be read.
+    pub fn read_state(&self) -> Result<DurableState, DurableError> {
+        Ok(read_record(&self.path.join("state"), "state")?.unwrap_or_default())
+    }
+
+    /// Replaces the state file, durably.
+    ///
+    /// # Errors
+    /// [`DurableError::Write`] or [`DurableError::Full`].
+    pub fn write_state(&self, state: &DurableState) -> Result<(), DurableError> {
+        write_record(&self.path.join("state"), "state", 0o600, state)
+    }
+
+    /// All roots, by version.
+    ///
+    /// # Errors
+    /// If the folder or one of the files cannot be read.
+    pub fn read_roots(&self) -> Result<Vec<Vec<u8>>, DurableError> {
+        let folder = self.path.join("roots");
+        let read = |source| DurableError::Read { path: folder.clone(), source };
+        let mut files: Vec<(u64, PathBuf)> = std::fs::read_dir(&folder)
+            .map_err(read)?
+            .filter_map(|entry| {
+                let path = entry.ok()?.path();
+                let version = path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?;
+                Some((version, path))
+            })
+            .collect();
+        files.sort();
+        files.truncate(limits::ROOTS_MAX);
+        let mut roots = Vec::with_capacity(files.len());
+        for (_, path) in files {
+            // A root's envelope is its payload in base64 and signatures: at most twice as large.
+            let bytes = read_bounded(&path, 2 * limits::ROOT_PAYLOAD_BYTES_MAX as u64)
+                .map_err(|source| DurableError::Read { path, source })?;
+            roots.extend(bytes);
+        }
+        Ok(roots)
+    }
+
+    /// Stores a root, durably.
+    ///
+    /// # Errors
+    /// [`DurableError::Write`] or [`DurableError::Full`].
+    pub fn write_root(&self, version: u64, envelope: &[u8]) -> Result<(), DurableError> {
+        let path = self.path.join("roots").join(format!("{version:04}.json"));
+        write_atomic(&path, envelope, 0o600).map_err(|source| DurableError::write(&path, source))
+    }
+}
+
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q13_state_and_roots_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(&folder.path().join("data")).unwrap();
+        assert_eq!(data.read_state().unwrap(), DurableState::default());
+        let state = DurableState { generation: 7, attempt: 3, ..DurableState::default() };
+        data.write_state(&state).unwrap();
+        assert_eq!(data.read_state().unwrap(), state);
+        for version in [2, 10, 1] {
+            data.write_root(version, version.to_string().as_bytes()).unwrap();
+        }
+        assert_eq!(data.read_roots().unwrap(), [b"1".to_vec(), b"2".to_vec(), b"10".to_vec()]);
+    }
+
+    #[test]
+    fn the_older_agent_runs_on_what_an_unconfirmed_newer_one_wrote_and_not_after() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(DataFolder::open_as(folder.path(), 1..=1).unwrap());
+        let newer = DataFolder::open_as(folder.path(), 1..=2).unwrap();
+        assert_eq!(newer.format(), 1);
+        newer.write_state(&DurableState { generation: 2, ..DurableState::default() }).unwrap();
+        drop(newer);
+        let older = DataFolder::open_as(folder.path(), 1..=1).unwrap();
+        assert_eq!(older.read_state().unwrap().generation, 2);
+        drop(older);
+
+        let mut newer = DataFolder::open_as(folder.path(), 1..=2).unwrap();
+        newer.raise_format().unwrap();
+        drop(newer);
+        let refused = DataFolder::open_as(folder.path(), 1..=1).unwrap_err();
+        assert!(matches!(refused, DurableError::Newer { .. }), "{refused}");
+        assert!(refused.to_string().contains("newer version"), "{refused}");
+    }
+}

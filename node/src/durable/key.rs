@@ -1,0 +1,101 @@
+//! The host's identity on disk. Drawn once by `daymark-node init`; never copied anywhere, never
+//! printed.
+
+use std::fmt;
+use std::path::Path;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use super::{DurableError, read_record, write_record};
+
+/// The key file's content. Has no `Debug` or `Serialize` that could show the seed.
+pub struct HostKeyFile {
+    /// Seed of the Ed25519 key.
+    pub seed: [u8; 32],
+    /// The machine's id when the key was drawn, to notice a copied disk (RULES D6).
+    pub machine_id: Option<String>,
+    /// The machine's serial number when the key was drawn.
+    pub serial: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    seed: String,
+    machine_id: Option<String>,
+    serial: Option<String>,
+}
+
+impl fmt::Debug for HostKeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostKeyFile").field("machine_id", &self.machine_id).finish_non_exhaustive()
+    }
+}
+
+impl HostKeyFile {
+    /// Draws a new identity and stores it; never over another.
+    ///
+    /// # Errors
+    /// [`DurableError::AlreadyInitialised`], [`DurableError::Entropy`] or a failed write.
+    pub fn create(
+        folder: &Path,
+        machine_id: Option<String>,
+        serial: Option<String>,
+    ) -> Result<Self, DurableError> {
+        let path = folder.join("key");
+        if path.exists() {
+            return Err(DurableError::AlreadyInitialised { path: folder.to_owned() });
+        }
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| DurableError::Entropy(error.to_string()))?;
+        let stored = Stored {
+            seed: HEXLOWER.encode(&seed),
+            machine_id: machine_id.clone(),
+            serial: serial.clone(),
+        };
+        write_record(&path, "key", 0o600, &stored)?;
+        Ok(Self { seed, machine_id, serial })
+    }
+
+    /// Reads the identity.
+    ///
+    /// # Errors
+    /// [`DurableError::NotInitialised`] if there is none.
+    pub fn read(folder: &Path) -> Result<Self, DurableError> {
+        let path = folder.join("key");
+        let stored: Stored = read_record(&path, "key")?
+            .ok_or_else(|| DurableError::NotInitialised { path: folder.to_owned() })?;
+        let seed = HEXLOWER.decode(stored.seed.as_bytes()).ok();
+        let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+        let seed =
+            seed.ok_or_else(|| DurableError::Damaged { path, what: "it holds no key".to_owned() })?;
+        Ok(Self { seed, machine_id: stored.machine_id, serial: stored.serial })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn an_identity_is_drawn_once_and_only_its_owner_may_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            HostKeyFile::read(folder.path()),
+            Err(DurableError::NotInitialised { .. })
+        ));
+        let made = HostKeyFile::create(folder.path(), Some("m".into()), None).unwrap();
+        let mode = std::fs::metadata(folder.path().join("key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(matches!(
+            HostKeyFile::create(folder.path(), None, None),
+            Err(DurableError::AlreadyInitialised { .. })
+        ));
+        let read = HostKeyFile::read(folder.path()).unwrap();
+        assert_eq!(read.seed, made.seed);
+        assert!(!format!("{read:?}").contains(&HEXLOWER.encode(&read.seed)));
+    }
+}

@@ -1,0 +1,64 @@
+//! One agent per data folder: a locked file that names the process. The kernel drops the lock
+//! with the process, so a stale file never blocks.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::DurableError;
+
+/// The lock, held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of the folder.
+    ///
+    /// # Errors
+    /// [`DurableError::Locked`] with the other's process id, or what the file system says.
+    pub fn take(folder: &Path) -> Result<Self, DurableError> {
+        let path = folder.join("lock");
+        let failed = |source| DurableError::write(&path, source);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(failed(error.into()));
+            }
+            let mut pid = String::new();
+            let read = (&mut file).take(32).read_to_string(&mut pid);
+            let pid = read.ok().map_or("?", |_| pid.trim());
+            let pid = if pid.is_empty() { "?" } else { pid };
+            return Err(DurableError::Locked { path: folder.to_owned(), pid: pid.to_owned() });
+        }
+        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_agent_is_refused_by_process_id_and_may_start_after_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        let refused = Lock::take(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        drop(first);
+        Lock::take(folder.path()).unwrap();
+    }
+}

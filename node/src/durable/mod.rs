@@ -1,0 +1,117 @@
+//! The data folder: what cannot be got back from peers, in small files (DESIGN section 2, RULES
+//! Q13). Replicated data is in `store/` and not this module's business.
+//!
+//! ```text
+//! DATA/lock            held while an agent runs; names its process
+//! DATA/format          version of the folder's layout
+//! DATA/key             the host's identity, readable by its owner only
+//! DATA/state           DurableState
+//! DATA/floors          the floor journal
+//! DATA/roots/NNNN.json roots, as received
+//! ```
+
+mod folder;
+mod journal;
+mod key;
+mod lock;
+mod record;
+
+use std::path::{Path, PathBuf};
+
+pub use self::folder::{DataFolder, FORMAT, FORMATS_READ};
+pub use self::journal::Journal;
+pub use self::key::HostKeyFile;
+pub use self::lock::Lock;
+pub(crate) use self::record::read_bounded;
+pub use self::record::{read_record, write_atomic, write_record};
+
+/// Why something durable cannot be read or written; each names the file and, where there is one,
+/// the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum DurableError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The disk is full.
+    #[error("cannot write {}: the disk is full; free some space and start again", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file does not hold what was written.
+    #[error(
+        "{} is damaged ({what}); restore it, or move {} away, run `daymark-node init` and have the \
+         machine enrolled again with --replace",
+        path.display(),
+        path.parent().unwrap_or(path).display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A newer version of the agent wrote it and was confirmed.
+    #[error(
+        "{} was written by a newer version of the agent (format {found}); start that version, this \
+         one cannot read it",
+        path.display()
+    )]
+    Newer {
+        /// The file or folder.
+        path: PathBuf,
+        /// The format found.
+        found: String,
+    },
+    /// Another agent runs on the folder.
+    #[error(
+        "an agent with process id {pid} already runs on {}; stop it first, or give this one a \
+         data_dir of its own",
+        path.display()
+    )]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// The other's process id, `?` if it cannot be told.
+        pid: String,
+    },
+    /// There is no identity yet.
+    #[error("{} holds no identity; run `daymark-node init` first", path.display())]
+    NotInitialised {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There already is an identity.
+    #[error("{} already holds an identity; it is left as it is", path.display())]
+    AlreadyInitialised {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No randomness from the operating system.
+    #[error("the operating system gives no random numbers: {0}")]
+    Entropy(String),
+}
+
+impl DurableError {
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        if matches!(source.kind(), StorageFull | QuotaExceeded) {
+            Self::Full { path: path.to_owned() }
+        } else {
+            Self::Write { path: path.to_owned(), source }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Replicated data on disk: entries, reports and blobs in sled. Peers can give all of it back, so
+//! a store that is damaged is set aside and begun anew; what cannot be got back is in `durable`.
+
+use std::path::{Path, PathBuf};
+
+use daymark_protocol::document::DocumentId;
+use daymark_protocol::id::{Digest, KeyId};
+
+/// Memory that sled may use for its cache; a node is to stay below 32 MiB (DESIGN section 10).
+const CACHE_BYTES: u64 = 2 * 1024 * 1024;
+/// Writes are flushed by the agent before it relies on them, and otherwise this often.
+const FLUSH_EVERY_MS: u64 = 1_000;
+
+/// Why replicated data cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be opened, nor set aside.
+    #[error("cannot open the store {}", path.display())]
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: sled::Error,
+    },
+    /// A damaged store cannot be moved away.
+    #[error("cannot set the damaged store {} aside", path.display())]
+    SetAside {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The disk is full.
+    #[error("cannot write the store: the disk is full; free some space and start again")]
+    Full,
+    /// A read or write failed.
+    #[error("cannot {act} the store")]
+    Access {
+        /// Read, write or flush.
+        act: &'static str,
+        /// Why.
+        source: sled::Error,
+    },
+}
+
+impl StoreError {
+    fn access(act: &'static str) -> impl Fn(sled::Error) -> Self {
+        move |source| if is_full(&source) { Self::Full } else { Self::Access { act, source } }
+    }
+}
+
+/// One stored thing, as read back at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// An entry of a document.
+    Entry(DocumentId, Vec<u8>),
+    /// A host's report.
+    Report(KeyId, Vec<u8>),
+    /// A blob.
+    Blob(Vec<u8>),
+}
+
+/// The open store.
+#[derive(Debug)]
+pub struct Store {
+    db: sled::Db,
+    entries: sled::Tree,
+    reports: sled::Tree,
+    blobs: sled::Tree,
+    set_aside: Option<PathBuf>,
+}
+
+impl Store {
+    /// Opens the store and reads everything: entries, then reports in order of generation and
+    /// count, then blobs. If what is there is damaged it is set aside and a new store begun.
+    ///
+    /// # Errors
+    /// If neither works.
+    pub fn open(path: &Path) -> Result<(Self, Vec<Stored>), StoreError> {
+        let error = match Self::open_whole(path) {
+            Ok(opened) => return Ok(opened),
+            Err(error) if !is_damage(&error) => return Err(error),
+            Err(error) => error,
+        };
+        let aside = free_name(path);
+        tracing::error!(
+            %error, aside = %aside.display(),
+            "the store is damaged; it is set aside and refilled from peers"
+        );
+        std::fs::rename(path, &aside)
+            .map_err(|source| StoreError::SetAside { path: path.to_owned(), source })?;
+        let (mut store, stored) = Self::open_whole(path)?;
+        store.set_aside = Some(aside);
+        Ok((store, stored))
+    }
+
+    /// sled panics on some damaged files, so a panic counts as damage.
+    fn open_whole(path: &Path) -> Result<(Self, Vec<Stored>), StoreError> {
+        let attempt = std::panic::AssertUnwindSafe(|| {
+            let store = Self::open_unguarded(path)?;
+            let stored = store.read_all()?;
+            Ok((store, stored))
+        });
+        std::panic::catch_unwind(attempt).unwrap_or_else(|_| {
+            let source = sled::Error::ReportableBug("reading it panics".to_owned());
+            Err(StoreError::Open { path: path.to_owned(), source })
+        })
+    }
+
+    fn open_unguarded(path: &Path) -> Result<Self, StoreError> {
+        let opened = |source| {
+            if is_full(&source) {
+                StoreError::Full
+            } else {
+                StoreError::Open { path: path.to_owned(), source }
+            }
+        };
+        let db = sled::Config::new()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .open()
+            .map_err(opened)?;
+        let tree = |name: &str| db.open_tree(name).map_err(opened);
+        let (entries, reports, blobs) = (tree("entries")?, tree("reports")?, tree("blobs")?);
+        Ok(Self { db, entries, reports, blobs, set_aside: None })
+    }
+
+    /// Where a damaged store was moved, if this one was begun anew.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
+
+    fn read_all(&self) -> Result<Vec<Stored>, StoreError> {
+        let mut stored = Vec::new();
+        for item in self.entries.iter() {
+            let (key, bytes) = item.map_err(StoreError::access("read"))?;
+            if let Some(document) = document_of(&key) {
+                stored.push(Stored::Entry(document, bytes.to_vec()));
+            }
+        }
+        for item in self.reports.iter() {
+            let (key, bytes) = item.map_err(StoreError::access("read"))?;
+            if let Some(host) = key.first_chunk::<32>() {
+                stored.push(Stored::Report(KeyId(*host), bytes.to_vec()));
+            }
+        }
+        for item in self.blobs.iter() {
+            let (_, bytes) = item.map_err(StoreError::access("read"))?;
+            stored.push(Stored::Blob(bytes.to_vec()));
+        }
+        Ok(stored)
+    }
+
+    /// Stores an entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or [`StoreError::Access`].
+    pub fn put_entry(
+        &self,
+        document: &DocumentId,
+        hash: &Digest,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        self.entries
+            .insert(entry_key(document, hash), bytes)
+            .map_err(StoreError::access("write"))?;
+        Ok(())
+    }
+
+    /// Removes an entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Access`].
+    pub fn drop_entry(&self, document: &DocumentId, hash: &Digest) -> Result<(), StoreError> {
+        self.entries.remove(entry_key(document, hash)).map_err(StoreError::access("write"))?;
+        Ok(())
+    }
+
+    /// Stores a report.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or [`StoreError::Access`].
+    pub fn put_report(
+        &self,
+        host: &KeyId,
+        generation: u64,
+        count: u64,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let key = report_key(host, generation, count);
+        self.reports.insert(key, bytes).map_err(StoreError::access("write"))?;
+        Ok(())
+    }
+
+    /// Removes all reports of a host below a generation.
+    ///
+    /// # Errors
+    /// [`StoreError::Access`].
+    pub fn drop_reports(&self, host: &KeyId, below: u64) -> Result<(), StoreError> {
+        let range = report_key(host, 0, 0)..report_key(host, below, 0);
+        let mut batch = sled::Batch::default();
+        for key in self.reports.range(range).keys() {
+            batch.remove(key.map_err(StoreError::access("read"))?);
+        }
+        self.reports.apply_batch(batch).map_err(StoreError::access("write"))
+    }
+
+    /// Stores a blob.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or [`StoreError::Access`].
+    pub fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        self.blobs.insert(digest.as_bytes(), bytes).map_err(StoreError::access("write"))?;
+        Ok(())
+    }
+
+    /// Makes all writes durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or [`StoreError::Access`].
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(StoreError::access("flush"))?;
+        Ok(())
+    }
+
+    /// Size on disk, bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or_default()
+    }
+}
+
+fn is_full(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
+}
+
+/// Whether an error speaks of the content, not of the disk or of permissions.
+fn is_damage(error: &StoreError) -> bool {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    match error {
+        StoreError::Open { source: sled::Error::Io(error), .. }
+        | StoreError::Access { source: sled::Error::Io(error), .. } => {
+            !matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | StorageFull)
+        }
+        StoreError::Open { .. } | StoreError::Access { .. } => true,
+        StoreError::SetAside { .. } | StoreError::Full => false,
+    }
+}
+
+fn entry_key(document: &DocumentId, hash: &Digest) -> Vec<u8> {
+    let mut key = document.to_string().into_bytes();
+    key.push(0);
+    key.extend_from_slice(hash.as_bytes());
+    key
+}
+
+fn document_of(key: &[u8]) -> Option<DocumentId> {
+    let (name, _) = key.split_at_checked(key.len().checked_sub(33)?)?;
+    std::str::from_utf8(name).ok()?.parse().ok()
+}
+
+fn report_key(host: &KeyId, generation: u64, count: u64) -> Vec<u8> {
+    let mut key = host.as_bytes().to_vec();
+    key.extend(generation.to_be_bytes());
+    key.extend(count.to_be_bytes());
+    key
+}
+
+fn free_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    (1u32..)
+        .map(|number| path.with_file_name(format!("{name}.damaged-{number}")))
+        .find(|candidate| !candidate.exists())
+        .expect("some number is free")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(path: &Path) -> Store {
+        let (store, _) = Store::open(path).unwrap();
+        let site: DocumentId = "site/site-1234".parse().unwrap();
+        store.put_entry(&DocumentId::Fleet, &Digest([1; 32]), b"statement").unwrap();
+        store.put_entry(&site, &Digest([0; 32]), b"zeros in its hash").unwrap();
+        store.put_entry(&DocumentId::Fleet, &Digest([2; 32]), b"dropped").unwrap();
+        store.drop_entry(&DocumentId::Fleet, &Digest([2; 32])).unwrap();
+        for (generation, count) in [(300, 2), (300, 1), (2, 9), (1, 1)] {
+            store
+                .put_report(&KeyId([9; 32]), generation, count, &[u8::try_from(count).unwrap()])
+                .unwrap();
+        }
+        store.drop_reports(&KeyId([9; 32]), 2).unwrap();
+        store.put_blob(&Digest([3; 32]), b"blob").unwrap();
+        store.flush().unwrap();
+        store
+    }
+
+    #[test]
+    fn what_was_put_is_read_back_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        drop(filled(&path));
+        let site: DocumentId = "site/site-1234".parse().unwrap();
+        let host = KeyId([9; 32]);
+        assert_eq!(
+            Store::open(&path).unwrap().1,
+            [
+                Stored::Entry(DocumentId::Fleet, b"statement".to_vec()),
+                Stored::Entry(site, b"zeros in its hash".to_vec()),
+                Stored::Report(host, vec![9]),
+                Stored::Report(host, vec![1]),
+                Stored::Report(host, vec![2]),
+                Stored::Blob(b"blob".to_vec()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_damaged_store_is_set_aside_and_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        drop(filled(&path));
+        std::fs::write(path.join("conf"), b"not a configuration").unwrap();
+        let (store, stored) = Store::open(&path).unwrap();
+        assert!(stored.is_empty());
+        assert!(store.set_aside().unwrap().exists());
+        store.put_blob(&Digest([3; 32]), b"again").unwrap();
+        store.flush().unwrap();
+    }
+}

@@ -1,0 +1,78 @@
+//! Reads the specs of a statement's resources, as far as this version understands them, and finds
+//! what contradicts the statement around them. An error makes the id unknown; nothing is refused.
+
+use crate::limits;
+use crate::resource::{HostSpec, Kind, Scope, Spec};
+use crate::target::NO_SITE;
+use crate::trust::statement::ReadPayload;
+use crate::trust::{Payload, PublicKey, Resource};
+
+/// Fills in the spec of every resource that is not known to be unreadable already.
+pub(super) fn read_specs(read: &mut ReadPayload) {
+    let mut resources = std::mem::take(&mut read.payload.resources);
+    let unknown = read.unknown_fields.first();
+    for resource in &mut resources {
+        resource.spec = match (&resource.spec, unknown) {
+            (Err(already), _) => Err(already.clone()),
+            (Ok(_), Some(field)) => {
+                Err(format!("field {field:?} of its statement is not known to this version"))
+            }
+            (Ok(_), None) => read_spec(resource, &read.payload),
+        };
+    }
+    read.payload.resources = resources;
+}
+
+fn read_spec(resource: &Resource, payload: &Payload) -> Result<Option<Spec>, String> {
+    let kind: Kind = resource.kind.parse().map_err(|error| format!("{error}"))?;
+    if kind != Kind::Host && (resource.site.is_some() || resource.moved_from.is_some()) {
+        return Err(format!("a {kind} cannot have a site beside its target"));
+    }
+    let Some(json) = &resource.raw_spec else { return Ok(None) };
+    let spec = Spec::parse(kind, resource.schema, json.get()).map_err(|e| e.to_string())?;
+    match &spec {
+        Spec::Host(host) => check_host(resource, host, &payload.scope)?,
+        Spec::Emergency(_) => check_emergency(payload)?,
+        Spec::Region(_)
+        | Spec::Site(_)
+        | Spec::OsProfile(_)
+        | Spec::SingleSchedule(_)
+        | Spec::RepeatedSchedule(_)
+        | Spec::Blackout(_)
+        | Spec::OsUpdatePolicy(_)
+        | Spec::Promotion(_)
+        | Spec::CustomConfig(_)
+        | Spec::Hold(_)
+        | Spec::Retry(_)
+        | Spec::Halt(_)
+        | Spec::Resume(_) => {}
+    }
+    Ok(Some(spec))
+}
+
+/// A host is its key (RULES Q4), and a statement of one site cannot place it in another (S4).
+fn check_host(resource: &Resource, host: &HostSpec, scope: &Scope) -> Result<(), String> {
+    let raw = data_encoding::HEXLOWER.decode(host.public_key.as_bytes()).ok();
+    let raw =
+        raw.and_then(|raw| raw.try_into().ok()).ok_or("its public key is not 64 hex digits")?;
+    let key = PublicKey::from_bytes(raw).map_err(|weak| weak.to_string())?;
+    if resource.id.as_host() != Some(key.id()) {
+        return Err("its id is not that of its public key".into());
+    }
+    let site = resource.site.as_ref().map_or(NO_SITE, |site| site.as_str());
+    match scope {
+        Scope::Site(scope) if scope.as_str() != site => {
+            Err(format!("a statement of site {scope} cannot place a host in {site}"))
+        }
+        Scope::Site(_) | Scope::Region(_) | Scope::Fleet => Ok(()),
+    }
+}
+
+/// An emergency ends, and soon (RULES S6).
+fn check_emergency(payload: &Payload) -> Result<(), String> {
+    let until = payload.until.ok_or("an emergency must name its end")?;
+    if until.since_ms(payload.issued) > limits::EMERGENCY_MS_MAX {
+        return Err("an emergency must end within 7 days".into());
+    }
+    Ok(())
+}
