@@ -1,0 +1,390 @@
+//! `get KIND`: listings. Every row comes from the replica, or from the node where one is asked.
+
+use daymark_protocol::resource::{Kind, ScheduleStatus, Spec};
+use daymark_protocol::trust::{State, Version};
+use serde::Serialize;
+
+use crate::cli::GetArgs;
+use crate::commands::{stop, windows};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::files;
+use crate::output::{self, Row};
+use crate::session::Session;
+use crate::{names, targets, times};
+
+/// A row of plain cells: the listing's own columns, as one struct per kind would have them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HostRow {
+    name: String,
+    site: String,
+    installed: String,
+    status: String,
+    decision: String,
+    labels: String,
+    key: String,
+}
+
+impl Row for HostRow {
+    const HEADS: &'static [&'static str] =
+        &["name", "site", "installed", "status", "decision", "labels", "key"];
+    const WIDE_FROM: usize = 5;
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.site.clone(),
+            self.installed.clone(),
+            self.status.clone(),
+            self.decision.clone(),
+            self.labels.clone(),
+            self.key.clone(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// A resource of the fleet.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceRow {
+    name: String,
+    what: String,
+    target: String,
+    state: String,
+    version: u64,
+    until: String,
+    id: String,
+    reason: String,
+}
+
+impl Row for ResourceRow {
+    const HEADS: &'static [&'static str] =
+        &["name", "what", "for", "state", "version", "until", "id", "reason"];
+    const WIDE_FROM: usize = 6;
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.what.clone(),
+            self.target.clone(),
+            self.state.clone(),
+            self.version.to_string(),
+            self.until.clone(),
+            self.id.clone(),
+            self.reason.clone(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RunRow {
+    host: String,
+    #[serde(flatten)]
+    run: crate::hosts::Run,
+}
+
+impl Row for RunRow {
+    const HEADS: &'static [&'static str] =
+        &["name", "host", "status", "from", "to", "started", "took", "origin", "peers", "detail"];
+
+    fn cells(&self) -> Vec<String> {
+        let run = &self.run;
+        let took = match (run.start, run.end) {
+            (Some(start), Some(end)) => format!("{} s", end.since_ms(start) / 1000),
+            (Some(_), None) | (None, _) => "running".into(),
+        };
+        vec![
+            run.name.clone(),
+            self.host.clone(),
+            run.status.clone(),
+            run.from.clone().unwrap_or_else(|| "?".into()),
+            run.to.clone(),
+            run.start.map_or_else(|| "?".into(), times::show),
+            took,
+            times::bytes(run.origin_bytes),
+            times::bytes(run.peer_bytes),
+            run.detail.clone(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.run.name.clone()
+    }
+}
+
+/// Two or three words about something.
+#[derive(Debug, Serialize)]
+struct FactRow {
+    name: String,
+    about: String,
+    fact: String,
+}
+
+impl Row for FactRow {
+    const HEADS: &'static [&'static str] = &["name", "about", "what"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name.clone(), self.about.clone(), self.fact.clone()]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// Runs `get`.
+pub async fn run(session: Session, args: GetArgs) -> Outcome {
+    let format = session.global.output;
+    let as_of = session.as_of();
+    let only = args.name.as_deref();
+    match args.kind.to_ascii_lowercase().as_str() {
+        "host" | "hosts" => output::rows(format, &hosts(&session, only)?, &as_of)?,
+        "run" | "runs" => output::rows(format, &runs(&session, only)?, &as_of)?,
+        "window" | "windows" => {
+            output::rows(format, &windows::rows(&session, only, args.days)?, &as_of)?;
+        }
+        "peer" | "peers" => {
+            let (peers, as_of) = session.peers().await?;
+            output::rows(format, &peers, &as_of)?;
+        }
+        "conflict" | "conflicts" => output::rows(format, &conflicts(&session), &as_of)?,
+        "halt" | "halts" => output::rows(format, &halts(&session), &as_of)?,
+        "quarantine" => output::rows(format, &quarantine(&session, only)?, &as_of)?,
+        "approval" | "approvals" => output::rows(format, &session.approvals(), &as_of)?,
+        other => {
+            let kinds = listed_kinds(other)?;
+            output::rows(format, &resources(&session, &kinds, only)?, &as_of)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The kinds that a word lists.
+pub fn listed_kinds(word: &str) -> Outcome<Vec<Kind>> {
+    match files::kind_named(word) {
+        Some(Kind::RepeatedSchedule | Kind::SingleSchedule) => {
+            Ok(vec![Kind::RepeatedSchedule, Kind::SingleSchedule])
+        }
+        Some(kind) => Ok(vec![kind]),
+        None => Err(Failure::usage(format!("there is no kind {word:?}")).next(
+            "kinds are hosts, policies, schedules, windows, osprofiles, runs, sites, regions, \
+             peers, conflicts, blackouts, holds, halts, promotions, configs, quarantine, approvals",
+        )),
+    }
+}
+
+fn hosts(session: &Session, only: Option<&str>) -> Outcome<Vec<HostRow>> {
+    let standing = session.standing();
+    let chosen = only.map(|name| names::find_host(standing, name)).transpose()?;
+    let selected = session.selected()?;
+    Ok(names::hosts(standing)
+        .into_iter()
+        .filter(|(key, _, _)| chosen.is_none_or(|chosen| chosen == *key))
+        .filter(|(key, _, _)| selected.as_ref().is_none_or(|selected| selected.contains(key)))
+        .map(|(key, version, spec)| {
+            let summary = session.host(&key);
+            let site = version.site.as_ref().map_or_else(
+                || "-".to_owned(),
+                |site| names::name_of(standing, Kind::Site, site),
+            );
+            let labels: Vec<String> =
+                spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let decision = summary.as_ref().and_then(|summary| summary.decision.as_ref());
+            let update = summary.as_ref().and_then(|summary| summary.update.as_ref());
+            HostRow {
+                name: spec.name.clone(),
+                site,
+                installed: summary.as_ref().map_or_else(|| "-".into(), |s| s.installed()),
+                status: update.map_or_else(|| "not seen yet".into(), |update| update.status.clone()),
+                decision: decision.map_or_else(|| "-".into(), |d| d.message.clone()),
+                labels: labels.join(","),
+                key: key.to_string(),
+            }
+        })
+        .collect())
+}
+
+fn runs(session: &Session, only: Option<&str>) -> Outcome<Vec<RunRow>> {
+    let standing = session.standing();
+    let chosen = only.map(|name| names::find_host(standing, name)).transpose()?;
+    let selected = session.selected()?;
+    let mut rows = Vec::new();
+    for (key, _, spec) in names::hosts(standing) {
+        let wanted = chosen.is_none_or(|chosen| chosen == key)
+            && selected.as_ref().is_none_or(|selected| selected.contains(&key));
+        if let (true, Some(summary)) = (wanted, session.host(&key)) {
+            rows.extend(summary.runs.into_iter().map(|run| RunRow { host: spec.name.clone(), run }));
+        }
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.run.start));
+    Ok(rows)
+}
+
+fn resources(session: &Session, kinds: &[Kind], only: Option<&str>) -> Outcome<Vec<ResourceRow>> {
+    let standing = session.standing();
+    let chosen = only.map(|name| names::find(standing, kinds, name)).transpose()?;
+    let mut rows: Vec<ResourceRow> = standing
+        .lines
+        .iter()
+        .filter(|((kind, _), _)| kinds.contains(kind))
+        .filter(|((kind, id), _)| {
+            chosen.as_ref().is_none_or(|chosen| chosen == &(*kind, id.clone()))
+        })
+        .filter_map(|((kind, id), line)| {
+            let version = names::living(line)?;
+            let state = match &line.state {
+                State::Counts => ended(version).unwrap_or("in force").to_owned(),
+                State::Unknown(why) => format!("unknown: {why}"),
+            };
+            Some(ResourceRow {
+                name: names::version_name(version, id),
+                what: what(*kind, version),
+                target: targets::show(standing, version.target.as_ref()),
+                state,
+                version: version.version,
+                until: version.until.map_or_else(|| "-".into(), times::show),
+                id: id.to_string(),
+                reason: version.reason.clone(),
+            })
+        })
+        .collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
+    Ok(rows)
+}
+
+fn ended(version: &Version) -> Option<&'static str> {
+    version.until.filter(|until| *until <= times::now()).map(|_| "ended")
+}
+
+/// What a resource says, in a few words.
+pub fn what(kind: Kind, version: &Version) -> String {
+    let spec = match &version.spec {
+        Ok(Some(spec)) => spec,
+        Ok(None) => return "ended".into(),
+        Err(why) => return format!("cannot be read: {why}"),
+    };
+    match spec {
+        Spec::Region(_) => "region".into(),
+        Spec::Site(site) => site.zone.clone().unwrap_or_else(|| "UTC".into()),
+        Spec::Host(host) => host.name.clone(),
+        Spec::OsProfile(profile) => profile.name.clone(),
+        Spec::SingleSchedule(schedule) => single(schedule),
+        Spec::RepeatedSchedule(schedule) => {
+            let zone: String = schedule.zone.clone().into();
+            format!(
+                "{} {} {} {} {} ({zone}) for {} min{}",
+                schedule.cron_minutes,
+                schedule.cron_hours,
+                schedule.cron_day_month,
+                schedule.cron_month,
+                schedule.cron_day_week,
+                schedule.duration_seconds / 60,
+                closed_note(schedule.schedule_status)
+            )
+        }
+        Spec::Blackout(blackout) => format!(
+            "{} to {}{}",
+            times::show(blackout.from),
+            times::show(blackout.to),
+            if blackout.yearly { ", yearly" } else { "" }
+        ),
+        Spec::OsUpdatePolicy(policy) => match &policy.target_os {
+            Some(os) => format!("TARGET {}@{}", os.profile, os.version),
+            None if policy.update_packages.is_empty() => {
+                format!("LATEST {}", policy.versions.as_deref().unwrap_or("any version"))
+            }
+            None => "TARGET packages".into(),
+        },
+        Spec::Promotion(promotion) => format!("digest {}", promotion.os.digest.short()),
+        Spec::CustomConfig(config) => format!("{} bytes", config.config.len()),
+        Spec::Hold(_) | Spec::Retry(_) | Spec::Halt(_) | Spec::Resume(_) | Spec::Emergency(_) => {
+            kind.name().to_lowercase()
+        }
+    }
+}
+
+fn single(schedule: &daymark_protocol::resource::SingleScheduleSpec) -> String {
+    let at = |seconds| times::show(daymark_protocol::time::WallTime::from_seconds(seconds));
+    let end = schedule.end_seconds.filter(|end| *end != 0);
+    format!(
+        "once {} to {}{}",
+        at(schedule.start_seconds),
+        end.map_or_else(|| "open end".into(), at),
+        closed_note(schedule.schedule_status)
+    )
+}
+
+fn closed_note(status: ScheduleStatus) -> &'static str {
+    match status {
+        ScheduleStatus::OsUpdate | ScheduleStatus::Maintenance => "",
+        ScheduleStatus::Unspecified
+        | ScheduleStatus::Shipping
+        | ScheduleStatus::FirmwareUpdate
+        | ScheduleStatus::ClusterUpdate => " (opens no update window)",
+    }
+}
+
+fn conflicts(session: &Session) -> Vec<FactRow> {
+    let standing = session.standing();
+    standing
+        .lines
+        .iter()
+        .filter_map(|((kind, id), line)| match &line.state {
+            State::Unknown(why) => Some(FactRow {
+                name: names::name_of(standing, *kind, id),
+                about: format!("{kind} {id}"),
+                fact: why.clone(),
+            }),
+            State::Counts => None,
+        })
+        .collect()
+}
+
+fn halts(session: &Session) -> Vec<FactRow> {
+    let standing = session.standing();
+    standing
+        .halts
+        .iter()
+        .map(|halt| FactRow {
+            name: stop::halt_name(halt),
+            about: targets::show(standing, halt.version.target.as_ref()),
+            fact: format!(
+                "since {}{}{}",
+                times::show(halt.version.issued),
+                halt.version.until.map_or_else(String::new, |at| format!(", until {}", times::show(at))),
+                if halt.version.reason.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", halt.version.reason)
+                }
+            ),
+        })
+        .collect()
+}
+
+fn quarantine(session: &Session, only: Option<&str>) -> Outcome<Vec<FactRow>> {
+    let standing = session.standing();
+    let chosen = only.map(|name| names::find_host(standing, name)).transpose()?;
+    let mut rows = Vec::new();
+    for (key, _, spec) in names::hosts(standing) {
+        if chosen.is_some_and(|chosen| chosen != key) {
+            continue;
+        }
+        let quarantine = session.host(&key).map(|host| host.machine.quarantine).unwrap_or_default();
+        rows.extend(quarantine.into_iter().map(|image| FactRow {
+            name: spec.name.clone(),
+            about: format!("image {} (attempt {})", image.profile.short(), image.attempt),
+            fact: image.reason,
+        }));
+    }
+    Ok(rows)
+}

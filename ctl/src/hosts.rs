@@ -1,0 +1,101 @@
+//! What a host has said of itself, in the shape that commands need.
+
+use daymark_protocol::decide::{Decision, Machine};
+use daymark_protocol::document::{HostView, UpdateRun, UpdateStatus};
+use daymark_protocol::id::KeyId;
+use daymark_protocol::time::WallTime;
+use serde::Serialize;
+
+/// A host's last words.
+#[derive(Clone, Debug)]
+pub struct HostSummary {
+    /// Its key id.
+    pub key: KeyId,
+    /// The machine as it sees itself.
+    pub machine: Machine,
+    /// EIM's update status.
+    pub update: Option<UpdateStatus>,
+    /// Its decision.
+    pub decision: Option<Decision>,
+    /// Runs, newest first.
+    pub runs: Vec<Run>,
+    /// Hardware and software facts.
+    pub facts: Vec<(String, String)>,
+    /// Peers it saw, by key id.
+    pub peers: Vec<(String, String)>,
+}
+
+/// One update run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Its name.
+    pub name: String,
+    /// EIM's status.
+    pub status: String,
+    /// Version before.
+    pub from: Option<String>,
+    /// Version that it installs.
+    pub to: String,
+    /// Id of the policy.
+    pub policy: Option<String>,
+    /// Begin.
+    pub start: Option<WallTime>,
+    /// End; absent while it runs.
+    pub end: Option<WallTime>,
+    /// Detail.
+    pub detail: String,
+    /// Bytes from the release service.
+    pub origin_bytes: u64,
+    /// Bytes from peers.
+    pub peer_bytes: u64,
+    /// Bytes from the machine's own slots.
+    pub own_bytes: u64,
+}
+
+impl From<UpdateRun> for Run {
+    fn from(run: UpdateRun) -> Self {
+        Self {
+            name: run.name,
+            status: run.status,
+            from: run.from,
+            to: run.to.unwrap_or_default(),
+            policy: run.policy,
+            start: run.start,
+            end: run.end,
+            detail: run.detail,
+            origin_bytes: run.bytes.origin,
+            peer_bytes: run.bytes.peers,
+            own_bytes: run.bytes.own,
+        }
+    }
+}
+
+impl HostSummary {
+    /// The summary of a view; `None` before the host has described its machine.
+    pub fn of(view: &HostView) -> Option<Self> {
+        let facts = view.facts();
+        let machine = facts.machine()?;
+        Some(Self {
+            key: view.host(),
+            machine,
+            update: facts.update_status(),
+            decision: facts.decision(),
+            runs: facts.runs().into_iter().map(Run::from).collect(),
+            facts: facts.texts_below(daymark_protocol::document::host_paths::FACTS),
+            peers: facts.texts_below(daymark_protocol::document::host_paths::PEERS),
+        })
+    }
+
+    /// What it runs, for people.
+    pub fn installed(&self) -> String {
+        match &self.machine.installed {
+            Some(installed) => {
+                let profile = installed.profile.as_deref().unwrap_or("?");
+                let version = installed.version.as_deref().unwrap_or("?");
+                format!("{profile}@{version}")
+            }
+            None => "unknown".into(),
+        }
+    }
+}
