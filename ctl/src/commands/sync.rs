@@ -1,0 +1,160 @@
+//! `sync NODE|FOLDER`: what either side lacks goes to it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use daymark_node::control::client::Client;
+use daymark_node::folder::{ItemName, ReplicaFolder};
+use daymark_protocol::control::{Item, ReplicaIndex, Submission, SubmitOutcome, Wanted};
+use serde::Serialize;
+
+use crate::cli::SyncArgs;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
+use crate::session::{Session, unreachable};
+
+/// Items asked for or handed in at once: a few megabytes at most.
+const BATCH_ITEMS_MAX: usize = 256;
+
+/// What a sync moved.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Moved {
+    /// Items taken in.
+    pub received: u64,
+    /// Items handed over.
+    pub sent: u64,
+    /// Items that the other side would not have.
+    pub refused: u64,
+}
+
+/// Runs `sync`.
+pub async fn run(mut session: Session, args: SyncArgs) -> Outcome {
+    let with = match &args.with {
+        Some(path) => path.clone(),
+        None => session
+            .socket()
+            .map(Path::to_owned)
+            .ok_or_else(|| Failure::usage("name a node's control socket or a folder"))?,
+    };
+    let moved =
+        if with.is_dir() { folder(&mut session, &with)? } else { node(&mut session, &with).await? };
+    let what = with.display();
+    output::value(session.global.output, &moved, || {
+        let refused = match moved.refused {
+            0 => String::new(),
+            count => format!(", {count} refused there"),
+        };
+        format!("Synced with {what}: {} received, {} sent{refused}.", moved.received, moved.sent)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Syncs with a folder.
+pub fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
+    let folder = ReplicaFolder::open_or_begin(path)?;
+    let mut moved = Moved::default();
+    let held: BTreeSet<ItemName> = session.items()?.iter().map(ItemName::of).collect();
+    for name in folder.names()?.into_iter().filter(|name| !held.contains(name)) {
+        if let Some(item) = folder.read(&name)? {
+            moved.received += received(&session.take(&[item])?);
+        }
+    }
+    for item in session.items()? {
+        moved.sent += u64::from(folder.write(&item)?);
+    }
+    session.note_sync()?;
+    Ok(moved)
+}
+
+fn received(outcomes: &[daymark_protocol::document::Outcome]) -> u64 {
+    outcomes.iter().filter(|outcome| outcome.is_new()).count() as u64
+}
+
+/// Syncs with a node, over its control socket.
+pub async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
+    let client = Client::new(socket);
+    let index = client.replica().await.map_err(unreachable)?;
+    check_fleet(session, &index)?;
+    let mut moved = Moved::default();
+    let held: BTreeSet<ItemName> = session.items()?.iter().map(ItemName::of).collect();
+    let theirs = names(&index);
+    let missing: Vec<ItemName> = theirs.iter().filter(|name| !held.contains(name)).cloned().collect();
+    for batch in missing.chunks(BATCH_ITEMS_MAX) {
+        let mut wanted: Vec<ItemName> = batch.to_vec();
+        while !wanted.is_empty() {
+            let fetched = client.fetch(&request(&wanted)).await.map_err(unreachable)?;
+            if fetched.items.is_empty() {
+                break;
+            }
+            let arrived: BTreeSet<ItemName> = fetched.items.iter().map(ItemName::of).collect();
+            wanted.retain(|name| !arrived.contains(name));
+            moved.received += received(&session.take(&fetched.items)?);
+            if !fetched.more {
+                break;
+            }
+        }
+    }
+    let give: Vec<Item> =
+        session.items()?.into_iter().filter(|item| !theirs.contains(&ItemName::of(item))).collect();
+    for batch in give.chunks(BATCH_ITEMS_MAX) {
+        for outcome in hand_in(&client, batch).await? {
+            match outcome {
+                SubmitOutcome::New => moved.sent += 1,
+                SubmitOutcome::Known | SubmitOutcome::Held(_) | SubmitOutcome::NotKept(_) => {}
+                SubmitOutcome::Refused(_) => moved.refused += 1,
+            }
+        }
+    }
+    session.note_sync()?;
+    Ok(moved)
+}
+
+/// Hands items to a node.
+pub async fn hand_in(client: &Client, items: &[Item]) -> Outcome<Vec<SubmitOutcome>> {
+    let submission = Submission { items: items.iter().cloned().map(Into::into).collect() };
+    Ok(client.submit(&submission).await.map_err(unreachable)?.outcomes)
+}
+
+fn check_fleet(session: &Session, index: &ReplicaIndex) -> Outcome<()> {
+    match (index.fleet, session.replica().chain().fleet()) {
+        (None, _) => Err(Failure::refused("this machine belongs to no fleet yet")
+            .next("`daymark-node join FOLDER --fleet FINGERPRINT` on it")),
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            Err(Failure::refused(format!(
+                "this machine belongs to fleet {}, and context {} is fleet {}",
+                theirs.short(),
+                session.name,
+                ours.short()
+            ))
+            .next("choose another with --context"))
+        }
+        (Some(_), _) => Ok(()),
+    }
+}
+
+fn names(index: &ReplicaIndex) -> BTreeSet<ItemName> {
+    let mut names: BTreeSet<ItemName> = index.roots.iter().map(|v| ItemName::Root(*v)).collect();
+    for (document, hashes) in &index.entries {
+        names.extend(hashes.iter().map(|hash| ItemName::Entry(document.clone(), *hash)));
+    }
+    for (host, reports) in &index.reports {
+        names.extend(reports.iter().map(|(g, c)| ItemName::Report(*host, *g, *c)));
+    }
+    names.extend(index.blobs.iter().map(|digest| ItemName::Blob(*digest)));
+    names
+}
+
+fn request(names: &[ItemName]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for name in names {
+        match name {
+            ItemName::Root(version) => wanted.roots.push(*version),
+            ItemName::Entry(document, hash) => wanted.entries.push((document.clone(), *hash)),
+            ItemName::Report(host, generation, count) => {
+                wanted.reports.push((*host, *generation, *count));
+            }
+            ItemName::Blob(digest) => wanted.blobs.push(*digest),
+        }
+    }
+    wanted
+}

@@ -1,0 +1,284 @@
+//! One command's work on one fleet: its replica, loaded from the context's folder, and what it
+//! adds to it.
+
+use std::path::{Path, PathBuf};
+
+use daymark_node::control::client::Client;
+use daymark_node::folder::{ItemName, ReplicaFolder};
+use daymark_protocol::control::{Bytes, Item};
+use daymark_protocol::document::{Changes, DocumentId, Outcome as Taken, Replica};
+use daymark_protocol::id::{Digest, FleetId, KeyId};
+use daymark_protocol::resource::Role;
+use daymark_protocol::trust::{Floors, Root, RootChain, Standing};
+
+use crate::cli::Global;
+use crate::commands::explain::Explained;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::home::{self, ContextFile, Home};
+use crate::hosts::HostSummary;
+use crate::{names, output, targets, times};
+
+/// A command's work on a fleet.
+#[derive(Debug)]
+pub struct Session {
+    /// Options of every command.
+    pub global: Global,
+    /// Keys and contexts.
+    pub home: Home,
+    /// The context's name.
+    pub name: String,
+    /// The context's folder.
+    pub folder: PathBuf,
+    /// What the context remembers.
+    pub context: ContextFile,
+    store: ReplicaFolder,
+    replica: Replica,
+}
+
+impl Session {
+    /// Opens the context to work on and loads its replica; nothing in it is believed unchecked.
+    pub fn open(global: Global) -> Outcome<Self> {
+        let home = Home::open(&global)?;
+        let (name, folder) = home.current(&global)?;
+        let context = home::read_context(&folder)?;
+        let store = ReplicaFolder::open_or_begin(&folder)?;
+        let replica = Replica::new(RootChain::new(context.pin), Floors::default());
+        let mut session = Self { global, home, name, folder, context, store, replica };
+        let mut damaged = 0_u64;
+        for item_name in session.store.names()? {
+            match session.store.read(&item_name)? {
+                Some(item) => drop(take(&mut session.replica, &item)),
+                None => damaged += 1,
+            }
+        }
+        if damaged > 0 {
+            output::note(&format!(
+                "warning: {damaged} files of the replica are damaged; `daymarkctl sync` replaces them"
+            ));
+        }
+        Ok(session)
+    }
+
+    /// What counts.
+    pub fn standing(&self) -> &Standing {
+        self.replica.standing()
+    }
+
+    /// The replica.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The newest root.
+    pub fn root(&self) -> Outcome<&Root> {
+        self.replica.chain().newest().ok_or_else(|| {
+            let why = self.replica.chain().wait().map_or_else(
+                || "its root still needs signatures".to_owned(),
+                std::string::ToString::to_string,
+            );
+            Failure::new(Exit::Pending, format!("fleet {} cannot be used yet: {why}", self.name))
+                .next("`daymarkctl sign FILE` adds a signature, `daymarkctl sync` fetches roots")
+        })
+    }
+
+    /// The fleet.
+    pub fn fleet(&self) -> Outcome<FleetId> {
+        self.root()?;
+        self.replica
+            .chain()
+            .fleet()
+            .ok_or_else(|| Failure::new(Exit::Failed, "the first root is not held").next("`daymarkctl sync`"))
+    }
+
+    /// What a host says of itself.
+    pub fn host(&self, host: &KeyId) -> Option<HostSummary> {
+        HostSummary::of(self.replica.host_view(host)?)
+    }
+
+    /// The hosts that `--site` and `--label` select, if they are given.
+    pub fn selected(&self) -> Outcome<Option<Vec<KeyId>>> {
+        if self.global.site.is_none() && self.global.labels.is_empty() {
+            return Ok(None);
+        }
+        targets::select(self.standing(), &[], &self.global).map(Some)
+    }
+
+    /// How old what is shown is, for people.
+    pub fn as_of(&self) -> String {
+        let synced = std::fs::read_to_string(self.folder.join("synced")).ok();
+        let at = synced.and_then(|text| text.trim().parse::<jiff::Timestamp>().ok());
+        match at {
+            Some(at) => format!("As of the last sync, {}.", times::relative(at.into(), times::now())),
+            None => "Never synced with a node.".into(),
+        }
+    }
+
+    /// Notes that the replica is as new as a node's.
+    pub fn note_sync(&self) -> Outcome<()> {
+        std::fs::write(self.folder.join("synced"), times::now().to_string())?;
+        Ok(())
+    }
+
+    /// Takes items in and stores what is kept. Returns what became of each.
+    pub fn take(&mut self, items: &[Item]) -> Outcome<Vec<Taken>> {
+        let mut outcomes = Vec::new();
+        for item in items {
+            let (outcome, changes) = take(&mut self.replica, item);
+            self.store_changes(&changes)?;
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    fn store_changes(&self, changes: &Changes) -> Outcome<()> {
+        for item in changes_items(changes) {
+            self.store.write(&item)?;
+        }
+        for (document, hash) in &changes.drops {
+            self.store.remove(&ItemName::Entry(document.clone(), *hash))?;
+        }
+        Ok(())
+    }
+
+    /// Everything that the replica holds.
+    pub fn items(&self) -> Outcome<Vec<Item>> {
+        let mut items = Vec::new();
+        for name in self.store.names()? {
+            items.extend(self.store.read(&name)?);
+        }
+        Ok(items)
+    }
+
+    /// The socket of the node to talk to, if one is named.
+    pub fn socket(&self) -> Option<&Path> {
+        self.global.node.as_deref().or(self.context.node.as_deref())
+    }
+
+    /// A connection to the node to talk to.
+    pub fn client(&self) -> Outcome<Client> {
+        let socket = self.socket().ok_or_else(|| {
+            Failure::new(Exit::Unreachable, "no node is named")
+                .next("name its control socket with --node, or `daymarkctl sync FOLDER`")
+        })?;
+        Ok(Client::new(socket))
+    }
+
+    /// A host's decision: asked of the host itself if it is the node at hand, or else its last
+    /// report's.
+    pub async fn decision(&self, host: &KeyId, name: String) -> Outcome<Explained> {
+        if let Ok(client) = self.client() {
+            if let Ok(status) = client.status().await {
+                if status.host == *host {
+                    let answer = client.decision().await.map_err(unreachable)?;
+                    return Ok(Explained {
+                        host: name,
+                        as_of: Some(times::now()),
+                        live: true,
+                        decision: answer.decision,
+                    });
+                }
+            }
+        }
+        let summary = self.host(host).ok_or_else(|| {
+            Failure::new(Exit::Unreachable, format!("{name} has reported nothing yet"))
+                .next("`daymarkctl sync` with a node of its site, or --node with its own socket")
+        })?;
+        let decision = summary.decision.clone().ok_or_else(|| {
+            Failure::new(Exit::Unreachable, format!("{name} has not reported a decision yet"))
+        })?;
+        Ok(Explained { host: name, as_of: summary.decided_at, live: false, decision })
+    }
+
+    /// Names of the own keys that hold a role, `--key`'s first.
+    pub fn keys_for(&self, role: Role) -> Outcome<Vec<(String, KeyId)>> {
+        let root = self.root()?;
+        let holders = |role| root.role(role).map(|keys| keys.keys.clone()).unwrap_or_default();
+        let mut may = holders(role);
+        if role == Role::Halt {
+            may.extend(holders(Role::Policy));
+        }
+        let mut keys = self.home.keys().list()?;
+        if !self.global.keys.is_empty() {
+            keys.retain(|key| self.global.keys.contains(&key.name));
+            if let Some(key) = keys.iter().find(|key| !may.contains(&key.id)) {
+                return Err(Failure::refused(format!("key {} does not have the role {role}", key.name))
+                    .next("`daymarkctl fleet info` shows who has it"));
+            }
+        }
+        let usable: Vec<_> = keys
+            .into_iter()
+            .filter(|key| may.contains(&key.id))
+            .map(|key| (key.name, key.id))
+            .collect();
+        if usable.is_empty() {
+            let who: Vec<String> = may
+                .iter()
+                .map(|id| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone()))
+                .collect();
+            return Err(Failure::refused(format!("no key of this machine has the role {role}"))
+                .next(format!("it is held by {}", who.join(", "))));
+        }
+        Ok(usable)
+    }
+
+    /// The document of a name: `fleet`, `site/NAME`, `host/NAME`.
+    pub fn document(&self, text: &str) -> Outcome<DocumentId> {
+        if let Ok(document) = text.parse() {
+            if self.replica.documents().contains(&document) {
+                return Ok(document);
+            }
+        }
+        match text.split_once('/') {
+            Some(("site", name)) => names::find_site(self.standing(), name).map(DocumentId::Site),
+            Some(("host", name)) => names::find_host(self.standing(), name).map(DocumentId::Host),
+            _ if text == "fleet" => Ok(DocumentId::Fleet),
+            _ => Err(Failure::usage(format!("{text:?} is not a document"))
+                .next("write fleet, site/NAME or host/NAME")),
+        }
+    }
+}
+
+/// A node that did not answer as it should.
+pub fn unreachable(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Unreachable, error)
+        .next("is the node running, and may this user open its socket?")
+}
+
+fn take(replica: &mut Replica, item: &Item) -> (Taken, Changes) {
+    match item {
+        Item::Root { bytes, .. } => replica.accept_root(&bytes.0),
+        Item::Entry { bytes, .. } => replica.accept_entry(&bytes.0),
+        Item::Report { bytes, .. } => replica.accept_report(&bytes.0),
+        Item::Blob { bytes, .. } => replica.accept_blob(&bytes.0),
+    }
+}
+
+fn changes_items(changes: &Changes) -> Vec<Item> {
+    let own = |bytes: &Vec<u8>| Bytes(bytes.clone());
+    let mut items = Vec::new();
+    for (version, bytes) in &changes.roots {
+        items.push(Item::Root { version: *version, bytes: own(bytes) });
+    }
+    for (document, hash, bytes) in &changes.puts {
+        items.push(Item::Entry { document: document.clone(), hash: *hash, bytes: own(bytes) });
+    }
+    for (host, generation, count, bytes) in &changes.reports {
+        items.push(Item::Report {
+            host: *host,
+            generation: *generation,
+            count: *count,
+            bytes: own(bytes),
+        });
+    }
+    for bytes in &changes.blobs {
+        items.push(Item::Blob { digest: Digest::of(bytes), bytes: own(bytes) });
+    }
+    items
+}
+
+/// Stores a root in a context's replica before there is a session.
+pub fn write_root(folder: &Path, version: u64, envelope: &[u8]) -> Outcome<()> {
+    let store = ReplicaFolder::open_or_begin(folder)?;
+    store.write(&Item::Root { version, bytes: Bytes(envelope.to_vec()) })?;
+    Ok(())
+}
