@@ -4,6 +4,7 @@ pub mod boot;
 mod boot_cli;
 pub mod durable;
 pub mod folder;
+pub mod mesh;
 pub mod settings;
 pub mod store;
 
