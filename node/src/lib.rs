@@ -6,6 +6,7 @@ pub mod durable;
 pub mod folder;
 pub mod mesh;
 pub mod settings;
+pub mod slots;
 pub mod store;
 
 use std::io::Write;
