@@ -10,6 +10,7 @@ pub mod durable;
 pub mod effect;
 pub mod event;
 mod node;
+pub mod fetch;
 mod rng;
 mod saved;
 pub mod status;

@@ -2,7 +2,7 @@
 
 /// A boot switch that could not be read or set.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {act} the boot switch at {place}: {source}")]
+#[error("cannot {act} the boot switch at {place}")]
 pub struct BootSwitchError {
     /// What was attempted: `read`, `set`.
     pub act: &'static str,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use daymark_protocol::id::Digest;
 
+use crate::durable::DurableError;
+
 /// An operation on a slot that failed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what its fields are")]
@@ -33,7 +35,9 @@ pub enum SlotError {
     NoSpace { slot: String, part: String, path: PathBuf, needed: u64 },
     #[error("the disk that holds {path} is full")]
     DiskFull { path: PathBuf, source: io::Error },
-    #[error("cannot {act} {path}: {source}")]
+    #[error("cannot record what the slot holds")]
+    Record(#[source] DurableError),
+    #[error("cannot {act} {path}")]
     Io { act: &'static str, path: PathBuf, source: io::Error },
     #[error("{chunks} chunks in slot {slot} no longer match the image and must be fetched again")]
     Rotten { slot: String, chunks: u32 },

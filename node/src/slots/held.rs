@@ -20,7 +20,7 @@ pub enum ReadChunkError {
     #[error("chunk {0} is damaged in its slot")]
     Rotten(u32),
     /// The slot could not be read.
-    #[error("cannot read chunk {chunk} from its slot: {source}")]
+    #[error("cannot read chunk {chunk} from its slot")]
     Io {
         /// The chunk.
         chunk: u32,
