@@ -17,4 +17,5 @@ pub mod target;
 pub mod time;
 pub mod trust;
 pub mod version;
+pub mod window;
 pub mod wire;
