@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::validate::{
-    InvalidSpec, check, check_bytes, check_filled, check_version, shown,
-};
+use super::validate::{InvalidSpec, check, check_bytes, check_filled, check_version, shown};
 use crate::id::{Digest, ResourceId};
 
 /// What a policy asks for (EIM).

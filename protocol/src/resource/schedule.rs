@@ -179,7 +179,9 @@ impl BlackoutSpec {
 impl ScheduleZone {
     fn validate(&self) -> Result<(), InvalidSpec> {
         match self {
-            Self::Iana(name) if zone_by_name(name).is_none() => Err(InvalidSpec::unknown_zone(name)),
+            Self::Iana(name) if zone_by_name(name).is_none() => {
+                Err(InvalidSpec::unknown_zone(name))
+            }
             Self::Utc | Self::Site | Self::Iana(_) => Ok(()),
         }
     }

@@ -68,7 +68,9 @@ impl Field {
         let Self { min, max, .. } = self;
         InvalidSpec::new(
             self.name,
-            format!("is {shown:?}: write * or plain numbers from {min} to {max} with commas between"),
+            format!(
+                "is {shown:?}: write * or plain numbers from {min} to {max} with commas between"
+            ),
         )
     }
 }

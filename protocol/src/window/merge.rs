@@ -1,7 +1,6 @@
 //! Windows that overlap or touch, as one.
 
 use super::Opening;
-use super::blackout::Closed;
 use super::windows::Windows;
 use crate::decide::Window;
 use crate::time::WallTime;
@@ -84,7 +83,8 @@ impl Windows {
 
     /// The next instant at which a closed instant may have become usable.
     fn next_chance(&self, at: WallTime) -> Option<WallTime> {
-        let open_again = self.blackouts().filter_map(|blackout| blackout.covering(at)).map(|c| c.to);
+        let open_again =
+            self.blackouts().filter_map(|blackout| blackout.covering(at)).map(|c| c.to);
         match open_again.max() {
             Some(WallTime::MAX) => None,
             Some(to) => Some(to),

@@ -86,7 +86,7 @@ impl Opening {
             }
             Self::Repeated(repeated) => {
                 repeated.first_in(self.first_reaching_s(at_s), at_s + 1).is_some()
-            },
+            }
         }
     }
 

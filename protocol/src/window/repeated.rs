@@ -102,17 +102,11 @@ impl Repeated {
 
     /// The first local time of a stretch at which it may start.
     fn earliest_local(&self, stretch: &Stretch) -> jiff::civil::DateTime {
-        if self.cron.is_hour_star() {
-            jiff::civil::DateTime::MIN
-        } else {
-            stretch.first_new()
-        }
+        if self.cron.is_hour_star() { jiff::civil::DateTime::MIN } else { stretch.first_new() }
     }
 
     /// Whether the change at the beginning of the stretch skipped a start.
     fn starts_at_the_change(&self, stretch: &Stretch) -> bool {
-        stretch
-            .skipped()
-            .is_some_and(|(from, until)| self.cron.first_in(from, until).is_some())
+        stretch.skipped().is_some_and(|(from, until)| self.cron.first_in(from, until).is_some())
     }
 }

@@ -90,9 +90,8 @@ impl Windows {
             .iter()
             .map(|(id, opening)| {
                 let first = opening.next_after(opening.first_reaching_s(from_s) - 1);
-                let is_over = |(_, end_s): &(i64, Option<i64>)| {
-                    end_s.is_some_and(|end_s| end_s <= from_s)
-                };
+                let is_over =
+                    |(_, end_s): &(i64, Option<i64>)| end_s.is_some_and(|end_s| end_s <= from_s);
                 (id, opening, first.filter(|window| !is_over(window)))
             })
             .collect();

@@ -1,9 +1,9 @@
 //! Time zones as stretches of constant offset. Only the zone data bundled with the program is
 //! used, so that the same program decides the same everywhere (RULES Q9).
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
-use jiff::Timestamp;
 
 /// Release of the bundled zone data, such as `2026a`; part of each host's report, since decisions
 /// depend on it.
