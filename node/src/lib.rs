@@ -4,7 +4,9 @@ pub mod boot;
 mod boot_cli;
 pub mod durable;
 pub mod folder;
+pub mod mesh;
 pub mod settings;
+pub mod slots;
 pub mod store;
 
 use std::io::Write;

@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock, draws randomness or knows about async: the same code runs
 //! in the daemon, in the command line and in the simulator, and gives the same answers in each.
 
+pub mod clock;
 pub mod codec;
 pub mod control;
 pub mod decide;
@@ -12,8 +13,10 @@ pub mod id;
 pub mod image;
 pub mod limits;
 pub mod resource;
+pub mod status;
 pub mod target;
 pub mod time;
 pub mod trust;
 pub mod version;
+pub mod window;
 pub mod wire;

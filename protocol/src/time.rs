@@ -15,6 +15,8 @@ const MAX_MS: i64 = 253_402_207_200_000;
 impl WallTime {
     /// The Unix epoch.
     pub const EPOCH: Self = Self(0);
+    /// The beginning of time: earlier than every time a statement can name.
+    pub const MIN: Self = Self(-MAX_MS);
     /// The end of time: later than every time a statement can name.
     pub const MAX: Self = Self(MAX_MS);
 

@@ -169,4 +169,10 @@ pub struct StageProgress {
     pub peer_bytes: std::collections::BTreeMap<KeyId, u64>,
     /// Chunks that failed verification, by the peer that sent them.
     pub refused: std::collections::BTreeMap<KeyId, u64>,
+    /// Chunks that failed verification and came from the release service.
+    #[serde(default)]
+    pub refused_from_origin: u64,
+    /// The last thing that went wrong with a source, for people; empty if nothing did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
 }

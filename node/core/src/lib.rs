@@ -5,11 +5,16 @@
 //! after the host of the core has confirmed that the writes are durable. Time, randomness and the
 //! results of I/O come in as arguments; nothing here reads a clock, a file or a socket.
 
+mod addresses;
+mod admission;
+mod clock;
 mod config;
 pub mod durable;
 pub mod effect;
 pub mod event;
+pub mod fetch;
 mod node;
+mod peers;
 mod rng;
 mod saved;
 pub mod status;

@@ -8,9 +8,11 @@
 mod chunk_set;
 pub mod chunker;
 mod index;
+mod lookup;
 mod pack_map;
 mod reader;
 
 pub use self::chunk_set::{BadChunkSet, ChunkSet};
 pub use self::index::{BadIndex, Chunk, Index, IndexBuilder, IndexPart, is_part_name};
+pub use self::lookup::ChunkLookup;
 pub use self::pack_map::{BadPackMap, PackMap, PackSpan};

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::validate::{InvalidSpec, check, check_filled, check_name, check_version};
+
 /// A host as enrolled. Its resource id is the machine's key id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -36,4 +38,25 @@ pub struct Baseline {
     pub profile: String,
     /// Image version.
     pub version: String,
+}
+
+impl HostSpec {
+    /// Checks EIM's limits.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_name(&self.name)?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./: ".contains(c);
+        check(self.name.chars().all(allowed), "name", || {
+            format!("is {:?}: write letters, digits, spaces and any of - _ . / :", self.name)
+        })?;
+        let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        let is_key = self.public_key.len() == 64 && self.public_key.bytes().all(hex);
+        check(is_key, "publicKey", || "is not a key: write 64 lower-case hex digits".into())?;
+        match &self.baseline {
+            Some(baseline) => {
+                check_filled("baseline.profile", &baseline.profile)?;
+                check_version("baseline.version", &baseline.version)
+            }
+            None => Ok(()),
+        }
+    }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::validate::{InvalidSpec, check, check_name};
 use crate::id::ResourceId;
+use crate::window::zone_by_name;
 
 /// A region; nesting ends at five levels (EIM).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,4 +40,42 @@ pub struct SiteSpec {
     /// Longitude in 10^-7 degrees, ±1,800,000,000 (EIM).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lng: Option<i64>,
+}
+
+/// Most pairs of metadata (EIM).
+const METADATA_PAIRS_MAX: usize = 100;
+/// Largest latitude either way, 10^-7 degrees.
+const LAT_MAX: i64 = 900_000_000;
+/// Largest longitude either way, 10^-7 degrees.
+const LNG_MAX: i64 = 1_800_000_000;
+
+impl RegionSpec {
+    /// Checks EIM's limits.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_name(&self.name)?;
+        check(self.metadata.len() <= METADATA_PAIRS_MAX, "metadata", || {
+            format!("has {} pairs: write at most {METADATA_PAIRS_MAX}", self.metadata.len())
+        })
+    }
+}
+
+impl SiteSpec {
+    /// Checks EIM's limits, and that the zone is known.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_name(&self.name)?;
+        if let Some(zone) = &self.zone
+            && zone_by_name(zone).is_none()
+        {
+            return Err(InvalidSpec::unknown_zone(zone));
+        }
+        check_degrees("lat", self.lat, LAT_MAX)?;
+        check_degrees("lng", self.lng, LNG_MAX)
+    }
+}
+
+fn check_degrees(field: &'static str, value: Option<i64>, max: i64) -> Result<(), InvalidSpec> {
+    let value = value.unwrap_or_default();
+    check((-max..=max).contains(&value), field, || {
+        format!("is {value}: write 10^-7 degrees from -{max} to {max}")
+    })
 }

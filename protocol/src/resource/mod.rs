@@ -12,6 +12,7 @@ mod schedule;
 mod scope;
 mod spec;
 mod stop;
+mod validate;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,7 @@ pub use self::schedule::{
 pub use self::scope::{Scope, Target};
 pub use self::spec::{SCHEMA, UnreadableSpec};
 pub use self::stop::{EmergencySpec, HaltSpec, HoldSpec, ResumeSpec, RetrySpec};
+pub use self::validate::InvalidSpec;
 
 /// The content of a resource, by kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::validate::{InvalidSpec, check, check_bytes, check_filled, check_version};
+
 use crate::id::Digest;
 
 /// How an OS changes.
@@ -115,4 +117,42 @@ pub struct PartDigest {
     pub bytes: u64,
     /// SHA-256 of the bytes.
     pub sha256: Digest,
+}
+
+/// Longest name of an OS or a profile, in bytes: bounds what tables and reports repeat.
+const OS_NAME_BYTES_MAX: usize = 200;
+/// Longest name of a part.
+const PART_NAME_BYTES_MAX: usize = 32;
+/// EIM's word for a choice that was not made.
+const UNSPECIFIED: &str = "OS_PROVIDER_KIND_UNSPECIFIED";
+
+impl OsProfileSpec {
+    /// Checks EIM's limits and the form of what Daymark adds.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_filled("name", &self.name)?;
+        check_bytes("name", &self.name, OS_NAME_BYTES_MAX)?;
+        check_filled("profileName", &self.profile_name)?;
+        check_bytes("profileName", &self.profile_name, OS_NAME_BYTES_MAX)?;
+        check(!self.provider.is_empty() && self.provider != UNSPECIFIED, "provider", || {
+            "is not given: write OS_PROVIDER_KIND_INFRA or OS_PROVIDER_KIND_LENOVO".into()
+        })?;
+        check_version("osImageVersion", &self.os_image_version)?;
+        if let Some(minimum) = &self.minimum_version {
+            check_version("minimumVersion", minimum)?;
+        }
+        check(self.index_digest.is_some() == self.index_bytes.is_some(), "indexBytes", || {
+            "belongs to indexDigest: write both or neither".into()
+        })?;
+        self.layout.keys().try_for_each(|name| check_part("layout", name))?;
+        self.parts.keys().try_for_each(|name| check_part("parts", name))
+    }
+}
+
+fn check_part(field: &'static str, name: &str) -> Result<(), InvalidSpec> {
+    let clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    let fits = !name.is_empty() && name.len() <= PART_NAME_BYTES_MAX;
+    check(clean && fits, field, || {
+        let shown: String = name.chars().take(80).collect();
+        format!("names a part {shown:?}: write 1 to 32 lower-case letters, digits and -")
+    })
 }

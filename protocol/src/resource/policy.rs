@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::validate::{InvalidSpec, check, check_bytes, check_filled, check_version, shown};
 use crate::id::{Digest, ResourceId};
 
 /// What a policy asks for (EIM).
@@ -117,4 +118,139 @@ pub struct CustomConfigSpec {
     /// At most 256 bytes (EIM).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+}
+
+/// Longest name of a policy, in bytes (EIM).
+const POLICY_NAME_BYTES_MAX: usize = 50;
+/// Longest description of a policy, in bytes (EIM).
+const POLICY_DESCRIPTION_BYTES_MAX: usize = 200;
+/// Longest list of packages, in bytes (EIM).
+const PACKAGES_BYTES_MAX: usize = 500_000;
+/// Most package sources (EIM).
+const SOURCES_MAX: usize = 100;
+/// Longest package source, in bytes (EIM).
+const SOURCE_BYTES_MAX: usize = 10_000;
+/// Longest kernel command, in bytes (EIM).
+const KERNEL_COMMAND_BYTES_MAX: usize = 500;
+/// Longest name of a custom configuration, in bytes (EIM).
+const CONFIG_NAME_BYTES_MAX: usize = 40;
+/// Longest custom configuration, in bytes (EIM).
+const CONFIG_BYTES_MAX: usize = 16_384;
+/// Longest description of a custom configuration, in bytes (EIM).
+const CONFIG_DESCRIPTION_BYTES_MAX: usize = 256;
+
+impl OsUpdatePolicySpec {
+    /// Checks EIM's limits and which fields go together.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_filled("name", &self.name)?;
+        check_bytes("name", &self.name, POLICY_NAME_BYTES_MAX)?;
+        check_bytes("description", &self.description, POLICY_DESCRIPTION_BYTES_MAX)?;
+        check_bytes("updatePackages", &self.update_packages, PACKAGES_BYTES_MAX)?;
+        check(self.update_sources.len() <= SOURCES_MAX, "updateSources", || {
+            format!("has {} sources: write at most {SOURCES_MAX}", self.update_sources.len())
+        })?;
+        for source in &self.update_sources {
+            check_bytes("updateSources", source, SOURCE_BYTES_MAX)?;
+        }
+        self.check_kernel_command()?;
+        match self.update_policy {
+            UpdatePolicy::Latest => self.check_latest(),
+            UpdatePolicy::Target => self.check_target(),
+        }
+    }
+
+    /// What is accepted as written and yet will not do all it says, for `apply` to show.
+    pub fn warnings(&self) -> Vec<String> {
+        if self.target_os.is_some() && !self.update_kernel_command.is_empty() {
+            let warning = "updateKernelCommand together with targetOs: EIM ignores the OS then, \
+                           and Daymark installs the OS and does not change the kernel command; \
+                           write two policies";
+            vec![warning.into()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn check_kernel_command(&self) -> Result<(), InvalidSpec> {
+        let command = &self.update_kernel_command;
+        check_bytes("updateKernelCommand", command, KERNEL_COMMAND_BYTES_MAX)?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_=.,/ ".contains(c);
+        check(command.chars().all(allowed), "updateKernelCommand", || {
+            "holds other characters: write letters, digits, spaces and any of - _ = . , /".into()
+        })
+    }
+
+    fn check_latest(&self) -> Result<(), InvalidSpec> {
+        let bare = self.target_os.is_none() && !self.changes_packages();
+        check(bare && self.update_kernel_command.is_empty(), "updatePolicy", || {
+            "is LATEST, which takes no targetOs, updatePackages, updateSources or \
+             updateKernelCommand: leave those out, or write TARGET"
+                .into()
+        })?;
+        if let Some(versions) = &self.versions {
+            check_version("versions", versions.strip_prefix('~').unwrap_or(versions))?;
+        }
+        let bounded = self.versions.is_some() && self.soak_seconds.is_some();
+        check(bounded || self.promotion == PromotionMode::Manual, "promotion", || {
+            "is automatic: write versions and soakSeconds with it".into()
+        })
+    }
+
+    fn check_target(&self) -> Result<(), InvalidSpec> {
+        match &self.target_os {
+            Some(os) => {
+                os.validate("targetOs.version")?;
+                check(!self.changes_packages(), "targetOs", || {
+                    "cannot go with updatePackages or updateSources: write two policies".into()
+                })?;
+            }
+            None => {
+                let acts = self.changes_packages() || !self.update_kernel_command.is_empty();
+                check(acts, "updatePolicy", || {
+                    "is TARGET without a target: write targetOs, updatePackages, updateSources or \
+                     updateKernelCommand"
+                        .into()
+                })?;
+            }
+        }
+        check(self.promotion == PromotionMode::Manual, "promotion", || {
+            "is automatic, which is for LATEST: leave it out".into()
+        })?;
+        check(self.versions.is_none(), "versions", || "is for LATEST: leave it out".into())
+    }
+
+    fn changes_packages(&self) -> bool {
+        !self.update_packages.is_empty() || !self.update_sources.is_empty()
+    }
+}
+
+impl TargetOs {
+    fn validate(&self, version_field: &'static str) -> Result<(), InvalidSpec> {
+        check_filled("profile", &self.profile)?;
+        check_version(version_field, &self.version)
+    }
+}
+
+impl PromotionSpec {
+    /// Checks that it names a version.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        self.os.validate("os.version")
+    }
+}
+
+impl CustomConfigSpec {
+    /// Checks EIM's limits.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        let mut bytes = self.name.bytes();
+        let begins = bytes.next().is_some_and(|b| b.is_ascii_lowercase());
+        let clean = bytes.all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        check(begins && clean, "name", || {
+            let name = shown(&self.name);
+            format!("is {name:?}: write a lower-case letter, then lower-case letters, digits and -")
+        })?;
+        check_bytes("name", &self.name, CONFIG_NAME_BYTES_MAX)?;
+        check_filled("config", &self.config)?;
+        check_bytes("config", &self.config, CONFIG_BYTES_MAX)?;
+        check_bytes("description", &self.description, CONFIG_DESCRIPTION_BYTES_MAX)
+    }
 }

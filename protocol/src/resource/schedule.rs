@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::validate::{InvalidSpec, check, check_name};
 use crate::time::WallTime;
+use crate::window::{Cron, zone_by_name};
 
 /// What a schedule is for (EIM). Only `OsUpdate` and `Maintenance` open an update window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,4 +110,79 @@ pub struct BlackoutSpec {
     /// The zone in which a yearly blackout repeats.
     #[serde(default)]
     pub zone: ScheduleZone,
+}
+
+/// Latest second that EIM's interface can name.
+const SECONDS_MAX: i64 = 4_294_967_295;
+/// Longest repeated window, in seconds (EIM).
+const DURATION_S_MAX: u32 = 86_400;
+/// Longest yearly blackout: a leap year.
+const YEARLY_MS_MAX: i64 = 366 * 86_400_000;
+
+impl SingleScheduleSpec {
+    /// Checks EIM's limits. That the start lies ahead is for whoever creates it to ask.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_name(&self.name)?;
+        let start = self.start_seconds;
+        check((1..=SECONDS_MAX).contains(&start), "startSeconds", || {
+            format!("is {start}: write Unix seconds from 1 to {SECONDS_MAX}")
+        })?;
+        let end = self.end_seconds.unwrap_or_default();
+        check(end == 0 || (start < end && end <= SECONDS_MAX), "endSeconds", || {
+            format!("is {end}: write a time after {start}, or leave it out for an open end")
+        })
+    }
+}
+
+impl RepeatedScheduleSpec {
+    /// Checks EIM's limits.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_name(&self.name)?;
+        let duration = self.duration_seconds;
+        check((1..=DURATION_S_MAX).contains(&duration), "durationSeconds", || {
+            format!("is {duration}: write 1 to {DURATION_S_MAX} seconds")
+        })?;
+        Cron::parse(self.cron_fields())?;
+        self.zone.validate()
+    }
+
+    /// Minutes, hours, day of month, month and day of week.
+    pub(crate) fn cron_fields(&self) -> [&str; 5] {
+        [
+            &self.cron_minutes,
+            &self.cron_hours,
+            &self.cron_day_month,
+            &self.cron_month,
+            &self.cron_day_week,
+        ]
+    }
+}
+
+impl BlackoutSpec {
+    /// Checks its order, and that a yearly one is over before it comes again.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_name(&self.name)?;
+        self.check_times()?;
+        self.zone.validate()
+    }
+
+    /// Checks what its effect depends on.
+    pub(crate) fn check_times(&self) -> Result<(), InvalidSpec> {
+        check(self.from < self.to, "to", || format!("is {}: write a time after `from`", self.to))?;
+        let short = self.to.since_ms(self.from) <= YEARLY_MS_MAX;
+        check(short || !self.yearly, "to", || {
+            format!("is {}: write a time within a year of `from`, since it is yearly", self.to)
+        })
+    }
+}
+
+impl ScheduleZone {
+    fn validate(&self) -> Result<(), InvalidSpec> {
+        match self {
+            Self::Iana(name) if zone_by_name(name).is_none() => {
+                Err(InvalidSpec::unknown_zone(name))
+            }
+            Self::Utc | Self::Site | Self::Iana(_) => Ok(()),
+        }
+    }
 }

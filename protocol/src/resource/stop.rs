@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::validate::{InvalidSpec, check, check_name};
 use crate::id::Digest;
+use crate::limits::HALTS_PER_KEY_MAX;
 
 /// Pins hosts to what they run. Closes at the policy threshold; ends by the statement's `until`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,4 +56,14 @@ pub struct EmergencySpec {
     /// Whether it passes blackouts too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub passes_blackouts: bool,
+}
+
+impl ResumeSpec {
+    /// Checks that it lifts between 1 and 65 halts: all that can stand of one key.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_name(&self.name)?;
+        check((1..=HALTS_PER_KEY_MAX).contains(&self.halts.len()), "halts", || {
+            format!("has {} digests: write 1 to {HALTS_PER_KEY_MAX}", self.halts.len())
+        })
+    }
 }

@@ -1,4 +1,11 @@
-//! Floors: what may never be undercut again (RULES C6, I4).
+//! Floors: what may never be undercut again (RULES C6, I4), and the journal that holds them.
+//!
+//! The journal is lines of text, each under its own checksum, so that a tail torn by a power cut
+//! is told apart from what was stored, and one bad line costs no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use data_encoding::{BASE64, HEXLOWER};
 
 use crate::id::{Digest, ResourceId};
 
@@ -18,4 +25,159 @@ pub enum FloorRecord {
     },
     /// An entry that is held whole: halts and resumes, statement and signatures alike.
     Whole(Vec<u8>),
+}
+
+/// A line of the journal that is torn or damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a line of the floor journal is torn or damaged")]
+pub struct BadLine;
+
+const CHECKSUM_CHARS: usize = 16;
+
+impl FloorRecord {
+    /// The record as one line, its end included.
+    pub fn encode(&self) -> Vec<u8> {
+        let body = match self {
+            Self::Version { kind, id, version, digest } => {
+                format!("version {kind} {id} {version} {digest}")
+            }
+            Self::Whole(entry) => format!("whole {}", BASE64.encode(entry)),
+        };
+        format!("{} {body}\n", checksum(&body)).into_bytes()
+    }
+
+    /// Reads one line, without its end.
+    pub fn decode(line: &[u8]) -> Result<Self, BadLine> {
+        let line = std::str::from_utf8(line).map_err(|_| BadLine)?;
+        let (sum, body) = line.split_once(' ').ok_or(BadLine)?;
+        if sum != checksum(body) {
+            return Err(BadLine);
+        }
+        let words: Vec<&str> = body.split(' ').collect();
+        match words.as_slice() {
+            ["version", kind, id, version, digest] => Ok(Self::Version {
+                kind: (*kind).to_owned(),
+                id: id.parse().map_err(|_| BadLine)?,
+                version: version.parse().map_err(|_| BadLine)?,
+                digest: digest.parse().map_err(|_| BadLine)?,
+            }),
+            ["whole", entry] => {
+                BASE64.decode(entry.as_bytes()).map(Self::Whole).map_err(|_| BadLine)
+            }
+            _ => Err(BadLine),
+        }
+    }
+}
+
+fn checksum(body: &str) -> String {
+    let mut hex = HEXLOWER.encode(Digest::of(body.as_bytes()).as_bytes());
+    hex.truncate(CHECKSUM_CHARS);
+    hex
+}
+
+/// The highest version of an id that ever counted here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// The version.
+    pub version: u64,
+    /// What it said: two resource digests if it was contradicted by an equal, which no third can
+    /// make worse.
+    pub digests: BTreeSet<Digest>,
+}
+
+const DIGESTS_MAX: usize = 2;
+
+/// All floors: the fold of the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Floors {
+    versions: BTreeMap<String, BTreeMap<ResourceId, Floor>>,
+    whole: BTreeSet<Vec<u8>>,
+}
+
+/// What reading a journal gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadJournal {
+    /// The floors.
+    pub floors: Floors,
+    /// Lines that were not readable and are left out; the host reports them. A torn last line,
+    /// which a power cut leaves, is one.
+    pub damaged_lines: usize,
+    /// Bytes up to the end of the last complete line: where the next one is to be written.
+    pub complete_bytes: usize,
+}
+
+impl Floors {
+    /// Reads a whole journal.
+    pub fn read_journal(journal: &[u8]) -> ReadJournal {
+        let complete_bytes = journal.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let mut damaged_lines = usize::from(complete_bytes < journal.len());
+        let mut floors = Self::default();
+        for line in journal[..complete_bytes].split_inclusive(|b| *b == b'\n') {
+            match FloorRecord::decode(&line[..line.len() - 1]) {
+                Ok(record) => drop(floors.apply(record)),
+                Err(BadLine) => damaged_lines += 1,
+            }
+        }
+        ReadJournal { floors, damaged_lines, complete_bytes }
+    }
+
+    /// Takes one record; whether it changed anything. Floors only ever rise.
+    pub fn apply(&mut self, record: FloorRecord) -> bool {
+        let (kind, id, version, digest) = match record {
+            FloorRecord::Whole(entry) => return self.whole.insert(entry),
+            FloorRecord::Version { kind, id, version, digest } => (kind, id, version, digest),
+        };
+        if !self.would_rise(&kind, &id, version, &digest) {
+            return false;
+        }
+        let floor = self.versions.entry(kind).or_default().entry(id);
+        let floor = floor.or_insert_with(|| Floor { version, digests: BTreeSet::new() });
+        if version > floor.version {
+            *floor = Floor { version, digests: BTreeSet::new() };
+        }
+        floor.digests.insert(digest)
+    }
+
+    /// Whether a record of this version would change anything.
+    pub fn would_rise(&self, kind: &str, id: &ResourceId, version: u64, digest: &Digest) -> bool {
+        self.get(kind, id).is_none_or(|floor| {
+            let joins = floor.digests.len() < DIGESTS_MAX && !floor.digests.contains(digest);
+            version > floor.version || (version == floor.version && joins)
+        })
+    }
+
+    /// The floor of an id.
+    pub fn get(&self, kind: &str, id: &ResourceId) -> Option<&Floor> {
+        self.versions.get(kind)?.get(id)
+    }
+
+    /// All floors of ids, in order.
+    pub fn versions(&self) -> impl Iterator<Item = (&str, &ResourceId, &Floor)> {
+        self.versions
+            .iter()
+            .flat_map(|(kind, ids)| ids.iter().map(|(id, floor)| (kind.as_str(), id, floor)))
+    }
+
+    /// The entries that are held whole.
+    pub fn whole(&self) -> impl Iterator<Item = &[u8]> {
+        self.whole.iter().map(Vec::as_slice)
+    }
+
+    /// Forgets entries that need no longer be held whole, such as halts that were lifted.
+    pub fn retain_whole(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        self.whole.retain(|entry| keep(entry));
+    }
+
+    /// The records that make up these floors: the journal rewritten (RULES Q12).
+    pub fn records(&self) -> impl Iterator<Item = FloorRecord> {
+        let versions = self.versions().flat_map(|(kind, id, floor)| {
+            floor.digests.iter().map(move |digest| FloorRecord::Version {
+                kind: kind.to_owned(),
+                id: id.clone(),
+                version: floor.version,
+                digest: *digest,
+            })
+        });
+        versions.chain(self.whole.iter().cloned().map(FloorRecord::Whole))
+    }
 }

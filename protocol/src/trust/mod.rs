@@ -1,10 +1,14 @@
 //! Who may say what: keys, roots, statements and what counts (RULES R, S, C).
 
+mod author;
 mod chain;
 mod envelope;
 mod fields;
 mod floor;
+mod halts;
+mod judge;
 mod keys;
+mod lines;
 mod pin;
 mod quorum;
 mod reading;
@@ -13,11 +17,14 @@ mod root;
 mod standing;
 mod statement;
 mod strict_json;
+mod verified;
 
+pub use self::author::{Draft, ResourceDraft, RootDraft, named_id};
 pub use self::chain::{Accepted, ChainWait, RootChain, RootError};
 pub use self::envelope::{Envelope, EnvelopeError};
 pub use self::fields::FieldError;
-pub use self::floor::FloorRecord;
+pub use self::floor::{BadLine, Floor, FloorRecord, Floors, ReadJournal};
+pub use self::judge::{Held, Judgement, Pending, Stance, judge};
 pub use self::keys::{Context, PublicKey, Signature, SigningKey, WeakKey, pae};
 pub use self::pin::Pin;
 pub use self::quorum::{Quorum, RoleKeys};
@@ -27,3 +34,4 @@ pub use self::standing::{
     HaltLine, Line, RootState, SignerScope, Standing, State, UnknownKindLine, Validity, Version,
 };
 pub use self::statement::{MixedRoles, Payload, RefusedStatement, Seen, Statement};
+pub use self::verified::Verified;

@@ -14,7 +14,7 @@ use crate::id::{Digest, KeyId};
 use crate::limits;
 use crate::resource::Role;
 use crate::time::WallTime;
-use crate::trust::{PublicKey, RoleKeys, WeakKey, strict_json};
+use crate::trust::{PublicKey, RoleKeys, RootDraft, WeakKey, strict_json};
 
 /// Bytes that are no root's payload.
 #[derive(Debug, thiserror::Error)]
@@ -161,30 +161,23 @@ impl Root {
         self.roles.get(&role)
     }
 
-    /// The payload of this root as this software writes it. `digest` and `unread` are not part of
-    /// it: reading the result gives them.
-    pub fn to_payload(&self) -> Vec<u8> {
+    /// The payload of a draft.
+    pub(super) fn write(draft: &RootDraft) -> Vec<u8> {
+        let key = |(id, RootKey { public, holder }): (&KeyId, &RootKey)| {
+            (*id, WireKey { public_key: public.to_string(), holder: holder.clone() })
+        };
+        let role = |(role, RoleKeys { threshold, keys }): (&Role, &RoleKeys)| {
+            let keys = keys.iter().copied().collect();
+            (role.name().to_owned(), WireRole { threshold: *threshold, keys })
+        };
         let wire = Wire {
-            version: self.version,
-            issued: self.issued,
-            expires: self.expires,
-            fleet: self.fleet_name.clone(),
-            keys: self
-                .keys
-                .iter()
-                .map(|(id, RootKey { public, holder })| {
-                    (*id, WireKey { public_key: public.to_string(), holder: holder.clone() })
-                })
-                .collect(),
-            roles: self
-                .roles
-                .iter()
-                .map(|(role, RoleKeys { threshold, keys })| {
-                    let keys = keys.iter().copied().collect();
-                    (role.name().to_owned(), WireRole { threshold: *threshold, keys })
-                })
-                .collect(),
-            previous: self.previous.iter().copied().collect(),
+            version: draft.version,
+            issued: draft.issued,
+            expires: draft.expires,
+            fleet: draft.fleet_name.clone(),
+            keys: draft.keys.iter().map(key).collect(),
+            roles: draft.roles.iter().map(role).collect(),
+            previous: draft.previous.iter().copied().collect(),
             rest: BTreeMap::new(),
         };
         serde_json::to_vec(&wire).expect("maps with string keys always have a JSON form")

@@ -20,8 +20,8 @@ pub struct Standing {
     /// Resources of kinds this version does not know, met at the policy threshold (RULES S3).
     pub unknown_kinds: Vec<UnknownKindLine>,
     /// The highest version held of each (kind as written, id) that `sees` may name: closings,
-    /// policies and unknown kinds. In whatever state: pending, lifted and voided ones too, and
-    /// what a root's void names without its being held (RULES S5).
+    /// policies and unknown kinds. In whatever state but pending: fallen, lifted and voided ones
+    /// too, and what a root's void names without its being held (RULES S5).
     pub held: BTreeMap<(String, ResourceId), u64>,
 }
 
@@ -53,8 +53,9 @@ pub struct RootState {
 pub struct Line {
     /// Whether the highest version counts as said or the id is unknown (RULES C2).
     pub state: State,
-    /// Held versions that are valid or fallen, highest first. Empty only where a floor names a
-    /// version that is not held.
+    /// Held versions that are valid or fallen, highest first, those that say the same as one.
+    /// Empty only where a floor names a version that is not held: whom that one reached nobody
+    /// can tell, so what closes must be taken to reach everyone.
     pub versions: Vec<Version>,
 }
 

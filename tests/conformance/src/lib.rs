@@ -122,6 +122,11 @@ pub fn at<'a>(vector: &'a Value, pointer: &str) -> Result<&'a Value, String> {
     vector.pointer(pointer).ok_or_else(|| format!("{pointer} is missing"))
 }
 
+/// The value at `pointer`, `None` where it is null.
+pub fn optional<'a>(vector: &'a Value, pointer: &str) -> Result<Option<&'a Value>, String> {
+    at(vector, pointer).map(|value| Some(value).filter(|value| !value.is_null()))
+}
+
 /// Compares what Daymark answers with what the vector binds.
 pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, bound: &T) -> Outcome {
     if ours == bound { Ok(()) } else { Err(format!("{what} is {ours:?}, and should be {bound:?}")) }

@@ -3,6 +3,10 @@
 
 use daymark_conformance::{file, file_names};
 
+mod cron;
+mod policy_create;
+mod schedules;
+mod status;
 mod versions;
 
 /// Sections that vectors are taken from, by file.

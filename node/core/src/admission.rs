@@ -1,0 +1,125 @@
+//! Who may hear what (RULES A1, A2), read from the Host lines that count.
+
+use daymark_protocol::document::{DocumentId, site_document};
+use daymark_protocol::id::{KeyId, ResourceId};
+use daymark_protocol::resource::{HostSpec, Kind, Spec};
+use daymark_protocol::time::Now;
+use daymark_protocol::trust::{Line, Standing, State, Validity, Version};
+
+use crate::effect::Admission;
+
+fn line<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a Line> {
+    standing.lines.get(&(Kind::Host, ResourceId::from(*host)))
+}
+
+/// The version of a host's line that counts now: valid, not a tombstone.
+fn current<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a Version> {
+    let line = line(standing, host)?;
+    let first = line.versions.first()?;
+    let counts = line.state == State::Counts && first.validity == Validity::Valid && !first.gone;
+    counts.then_some(first)
+}
+
+/// What a peer's connections let through. Being acted upon needs a statement that is valid now;
+/// being served authority data needs only to have been enrolled once and not to be removed, so
+/// that the cure always spreads.
+pub(crate) fn admission(standing: &Standing, host: &KeyId, now: Now) -> Admission {
+    let Some(line) = line(standing, host) else { return Admission::Stranger };
+    let Some(first) = line.versions.first() else { return Admission::Stranger };
+    // Two versions of one number share the top; a removal among them holds.
+    let removed = line.versions.iter().any(|other| other.version == first.version && other.gone);
+    if removed {
+        return Admission::Stranger;
+    }
+    let ended = first.until.is_some_and(|until| now.latest >= until);
+    if current(standing, host).is_some() && !ended {
+        Admission::Member
+    } else {
+        Admission::Authority
+    }
+}
+
+/// The document of a host's site; that of hosts without one if nothing is known of it.
+pub(crate) fn site_of(standing: &Standing, host: &KeyId) -> DocumentId {
+    let version = line(standing, host).and_then(|line| line.versions.first());
+    site_document(version.and_then(|version| version.site.as_ref()))
+}
+
+/// What the host's statement says of it, if it counts and is understood.
+pub(crate) fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a HostSpec> {
+    match current(standing, host)?.spec.as_ref().ok()?.as_ref()? {
+        Spec::Host(spec) => Some(spec),
+        Spec::Region(_)
+        | Spec::Site(_)
+        | Spec::OsProfile(_)
+        | Spec::SingleSchedule(_)
+        | Spec::RepeatedSchedule(_)
+        | Spec::Blackout(_)
+        | Spec::OsUpdatePolicy(_)
+        | Spec::Promotion(_)
+        | Spec::CustomConfig(_)
+        | Spec::Hold(_)
+        | Spec::Retry(_)
+        | Spec::Halt(_)
+        | Spec::Resume(_)
+        | Spec::Emergency(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daymark_protocol::id::Digest;
+    use daymark_protocol::resource::Scope;
+    use daymark_protocol::time::WallTime;
+    use daymark_protocol::trust::SignerScope;
+
+    use super::*;
+
+    const HOST: KeyId = KeyId([7; 32]);
+
+    fn version(number: u64) -> Version {
+        Version {
+            version: number,
+            digest: Digest([1; 32]),
+            statement: Digest([2; 32]),
+            signers: vec![],
+            validity: Validity::Valid,
+            signer_scope: SignerScope::Fleet,
+            scope: Scope::Fleet,
+            issued: WallTime::EPOCH,
+            until: None,
+            sees: vec![],
+            gone: false,
+            target: None,
+            site: None,
+            spec: Ok(None),
+            reason: String::new(),
+        }
+    }
+
+    fn judged(state: State, versions: Vec<Version>) -> Admission {
+        let mut standing = Standing::default();
+        standing.lines.insert((Kind::Host, HOST.into()), Line { state, versions });
+        admission(&standing, &HOST, Now::reading(WallTime::from_ms(1_000), 10))
+    }
+
+    #[test]
+    fn a2_authority_data_needs_to_have_been_enrolled_once_all_else_to_be_enrolled_now() {
+        let unknown = || State::Unknown(String::new());
+        let fallen = Version { validity: Validity::Fallen, ..version(1) };
+        let gone = Version { gone: true, ..version(2) };
+        let ended = Version { until: Some(WallTime::from_ms(1_010)), ..version(1) };
+        let lasting = Version { until: Some(WallTime::from_ms(1_011)), ..version(1) };
+        let now = Now::reading(WallTime::EPOCH, 0);
+        assert_eq!(admission(&Standing::default(), &HOST, now), Admission::Stranger);
+        assert_eq!(judged(unknown(), vec![]), Admission::Stranger, "only a floor");
+        assert_eq!(judged(State::Counts, vec![version(1)]), Admission::Member);
+        assert_eq!(judged(State::Counts, vec![lasting]), Admission::Member);
+        assert_eq!(judged(State::Counts, vec![ended]), Admission::Authority);
+        assert_eq!(judged(unknown(), vec![fallen]), Admission::Authority);
+        assert_eq!(judged(State::Counts, vec![gone.clone(), version(1)]), Admission::Stranger);
+        let double = Version { gone: false, ..gone.clone() };
+        assert_eq!(judged(unknown(), vec![double, gone.clone()]), Admission::Stranger);
+        assert_eq!(judged(State::Counts, vec![version(3), gone]), Admission::Member, "back again");
+    }
+}

@@ -1,0 +1,1 @@
+//! What needs to reach inside: failures that are made on purpose.

@@ -1,0 +1,105 @@
+//! The places of a slot's parts: regular files, which are made and grown, and block devices, which
+//! have the size they have.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::Errno;
+
+use super::error::SlotError;
+
+/// What is zeroed of a part that an image does not bring: enough for every magic number that a
+/// boot loader, a kernel or the boot program looks for.
+const CLEARED_BYTES: u64 = 4096;
+
+/// A part's place, open for writing.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    pub(super) slot: &'a str,
+    pub(super) part: &'a str,
+    pub(super) path: &'a Path,
+    file: File,
+    /// A device's size; a file's size before it is grown.
+    bytes: u64,
+    is_device: bool,
+}
+
+impl<'a> Place<'a> {
+    /// Opens the place, making a regular file if there is nothing. A device that is mounted or
+    /// otherwise in use is refused by the kernel.
+    pub(super) fn open(slot: &'a str, part: &'a str, path: &'a Path) -> Result<Self, SlotError> {
+        let failed = |error| SlotError::io("open for writing", path, error);
+        let is_device = std::fs::metadata(path).is_ok_and(|at| at.file_type().is_block_device());
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        if is_device {
+            let exclusive = i32::try_from(OFlags::EXCL.bits()).expect("open flags fit an int");
+            options.custom_flags(exclusive);
+        } else {
+            options.create(true).truncate(false);
+        }
+        let mut file = options.open(path).map_err(failed)?;
+        let bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        Ok(Self { slot, part, path, file, bytes, is_device })
+    }
+
+    /// Refuses a device that is smaller than `needed`. Changes nothing.
+    pub(super) fn check(&self, needed: u64) -> Result<(), SlotError> {
+        if self.is_device && self.bytes < needed {
+            return Err(SlotError::TooSmall {
+                slot: self.slot.to_owned(),
+                part: self.part.to_owned(),
+                capacity: self.bytes,
+                needed,
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes room for `needed` bytes. A file is grown at once, so that a full disk shows before
+    /// anything of the slot is overwritten.
+    pub(super) fn reserve(&self, needed: u64) -> Result<(), SlotError> {
+        if self.is_device {
+            return Ok(());
+        }
+        let reserved = match fallocate(&self.file, FallocateFlags::empty(), 0, needed.max(1)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) if self.bytes < needed => {
+                self.file.set_len(needed)
+            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        reserved.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SlotError::NoSpace {
+                slot: self.slot.to_owned(),
+                part: self.part.to_owned(),
+                path: self.path.to_owned(),
+                needed,
+            },
+            _ => SlotError::io("grow", self.path, error),
+        })
+    }
+
+    /// Gives back what [`Self::reserve`] grew.
+    pub(super) fn give_back(&self) {
+        if !self.is_device && self.file.set_len(self.bytes).is_err() {
+            tracing::warn!(path = %self.path.display(), "could not shrink the part again");
+        }
+    }
+
+    /// Makes the part unusable, since the image that comes into the slot does not bring it.
+    pub(super) fn clear(&self) -> Result<(), SlotError> {
+        let count = usize::try_from(self.bytes.min(CLEARED_BYTES)).expect("at most a page");
+        let cleared = self.file.write_all_at(&vec![0; count], 0);
+        cleared
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| SlotError::io("clear", self.path, error))
+    }
+
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+}

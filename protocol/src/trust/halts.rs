@@ -1,0 +1,80 @@
+//! Halts: a set in which each stands until it is lifted by name (RULES C4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{Digest, KeyId};
+use crate::limits;
+use crate::resource::{Scope, Spec};
+use crate::trust::{HaltLine, SignerScope, Validity, Version};
+
+/// All halts and resumes that are valid or fallen, by statement.
+#[derive(Default)]
+pub(super) struct Stops {
+    halts: BTreeMap<Digest, Version>,
+    resumes: BTreeMap<Digest, Version>,
+}
+
+impl Stops {
+    /// Adds a halt. A tombstone of one is nothing: halts are not versions of each other, and one
+    /// key must not lift what it may set.
+    pub(super) fn add_halt(&mut self, version: Version) {
+        if !version.gone {
+            self.halts.insert(version.statement, version);
+        }
+    }
+
+    /// Adds a resume. A tombstone of one is nothing: resumes are never taken back.
+    pub(super) fn add_resume(&mut self, version: Version) {
+        if !version.gone {
+            self.resumes.insert(version.statement, version);
+        }
+    }
+
+    /// The halts that stand, and the statements that must not be lost.
+    pub(super) fn settle(self) -> (Vec<HaltLine>, BTreeSet<Digest>) {
+        let Self { mut halts, resumes } = self;
+        for resume in resumes.values() {
+            for halt in named_by(resume) {
+                if halts.get(halt).is_some_and(|halt| covers(resume, halt)) {
+                    halts.remove(halt);
+                }
+            }
+        }
+        let mut of_key: BTreeMap<KeyId, Vec<Digest>> = BTreeMap::new();
+        for (digest, halt) in &halts {
+            for key in &halt.signers {
+                of_key.entry(*key).or_default().push(*digest);
+            }
+        }
+        let kept: BTreeSet<Digest> = of_key
+            .values()
+            .flat_map(|digests| digests.iter().take(limits::HALTS_PER_KEY_MAX))
+            .copied()
+            .collect();
+        let floods = |key: &KeyId| {
+            of_key.get(key).is_some_and(|digests| digests.len() >= limits::HALTS_PER_KEY_MAX)
+        };
+        let lines = halts
+            .into_iter()
+            .filter(|(digest, _)| kept.contains(digest))
+            .map(|(_, version)| HaltLine { floods: version.signers.iter().any(floods), version })
+            .collect();
+        (lines, kept.into_iter().chain(resumes.into_keys()).collect())
+    }
+}
+
+/// What a resume lifts. One that lost its signatures lifts nothing: it would open.
+fn named_by(resume: &Version) -> &[Digest] {
+    match (resume.validity, &resume.spec) {
+        (Validity::Valid, Ok(Some(Spec::Resume(spec)))) => &spec.halts,
+        (Validity::Valid | Validity::Fallen, _) => &[],
+    }
+}
+
+/// A resume reaches no further than its scope and its signers' scope (RULES S4).
+fn covers(resume: &Version, halt: &Version) -> bool {
+    let signers = match resume.signer_scope {
+        SignerScope::Fleet => true,
+    };
+    signers && (resume.scope == Scope::Fleet || resume.scope == halt.scope)
+}
