@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use daymark_node::control::client::Client;
 use daymark_node::folder::{ItemName, ReplicaFolder};
 use daymark_protocol::control::{Bytes, Item};
-use daymark_protocol::document::{Changes, DocumentId, Outcome as Taken, Replica};
-use daymark_protocol::id::{Digest, FleetId, KeyId};
+use daymark_protocol::document::{
+    Changes, DocumentId, Interest, Outcome as Taken, Replica, Stored, StoredEntry, StoredReport,
+};
+use daymark_protocol::id::{FleetId, KeyId};
 use daymark_protocol::resource::Role;
 use daymark_protocol::trust::{Floors, Root, RootChain, Standing};
 
@@ -42,20 +44,25 @@ impl Session {
         let (name, folder) = home.current(&global)?;
         let context = home::read_context(&folder)?;
         let store = ReplicaFolder::open_or_begin(&folder)?;
-        let replica = Replica::new(RootChain::new(context.pin), Floors::default());
-        let mut session = Self { global, home, name, folder, context, store, replica };
-        let mut damaged = 0_u64;
-        for item_name in session.store.names()? {
-            match session.store.read(&item_name)? {
-                Some(item) => drop(take(&mut session.replica, &item)),
+        let mut chain = RootChain::new(context.pin);
+        let mut stored = Stored::default();
+        let mut damaged = 0;
+        for name in store.names()? {
+            match store.read(&name)? {
+                Some(item) => sort_in(item, &mut chain, &mut stored),
                 None => damaged += 1,
             }
         }
+        let loaded = Replica::load(chain, Floors::default(), Interest::default(), &stored);
+        damaged += loaded.corrupt.len();
         if damaged > 0 {
             output::note(&format!(
                 "warning: {damaged} files of the replica are damaged; `daymarkctl sync` replaces them"
             ));
         }
+        let session =
+            Self { global, home, name, folder, context, store, replica: loaded.replica };
+        session.store_changes(&loaded.changes)?;
         Ok(session)
     }
 
@@ -137,6 +144,19 @@ impl Session {
         for (document, hash) in &changes.drops {
             self.store.remove(&ItemName::Entry(document.clone(), *hash))?;
         }
+        if !changes.dropped_reports.is_empty() {
+            for name in self.store.names()? {
+                if let ItemName::Report(host, generation, _) = &name {
+                    let dropped = &changes.dropped_reports;
+                    if dropped.iter().any(|(other, below)| other == host && generation < below) {
+                        self.store.remove(&name)?;
+                    }
+                }
+            }
+        }
+        for digest in &changes.dropped_blobs {
+            self.store.remove(&ItemName::Blob(*digest))?;
+        }
         Ok(())
     }
 
@@ -186,7 +206,7 @@ impl Session {
         let decision = summary.decision.clone().ok_or_else(|| {
             Failure::new(Exit::Unreachable, format!("{name} has not reported a decision yet"))
         })?;
-        Ok(Explained { host: name, as_of: summary.decided_at, live: false, decision })
+        Ok(Explained { host: name, as_of: summary.update.and_then(|update| update.time), live: false, decision })
     }
 
     /// Names of the own keys that hold a role, `--key`'s first.
@@ -224,7 +244,7 @@ impl Session {
     /// The document of a name: `fleet`, `site/NAME`, `host/NAME`.
     pub fn document(&self, text: &str) -> Outcome<DocumentId> {
         if let Ok(document) = text.parse() {
-            if self.replica.documents().contains(&document) {
+            if self.replica.documents().any(|held| *held == document) {
                 return Ok(document);
             }
         }
@@ -244,6 +264,20 @@ pub fn unreachable(error: impl std::fmt::Display) -> Failure {
         .next("is the node running, and may this user open its socket?")
 }
 
+fn sort_in(item: Item, chain: &mut RootChain, stored: &mut Stored) {
+    match item {
+        // A root that is not of the chain, or still lacks signatures, changes nothing.
+        Item::Root { bytes, .. } => drop(chain.accept(&bytes.0)),
+        Item::Entry { document, hash, bytes } => {
+            stored.entries.push(StoredEntry { document, hash, bytes: bytes.0 });
+        }
+        Item::Report { host, generation, count, bytes } => {
+            stored.reports.push(StoredReport { host, generation, count, bytes: bytes.0 });
+        }
+        Item::Blob { digest, bytes } => stored.blobs.push((digest, bytes.0)),
+    }
+}
+
 fn take(replica: &mut Replica, item: &Item) -> (Taken, Changes) {
     match item {
         Item::Root { bytes, .. } => replica.accept_root(&bytes.0),
@@ -259,10 +293,10 @@ fn changes_items(changes: &Changes) -> Vec<Item> {
     for (version, bytes) in &changes.roots {
         items.push(Item::Root { version: *version, bytes: own(bytes) });
     }
-    for (document, hash, bytes) in &changes.puts {
+    for StoredEntry { document, hash, bytes } in &changes.puts {
         items.push(Item::Entry { document: document.clone(), hash: *hash, bytes: own(bytes) });
     }
-    for (host, generation, count, bytes) in &changes.reports {
+    for StoredReport { host, generation, count, bytes } in &changes.reports {
         items.push(Item::Report {
             host: *host,
             generation: *generation,
@@ -270,8 +304,8 @@ fn changes_items(changes: &Changes) -> Vec<Item> {
             bytes: own(bytes),
         });
     }
-    for bytes in &changes.blobs {
-        items.push(Item::Blob { digest: Digest::of(bytes), bytes: own(bytes) });
+    for (digest, bytes) in &changes.blobs {
+        items.push(Item::Blob { digest: *digest, bytes: own(bytes) });
     }
     items
 }

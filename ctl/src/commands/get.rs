@@ -5,7 +5,7 @@ use daymark_protocol::trust::{State, Version};
 use serde::Serialize;
 
 use crate::cli::GetArgs;
-use crate::commands::{stop, windows};
+use crate::commands::{peers, sign, stop, windows};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files;
 use crate::output::{self, Row};
@@ -123,17 +123,20 @@ impl Row for RunRow {
 
 /// Two or three words about something.
 #[derive(Debug, Serialize)]
-struct FactRow {
-    name: String,
-    about: String,
-    fact: String,
+pub struct Fact {
+    /// What it is about.
+    pub name: String,
+    /// Where, or for whom.
+    pub about: String,
+    /// What there is to say.
+    pub what: String,
 }
 
-impl Row for FactRow {
+impl Row for Fact {
     const HEADS: &'static [&'static str] = &["name", "about", "what"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.name.clone(), self.about.clone(), self.fact.clone()]
+        vec![self.name.clone(), self.about.clone(), self.what.clone()]
     }
 
     fn name(&self) -> String {
@@ -153,13 +156,13 @@ pub async fn run(session: Session, args: GetArgs) -> Outcome {
             output::rows(format, &windows::rows(&session, only, args.days)?, &as_of)?;
         }
         "peer" | "peers" => {
-            let (peers, as_of) = session.peers().await?;
+            let (peers, as_of) = peers::rows(&session).await?;
             output::rows(format, &peers, &as_of)?;
         }
         "conflict" | "conflicts" => output::rows(format, &conflicts(&session), &as_of)?,
         "halt" | "halts" => output::rows(format, &halts(&session), &as_of)?,
         "quarantine" => output::rows(format, &quarantine(&session, only)?, &as_of)?,
-        "approval" | "approvals" => output::rows(format, &session.approvals(), &as_of)?,
+        "approval" | "approvals" => output::rows(format, &sign::approvals(&session), &as_of)?,
         other => {
             let kinds = listed_kinds(other)?;
             output::rows(format, &resources(&session, &kinds, only)?, &as_of)?;
@@ -333,31 +336,31 @@ fn closed_note(status: ScheduleStatus) -> &'static str {
     }
 }
 
-fn conflicts(session: &Session) -> Vec<FactRow> {
+fn conflicts(session: &Session) -> Vec<Fact> {
     let standing = session.standing();
     standing
         .lines
         .iter()
         .filter_map(|((kind, id), line)| match &line.state {
-            State::Unknown(why) => Some(FactRow {
+            State::Unknown(why) => Some(Fact {
                 name: names::name_of(standing, *kind, id),
                 about: format!("{kind} {id}"),
-                fact: why.clone(),
+                what: why.clone(),
             }),
             State::Counts => None,
         })
         .collect()
 }
 
-fn halts(session: &Session) -> Vec<FactRow> {
+fn halts(session: &Session) -> Vec<Fact> {
     let standing = session.standing();
     standing
         .halts
         .iter()
-        .map(|halt| FactRow {
+        .map(|halt| Fact {
             name: stop::halt_name(halt),
             about: targets::show(standing, halt.version.target.as_ref()),
-            fact: format!(
+            what: format!(
                 "since {}{}{}",
                 times::show(halt.version.issued),
                 halt.version.until.map_or_else(String::new, |at| format!(", until {}", times::show(at))),
@@ -371,7 +374,7 @@ fn halts(session: &Session) -> Vec<FactRow> {
         .collect()
 }
 
-fn quarantine(session: &Session, only: Option<&str>) -> Outcome<Vec<FactRow>> {
+fn quarantine(session: &Session, only: Option<&str>) -> Outcome<Vec<Fact>> {
     let standing = session.standing();
     let chosen = only.map(|name| names::find_host(standing, name)).transpose()?;
     let mut rows = Vec::new();
@@ -380,10 +383,10 @@ fn quarantine(session: &Session, only: Option<&str>) -> Outcome<Vec<FactRow>> {
             continue;
         }
         let quarantine = session.host(&key).map(|host| host.machine.quarantine).unwrap_or_default();
-        rows.extend(quarantine.into_iter().map(|image| FactRow {
+        rows.extend(quarantine.into_iter().map(|image| Fact {
             name: spec.name.clone(),
             about: format!("image {} (attempt {})", image.profile.short(), image.attempt),
-            fact: image.reason,
+            what: image.reason,
         }));
     }
     Ok(rows)

@@ -6,6 +6,7 @@ use std::path::Path;
 use daymark_node::control::client::Client;
 use daymark_node::folder::{ItemName, ReplicaFolder};
 use daymark_protocol::control::{Item, ReplicaIndex, Submission, SubmitOutcome, Wanted};
+use daymark_protocol::document::Outcome as Taken;
 use serde::Serialize;
 
 use crate::cli::SyncArgs;
@@ -66,8 +67,8 @@ pub fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
     Ok(moved)
 }
 
-fn received(outcomes: &[daymark_protocol::document::Outcome]) -> u64 {
-    outcomes.iter().filter(|outcome| outcome.is_new()).count() as u64
+fn received(outcomes: &[Taken]) -> u64 {
+    outcomes.iter().filter(|outcome| **outcome == Taken::New).count() as u64
 }
 
 /// Syncs with a node, over its control socket.

@@ -1,0 +1,89 @@
+//! `context add|use|list`: fleets known to this machine.
+
+use std::path::PathBuf;
+
+use daymark_node::folder::ReplicaFolder;
+use daymark_protocol::trust::Pin;
+use serde::Serialize;
+
+use crate::cli::{ContextCommand, Global};
+use crate::commands::sync;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::home::{self, ContextFile, Home};
+use crate::output::{self, Row};
+use crate::session::Session;
+
+#[derive(Debug, Serialize)]
+struct ContextRow {
+    name: String,
+    current: bool,
+    fingerprint: String,
+    node: Option<PathBuf>,
+}
+
+impl Row for ContextRow {
+    const HEADS: &'static [&'static str] = &["name", "current", "fingerprint", "node"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            if self.current { "*".into() } else { String::new() },
+            self.fingerprint.clone(),
+            self.node.as_ref().map_or_else(String::new, |node| node.display().to_string()),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// Runs `context …`.
+pub async fn run(global: Global, command: ContextCommand) -> Outcome {
+    let home = Home::open(&global)?;
+    match command {
+        ContextCommand::Add { name, from, fleet } => {
+            let pin: Pin = fleet.parse().map_err(Failure::usage)?;
+            let node = (!from.is_dir()).then(|| from.clone());
+            if node.is_none() {
+                ReplicaFolder::open(&from)?;
+            }
+            home.create_context(&name, &ContextFile { pin, node })?;
+            let mut session = Session::open(Global { context: Some(name.clone()), ..global })?;
+            let moved = if from.is_dir() {
+                sync::folder(&mut session, &from)?
+            } else {
+                sync::node(&mut session, &from).await?
+            };
+            output::text(&format!("Added context {name}: {} items received.", moved.received));
+        }
+        ContextCommand::Use { name } => {
+            home.use_context(&name)?;
+            if let Some(node) = &global.node {
+                let folder = home.context_folder(&name);
+                let mut file = home::read_context(&folder)?;
+                file.node = Some(node.clone());
+                home::write_context(&folder, &file)?;
+            }
+            output::text(&format!("Context {name} is the current one."));
+        }
+        ContextCommand::List => {
+            let current = home.current(&global).map(|(name, _)| name).ok();
+            let rows = home
+                .contexts()?
+                .into_iter()
+                .map(|name| {
+                    let file = home::read_context(&home.context_folder(&name))?;
+                    Ok(ContextRow {
+                        current: current.as_ref() == Some(&name),
+                        fingerprint: file.pin.to_string(),
+                        node: file.node,
+                        name,
+                    })
+                })
+                .collect::<Outcome<Vec<_>>>()?;
+            output::rows(global.output, &rows, "")?;
+        }
+    }
+    Ok(Exit::Done)
+}
