@@ -1,1 +1,58 @@
-//! Placeholder.
+//! `daymarkctl`: the administrators' command line and their replica of the fleet.
+//!
+//! The only place where private role keys are used. It decides nothing for any host: what hosts
+//! would do is asked of [`daymark_protocol::decide`], the function that they use themselves.
+
+pub mod change;
+pub mod cli;
+pub mod commands;
+pub mod demo;
+pub mod exit;
+pub mod files;
+pub mod home;
+pub mod hosts;
+pub mod keys;
+pub mod names;
+pub mod output;
+pub mod passphrase;
+pub mod preview;
+pub mod release;
+pub mod session;
+pub mod targets;
+pub mod times;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::exit::{Exit, Failure};
+
+/// The program: `daymarkctl`, or under another name the node and its boot program, which the demo
+/// starts by re-executing itself.
+pub fn main() -> ExitCode {
+    let name = std::env::args_os().next().unwrap_or_default();
+    match Path::new(&name).file_name().and_then(|name| name.to_str()) {
+        Some("daymark-node") => return daymark_node::main_node(),
+        Some("daymark-boot") => return daymark_node::main_boot(),
+        _ => {}
+    }
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::from(error)),
+    };
+    match runtime.block_on(commands::run(cli)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    output::note(&format!("error: {:#}", failure.error));
+    if let Some(step) = &failure.next_step {
+        output::note(&format!("next: {step}"));
+    }
+    let exit: Exit = failure.exit;
+    exit.into()
+}

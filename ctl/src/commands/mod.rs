@@ -1,0 +1,72 @@
+//! What each command does, a file per command.
+
+pub mod apply;
+pub mod context;
+pub mod create;
+pub mod describe;
+pub mod enroll;
+pub mod explain;
+pub mod export;
+pub mod fleet;
+pub mod get;
+pub mod key;
+pub mod peers;
+pub mod release;
+pub mod sign;
+pub mod stop;
+pub mod submit;
+pub mod sync;
+pub mod update;
+pub mod watch;
+pub mod windows;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command, ExportCommand, FleetCommand, ReleaseCommand};
+use crate::exit::{Exit, Outcome};
+use crate::session::Session;
+
+/// Runs a command.
+pub async fn run(cli: Cli) -> Outcome {
+    let global = cli.global;
+    let session = || Session::open(global.clone());
+    match cli.command {
+        Command::Demo(args) => crate::demo::run(args).await,
+        Command::Key(command) => key::run(&global, command),
+        Command::Fleet(FleetCommand::Init(args)) => fleet::init(&global, &args),
+        Command::Fleet(FleetCommand::Info) => fleet::info(&session()?),
+        Command::Context(command) => context::run(global, command).await,
+        Command::Sync(args) => sync::run(session()?, args).await,
+        Command::Status => describe::status(&session()?),
+        Command::Create(command) => create::run(session()?, command).await,
+        Command::Apply(args) => apply::apply(session()?, args).await,
+        Command::Diff(args) => apply::diff(&session()?, &args),
+        Command::Delete(args) => describe::delete(session()?, args).await,
+        Command::Get(args) => get::run(session()?, args).await,
+        Command::Describe(args) => describe::describe(&session()?, &args),
+        Command::Watch(args) => watch::watch(session()?, args).await,
+        Command::Wait(args) => watch::wait(session()?, args).await,
+        Command::Explain(args) => explain::run(session()?, args).await,
+        Command::Enroll(args) => enroll::run(session()?, args).await,
+        Command::Sign(args) => sign::run(session()?, args).await,
+        Command::Halt(args) => stop::halt(session()?, args).await,
+        Command::Resume(args) => stop::resume(session()?, args).await,
+        Command::Promote(args) => update::promote(session()?, args).await,
+        Command::Update(args) => update::update(session()?, args).await,
+        Command::Rollback(args) => update::rollback(session()?, args).await,
+        Command::Hold(args) => stop::hold(session()?, args).await,
+        Command::Unhold(args) => stop::unhold(session()?, args).await,
+        Command::Retry(args) => stop::retry(session()?, args).await,
+        Command::Release(ReleaseCommand::Add { image, profile, to }) => {
+            release::add(session()?, &image, &profile, &to).await
+        }
+        Command::Export(ExportCommand::Document { document, to }) => {
+            export::document(&session()?, &document, to)
+        }
+        Command::Completion { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "daymarkctl", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+    }
+}

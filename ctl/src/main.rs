@@ -1,0 +1,5 @@
+//! The administrators' command line.
+
+fn main() -> std::process::ExitCode {
+    daymarkctl::main()
+}
