@@ -2,9 +2,12 @@
 
 pub mod boot;
 mod boot_cli;
+pub mod clock;
+pub mod command;
 pub mod durable;
 pub mod folder;
 pub mod mesh;
+pub mod platform;
 pub mod settings;
 pub mod slots;
 pub mod store;

@@ -42,6 +42,8 @@ pub const IDS_PER_KIND_AND_SIGNER_MAX: usize = 1_024;
 pub const HALTS_PER_KEY_MAX: usize = 65;
 /// Entries held in memory until a root or a counterpart arrives (RULES D3).
 pub const HELD_ENTRIES_MAX: usize = 1_024;
+/// Bytes of statements held likewise.
+pub const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest emergency (RULES S6).
 pub const EMERGENCY_MS_MAX: i64 = 7 * 24 * 3_600_000;
 /// How far `issued` may lie in the future for a statement that opens (RULES S7).

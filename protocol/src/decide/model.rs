@@ -1,19 +1,23 @@
 //! What the decision takes in and gives out.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Digest, KeyId, ResourceId};
+use super::Reach;
+use crate::id::{Digest, ResourceId};
 use crate::resource::OsType;
 use crate::time::WallTime;
-use crate::trust::Standing;
+
+/// A stable word for programs: fixed when we make it, owned when it was read.
+pub type Word = Cow<'static, str>;
 
 /// All that a decision depends on besides `now`.
 #[derive(Clone, Copy, Debug)]
 pub struct World<'a> {
-    /// What counts.
-    pub standing: &'a Standing,
-    /// The host to decide for.
-    pub host: KeyId,
+    /// What counts and reaches the host: [`Reach::new`] makes it once per change of
+    /// [`Standing`](crate::trust::Standing), for the host to decide for.
+    pub reach: &'a Reach,
     /// What the host knows of itself.
     pub machine: &'a Machine,
 }
@@ -171,6 +175,28 @@ pub enum Gate {
     Slot,
 }
 
+impl Gate {
+    /// All gates, in evidence order.
+    pub const ALL: [Self; 16] = [
+        Self::Enrolled,
+        Self::Authority,
+        Self::Clock,
+        Self::Halted,
+        Self::Sees,
+        Self::Policy,
+        Self::Target,
+        Self::Compatible,
+        Self::Newer,
+        Self::Quarantine,
+        Self::SoleUpdater,
+        Self::Inhibited,
+        Self::Turn,
+        Self::Staged,
+        Self::Window,
+        Self::Slot,
+    ];
+}
+
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -189,7 +215,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence(
     /// What it is about: `policy`, `window`, `halt`, …
-    pub String,
+    pub Word,
     /// The fact, for people; ids and times included.
     pub String,
 );
@@ -203,7 +229,7 @@ pub struct GateAnswer {
     /// Whether it lets the update through.
     pub pass: bool,
     /// Stable word for programs: `no-policy`, `outside-window`, `quarantined`, …
-    pub reason: String,
+    pub reason: Word,
     /// Sentence for people.
     pub message: String,
     /// The facts it rests on.
@@ -253,7 +279,7 @@ pub struct Decision {
     /// What to do.
     pub verdict: Verdict,
     /// The reason of the verdict: that of the gate that decided it, or `newer`, `staged-and-open`.
-    pub reason: String,
+    pub reason: Word,
     /// Sentence for people.
     pub message: String,
     /// Every gate that could be judged, in order. Gates after one that leaves nothing to judge

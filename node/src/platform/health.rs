@@ -1,0 +1,191 @@
+//! Health checks after an update: those of the image, the profile and the configuration. All must
+//! pass; a check that cannot be made has not passed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::command::{self, Run};
+use crate::durable::{DurableError, read_record, write_record};
+use crate::settings::Health;
+
+/// Time that one check gets.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two rounds; services need a moment after a boot.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Programs that an image brings along.
+pub const IMAGE_CHECKS: &str = "/usr/lib/daymark/health.d";
+/// Ends of the names of systemd units.
+const UNIT_ENDS: [&str; 6] = [".service", ".target", ".socket", ".mount", ".timer", ".path"];
+
+/// What to check.
+#[derive(Clone, Debug)]
+pub struct Checks {
+    commands: Vec<String>,
+    units: BTreeSet<String>,
+    programs: PathBuf,
+    units_before: Option<BTreeSet<String>>,
+    peer_expected: bool,
+    timeout: Duration,
+}
+
+/// Units that were active before a restart, in a file.
+#[derive(Serialize, Deserialize)]
+struct UnitsBefore {
+    units: BTreeSet<String>,
+}
+
+impl Checks {
+    /// The configuration's checks and the profile's, each a unit or a shell command, and whether a
+    /// peer must be seen again. `before` is the file of [`remember_units`].
+    pub fn new(health: &Health, profile: &[String], peer_expected: bool, before: &Path) -> Self {
+        let is_unit = |check: &&String| {
+            UNIT_ENDS.iter().any(|end| check.ends_with(end)) && !check.contains([' ', '/'])
+        };
+        let (units, commands): (Vec<&String>, Vec<&String>) = profile.iter().partition(is_unit);
+        let remembered = read_record::<UnitsBefore>(before, "units").ok().flatten();
+        Self {
+            commands: health.commands.iter().chain(commands).cloned().collect(),
+            units: health.units.iter().chain(units).cloned().collect(),
+            programs: IMAGE_CHECKS.into(),
+            units_before: remembered.map(|before| before.units),
+            peer_expected,
+            timeout: Duration::from_secs(health.timeout_s),
+        }
+    }
+
+    /// Tries until all pass or time is up; then says which did not, and why.
+    ///
+    /// # Errors
+    /// The checks that did not pass, for people.
+    pub async fn run(&self, mut peers: watch::Receiver<usize>) -> Result<(), String> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let seen = *peers.borrow_and_update();
+            let failed = self.round(seen).await;
+            if failed.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() + PAUSE >= deadline {
+                return Err(failed.join("; "));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                Ok(()) = peers.changed(), if self.peer_expected => {}
+            }
+        }
+    }
+
+    async fn round(&self, peers: usize) -> Vec<String> {
+        let mut failed = Vec::new();
+        for line in &self.commands {
+            failed.extend(failure(line, Run::shell(line, CHECK_TIMEOUT)).await);
+        }
+        for program in programs(&self.programs) {
+            let name = program.to_string_lossy().into_owned();
+            failed.extend(failure(&name, Run::new(&program, CHECK_TIMEOUT)).await);
+        }
+        for unit in &self.units {
+            let run = Run::new("systemctl", CHECK_TIMEOUT).arguments(&["is-active", unit]);
+            failed.extend(failure(unit, run).await);
+        }
+        if let Some(before) = &self.units_before {
+            match units("failed").await {
+                Some(now) => failed.extend(
+                    now.intersection(before).map(|unit| format!("{unit} ran before and failed")),
+                ),
+                None => failed.push("systemd does not say which units failed".to_owned()),
+            }
+        }
+        if self.peer_expected && peers == 0 {
+            failed.push("no peer is seen, though one was before".to_owned());
+        }
+        failed
+    }
+}
+
+/// Writes down which units are active now, to be compared after the restart.
+///
+/// # Errors
+/// If it cannot be made durable.
+pub async fn remember_units(file: &Path) -> Result<(), DurableError> {
+    match units("active").await {
+        Some(units) => write_record(file, "units", 0o600, &UnitsBefore { units }),
+        None => Ok(()),
+    }
+}
+
+/// Units in a state; `None` where systemd does not run or does not answer.
+async fn units(state: &str) -> Option<BTreeSet<String>> {
+    if !Path::new("/run/systemd/system").exists() {
+        return None;
+    }
+    let state = format!("--state={state}");
+    let arguments = ["list-units", "--plain", "--no-legend", "--full", state.as_str()];
+    let output =
+        command::run(Run::new("systemctl", CHECK_TIMEOUT).arguments(&arguments)).await.ok()?;
+    let text = output.success().then(|| output.stdout_text())?;
+    Some(
+        text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect(),
+    )
+}
+
+async fn failure(name: &str, run: Run) -> Option<String> {
+    match command::run(run).await {
+        Ok(output) if output.success() => None,
+        Ok(output) => Some(format!("{name}: {}", output.last_words())),
+        Err(error) => Some(format!("{name}: {error}")),
+    }
+}
+
+fn programs(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut programs: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    programs.sort();
+    programs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checks(commands: &[&str], profile: &[&str], peer_expected: bool) -> Checks {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let health = Health { commands: owned(commands), units: vec![], timeout_s: 1 };
+        let profile: Vec<String> = owned(profile);
+        Checks::new(&health, &profile, peer_expected, Path::new("/nonexistent"))
+    }
+
+    #[tokio::test]
+    async fn all_must_pass_and_each_that_does_not_is_named() {
+        let (_peers, none) = watch::channel(0);
+        checks(&["true"], &["test 1 = 1"], false).run(none.clone()).await.unwrap();
+        let failed = checks(&["true", "echo no plc >&2; false"], &["false"], true);
+        let failed = failed.run(none).await.unwrap_err();
+        for part in ["no plc", "false: ", "no peer is seen"] {
+            assert!(failed.contains(part), "{failed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_comes_back_heals() {
+        let (peers, seen) = watch::channel(0);
+        let mut checks = checks(&[], &[], true);
+        checks.timeout = Duration::from_secs(60);
+        let run = tokio::spawn(async move { checks.run(seen).await });
+        peers.send(1).unwrap();
+        run.await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_profiles_checks_are_units_by_their_ending() {
+        let checks = checks(&[], &["sshd.service", "curl localhost/x.service", "true"], false);
+        assert_eq!(checks.units.iter().collect::<Vec<_>>(), ["sshd.service"]);
+        assert_eq!(checks.commands.len(), 2);
+    }
+}

@@ -1,0 +1,12 @@
+//! The machine: what is installed and booted, what speaks against changing it, and the backends
+//! that change it (DESIGN section 8). Reports what is; decides nothing.
+
+pub mod facts;
+pub mod health;
+pub mod inhibitors;
+mod os_release;
+mod program;
+pub mod updaters;
+
+pub use self::os_release::OsRelease;
+pub use self::program::{Inspected, Order, Program};

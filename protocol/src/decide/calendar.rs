@@ -1,0 +1,180 @@
+//! The window that a host may use: of all schedules and blackouts that reach it and are in force,
+//! the first piece around or after `now` with enough left. Everything together is made ready once;
+//! a smaller set, where one has ended or a policy names its schedules, when deciding.
+
+use super::closing::{Closing, What};
+use super::line::InForce;
+use super::model::Window;
+use super::reach::Schedule;
+use crate::id::ResourceId;
+use crate::resource::{BlackoutSpec, OsUpdatePolicySpec, ScheduleZone, Spec};
+use crate::time::{Now, WallTime};
+use crate::trust::Seen;
+use crate::window::{self, Windows};
+
+/// Schedules and blackouts made ready.
+#[derive(Clone, Debug)]
+pub(super) struct Calendar {
+    schedules: Vec<Schedule>,
+    blackouts: Vec<Blackout>,
+    zone: Option<String>,
+    all: Windows,
+}
+
+/// A blackout with times that its statement's end has shortened.
+#[derive(Clone, Debug)]
+struct Blackout {
+    id: ResourceId,
+    closing: Closing,
+    spec: BlackoutSpec,
+}
+
+/// What a host may use of time.
+#[derive(Debug)]
+pub(super) struct Usable {
+    /// The first usable piece with enough left, around `now` or after it.
+    pub(super) piece: Option<Window>,
+    /// Whether the whole width of `now` lies within it.
+    pub(super) is_open: bool,
+    /// A window that is open at the earliest `now`, with too little left of it or not open over
+    /// the width of `now`.
+    pub(super) short: Option<Window>,
+    /// Blackouts that close at the latest `now`, each with when it opens again.
+    pub(super) closed_by: Vec<(String, WallTime)>,
+    /// Schedules that cannot be followed as written.
+    pub(super) problems: Vec<String>,
+}
+
+impl Calendar {
+    pub(super) fn new(
+        schedules: Vec<Schedule>,
+        closings: &[Closing],
+        zone: Option<String>,
+    ) -> Self {
+        let blackouts: Vec<Blackout> = closings.iter().filter_map(clipped).collect();
+        let all = windows(&schedules.iter().collect::<Vec<_>>(), blackouts.iter(), zone.as_deref());
+        Self { schedules, blackouts, zone, all }
+    }
+
+    /// The window that a host on `profile` may use under a policy.
+    pub(super) fn usable(
+        &self,
+        spec: &OsUpdatePolicySpec,
+        profile: Option<&str>,
+        needed_ms: u64,
+        now: &Now,
+    ) -> Usable {
+        let opens = |schedule: &&Schedule| {
+            let only = schedule.source.profile.as_deref();
+            uses(spec, schedule)
+                && (only.is_none() || only == profile)
+                && schedule.source.span.in_force(now) == InForce::Yes
+        };
+        let closes = |blackout: &&Blackout| blackout.closing.stands(now, profile);
+        let mut schedules: Vec<&Schedule> = self.schedules.iter().filter(opens).collect();
+        let make = |schedules: &[&Schedule]| {
+            windows(schedules, self.blackouts.iter().filter(closes), self.zone.as_deref())
+        };
+        let is_all = schedules.len() == self.schedules.len() && self.blackouts.iter().all(|b| closes(&b));
+        let mut made = (!is_all).then(|| make(&schedules));
+        let first = made.as_ref().unwrap_or(&self.all);
+        let mut usable = self.at(first, now);
+        loop {
+            let windows = made.as_ref().unwrap_or(&self.all);
+            let Some(piece) = windows.next_usable(now.latest, needed_ms) else { break };
+            let Some(ends) = schedules.iter().filter_map(|one| one.source.span.until).min() else {
+                usable.piece = Some(piece);
+                break;
+            };
+            // A schedule that ends opens nothing from there on. Counting that end against the
+            // whole piece, even where another schedule goes on, errs on the closed side.
+            let piece = Window { end: Some(piece.end.map_or(ends, |end| end.min(ends))), ..piece };
+            if leaves(&piece, needed_ms, now) {
+                usable.piece = Some(piece);
+                break;
+            }
+            schedules.retain(|one| one.source.span.until.is_none_or(|until| until > ends));
+            made = Some(make(&schedules));
+        }
+        usable.is_open = usable.piece.is_some_and(|piece| piece.start <= now.earliest);
+        usable
+    }
+
+    /// What the signers of schedules that the policy uses saw and is missing here (RULES S5).
+    pub(super) fn missing_of(&self, spec: &OsUpdatePolicySpec) -> impl Iterator<Item = &Seen> {
+        let used = self.schedules.iter().filter(|one| uses(spec, one));
+        used.flat_map(|schedule| &schedule.source.missing)
+    }
+
+    /// What is open and closed at present.
+    fn at(&self, windows: &Windows, now: &Now) -> Usable {
+        let told = |id: &ResourceId| {
+            let named = self.blackouts.iter().find(|blackout| blackout.id == *id);
+            named.map_or_else(|| id.to_string(), |blackout| blackout.closing.told.clone())
+        };
+        Usable {
+            piece: None,
+            is_open: false,
+            short: windows.usable_at(now.earliest),
+            closed_by: windows.closed_at(now.latest).map(|(id, closed)| (told(id), closed.to)).collect(),
+            problems: windows.problems().iter().map(|one| format!("{}: {}", one.id, one.message)).collect(),
+        }
+    }
+}
+
+fn uses(spec: &OsUpdatePolicySpec, schedule: &Schedule) -> bool {
+    spec.schedules.is_empty() || spec.schedules.contains(&schedule.source.id)
+}
+
+/// Whether enough is left of a piece from the latest `now` or its start on.
+fn leaves(piece: &Window, needed_ms: u64, now: &Now) -> bool {
+    let from = piece.start.max(now.latest);
+    piece.end.is_none_or(|end| {
+        u64::try_from(end.since_ms(from)).is_ok_and(|left_ms| left_ms > 0 && left_ms >= needed_ms)
+    })
+}
+
+/// A blackout whose statement ends closes until there: put into its own end where that is one
+/// instant, and left to each decision where it comes every year.
+fn clipped(closing: &Closing) -> Option<Blackout> {
+    let What::Blackout(id, spec) = &closing.what else { return None };
+    let always = || BlackoutSpec {
+        name: "unreadable".into(),
+        from: WallTime::EPOCH,
+        to: WallTime::MAX,
+        yearly: false,
+        zone: ScheduleZone::Utc,
+    };
+    let mut spec = spec.as_ref().map_or_else(always, |spec| (**spec).clone());
+    let mut closing = closing.clone();
+    if !spec.yearly
+        && let Some(until) = closing.until.take()
+    {
+        if until <= spec.from {
+            return None;
+        }
+        spec.to = spec.to.min(until);
+    }
+    Some(Blackout { id: id.clone(), closing, spec })
+}
+
+fn windows<'a>(
+    schedules: &[&Schedule],
+    blackouts: impl Iterator<Item = &'a Blackout>,
+    zone: Option<&str>,
+) -> Windows {
+    let schedules: Vec<(ResourceId, window::Schedule<'_>)> = schedules
+        .iter()
+        .filter_map(|schedule| {
+            let spec = match &schedule.spec {
+                Spec::SingleSchedule(spec) => window::Schedule::Single(spec),
+                Spec::RepeatedSchedule(spec) => window::Schedule::Repeated(spec),
+                _ => return None,
+            };
+            Some((schedule.source.id.clone(), spec))
+        })
+        .collect();
+    let blackouts: Vec<(ResourceId, &BlackoutSpec)> =
+        blackouts.map(|blackout| (blackout.id.clone(), &blackout.spec)).collect();
+    Windows::new(&schedules, &blackouts, zone)
+}

@@ -1,0 +1,153 @@
+//! What closes: halts, holds, blackouts and unknown kinds that reach the host (RULES C2, C4, S3).
+
+use std::cmp::min;
+
+use super::line::{Says, held_before, says};
+use super::place::Place;
+use crate::id::ResourceId;
+use crate::resource::{BlackoutSpec, Kind, Spec};
+use crate::target::UnknownProfile;
+use crate::time::{Now, WallTime};
+use crate::trust::{HaltLine, Line, Standing, UnknownKindLine, Version};
+
+/// One statement that closes.
+#[derive(Clone, Debug)]
+pub(super) struct Closing {
+    pub(super) what: What,
+    /// Kind, name or id, version and why, for people.
+    pub(super) told: String,
+    /// Counts from the earliest possible now: an end that opens (RULES S6).
+    pub(super) until: Option<WallTime>,
+    /// Only hosts on this OS profile, and those on an unknown one.
+    pub(super) profile: Option<String>,
+}
+
+/// What it closes.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// Everything; with a policy, for those who follow it.
+    Halt(Option<ResourceId>),
+    /// Everything.
+    Hold,
+    /// Everything: a kind that this version does not know.
+    Kind,
+    /// The times it names; all of them if they cannot be told.
+    Blackout(ResourceId, Option<Box<BlackoutSpec>>),
+}
+
+impl Closing {
+    /// Whether it may close at the earliest possible now or later.
+    pub(super) fn stands(&self, now: &Now, profile: Option<&str>) -> bool {
+        self.until.is_none_or(|until| now.earliest < until) && fits(self.profile.as_deref(), profile)
+    }
+}
+
+/// Whether a condition on the OS profile may hold.
+fn fits(wanted: Option<&str>, profile: Option<&str>) -> bool {
+    match (wanted, profile) {
+        (Some(wanted), Some(profile)) => wanted == profile,
+        (None, _) | (_, None) => true,
+    }
+}
+
+/// All that closes something for the host.
+pub(super) fn closings(standing: &Standing, place: &Place) -> Vec<Closing> {
+    let mut closings = Vec::new();
+    closings.extend(standing.halts.iter().filter_map(|halt| of_halt(halt, place)));
+    closings.extend(standing.unknown_kinds.iter().filter_map(|line| of_unknown(line, place)));
+    for kind in [Kind::Hold, Kind::Blackout] {
+        for (id, line) in standing.of_kind(kind) {
+            of_line(kind, id, line, place, &mut closings);
+        }
+    }
+    closings
+}
+
+fn of_halt(halt: &HaltLine, place: &Place) -> Option<Closing> {
+    let version = &halt.version;
+    // A key that floods halts all that it may: everyone in its scope (RULES C4).
+    let reached = if halt.floods { version.scope.holds(&place.host) } else { reaches(version, place) };
+    let (name, policy) = match &version.spec {
+        Ok(Some(Spec::Halt(spec))) => (spec.name.as_str(), spec.policy.clone()),
+        _ => ("that cannot be read", None),
+    };
+    let policy = policy.filter(|_| !halt.floods);
+    let told = format!("halt {name} ({}){}", version.statement.short(), because(version));
+    reached.then(|| Closing {
+        what: What::Halt(policy),
+        told,
+        until: version.until,
+        profile: profile_of(version).filter(|_| !halt.floods),
+    })
+}
+
+fn of_unknown(line: &UnknownKindLine, place: &Place) -> Option<Closing> {
+    let version = &line.version;
+    (line.closes && !version.gone && reaches(version, place)).then(|| Closing {
+        what: What::Kind,
+        told: format!("{} {}{}", line.kind, line.id, because(version)),
+        until: version.until,
+        profile: profile_of(version),
+    })
+}
+
+fn of_line(kind: Kind, id: &ResourceId, line: &Line, place: &Place, into: &mut Vec<Closing>) {
+    // What the newest version opens, by ending or changing an older one, is held while it was
+    // issued too far in the future (RULES S7); what it closes counts at once.
+    let (newest, unknown) = match says(line) {
+        Says::This(version, _) | Says::Gone(version) => (Some(version), None),
+        Says::Unknown(why) => (None, Some(why)),
+    };
+    if line.versions.is_empty() {
+        let why = unknown.as_deref().unwrap_or("no version of it is held");
+        let told = format!("{kind} {id}, of which nothing is held: {why}");
+        let what = if kind == Kind::Hold { What::Hold } else { What::Blackout(id.clone(), None) };
+        into.push(Closing { what, told, until: None, profile: None });
+    }
+    for (index, version) in line.versions.iter().enumerate() {
+        if version.gone || !reaches(version, place) {
+            continue;
+        }
+        let until = match newest {
+            Some(newest) if index > 0 => {
+                let held = held_before(newest);
+                if held <= version.issued {
+                    continue;
+                }
+                Some(version.until.map_or(held, |until| min(until, held)))
+            }
+            _ => version.until,
+        };
+        let note = unknown.as_ref().map(|why| format!(", unknown: {why}")).unwrap_or_default();
+        let (name, what) = content(kind, version, id);
+        into.push(Closing {
+            what,
+            told: format!("{kind} {name} v{}{note}{}", version.version, because(version)),
+            until,
+            profile: profile_of(version),
+        });
+    }
+}
+
+fn content(kind: Kind, version: &Version, id: &ResourceId) -> (String, What) {
+    match &version.spec {
+        Ok(Some(Spec::Blackout(spec))) => {
+            (spec.name.clone(), What::Blackout(id.clone(), Some(Box::new(spec.clone()))))
+        }
+        Ok(Some(Spec::Hold(spec))) => (spec.name.clone(), What::Hold),
+        _ if kind == Kind::Hold => (id.to_string(), What::Hold),
+        _ => (id.to_string(), What::Blackout(id.clone(), None)),
+    }
+}
+
+fn reaches(version: &Version, place: &Place) -> bool {
+    version.reaches(&place.host, UnknownProfile::Matches)
+}
+
+pub(super) fn profile_of(version: &Version) -> Option<String> {
+    version.target.as_ref().and_then(|target| target.os_profile.clone())
+}
+
+fn because(version: &Version) -> String {
+    if version.reason.is_empty() { String::new() } else { format!(": {}", version.reason) }
+}

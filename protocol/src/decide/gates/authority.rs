@@ -1,0 +1,77 @@
+//! Whether the host belongs to the fleet, the root chain is whole, and the time is known.
+
+use crate::decide::because::Because;
+use crate::decide::line::InForce;
+use crate::decide::model::{Gate, GateAnswer};
+use crate::decide::place::{Enrolment, Place};
+use crate::time::Now;
+use crate::trust::RootState;
+
+/// Enrolled, at a place that can be told. The words for the first two are EIM's.
+pub(in crate::decide) fn enrolled(place: &Place, now: &Now) -> GateAnswer {
+    let because = match &place.enrolment {
+        Enrolment::Never => Because::new("not-provisioned", "no Host statement names this host"),
+        Enrolment::Revoked => Because::new("host-untrusted", "this host was removed from the fleet"),
+        Enrolment::Unknown(why) => {
+            Because::new("host-untrusted", format!("its Host statement is unknown: {why}"))
+        }
+        Enrolment::Displaced(why) => {
+            Because::new("place-unknown", format!("where this host is cannot be told: {why}"))
+        }
+        Enrolment::Counts => return enrolled_now(place, now),
+    };
+    because.fact("host", place.host.key.short()).fail(Gate::Enrolled)
+}
+
+fn enrolled_now(place: &Place, now: &Now) -> GateAnswer {
+    for (what, span) in &place.spans {
+        let (reason, message, at) = match span.in_force(now) {
+            InForce::Yes => continue,
+            InForce::Ended => ("host-untrusted", format!("the statement of {what} has ended"), None),
+            InForce::Unsure(at) => {
+                ("host-held", format!("the statement of {what} begins or ends at {at}"), Some(at))
+            }
+        };
+        return Because::new(reason, message).changes_at(now, at).fail(Gate::Enrolled);
+    }
+    let until = place.spans.iter().filter_map(|(_, span)| span.until).min();
+    let site = place.host.site.as_ref().map_or_else(|| "none".into(), ToString::to_string);
+    Because::new("enrolled", "this host is enrolled")
+        .fact("host", place.name.clone())
+        .fact("site", site)
+        .changes_at(now, until)
+        .pass(Gate::Enrolled)
+}
+
+/// The whole root chain is held and has not expired: expiry stops starting (RULES R1, R2).
+pub(in crate::decide) fn authority(root: Option<&RootState>, now: &Now) -> GateAnswer {
+    let Some(root) = root else {
+        return Because::new("root-incomplete", "the chain of roots is not held whole")
+            .fail(Gate::Authority);
+    };
+    let fact = format!("version {}, expires {}", root.version, root.expires);
+    if root.expires <= now.latest {
+        return Because::new("root-expired", "the newest root held has expired; it needs a new one")
+            .fact("root", fact)
+            .fail(Gate::Authority);
+    }
+    Because::new("root-current", "the newest root held has not expired")
+        .fact("root", fact)
+        .changes_at(now, root.expires)
+        .pass(Gate::Authority)
+}
+
+/// A clock reading counts (RULES K2).
+pub(in crate::decide) fn clock(now: &Now) -> GateAnswer {
+    let interval = format!("between {} and {}", now.earliest, now.latest);
+    if now.known {
+        Because::new("clock-known", "a clock reading counts").fact("now", interval).pass(Gate::Clock)
+    } else {
+        Because::new(
+            "clock-unknown",
+            "no clock reading counts: synchronise the clock, or let peers or a heartbeat vouch",
+        )
+        .fact("now", interval)
+        .fail(Gate::Clock)
+    }
+}

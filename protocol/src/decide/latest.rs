@@ -1,0 +1,187 @@
+//! LATEST: the highest version of the host's own profile that was promoted, or with automatic
+//! promotion has been signed for long enough. The highest that may be meant decides: one that
+//! cannot be judged makes the host wait rather than take the next lower one (I6).
+
+use super::because::Because;
+use super::image::{Image, ImageStanding};
+use super::line::{InForce, Span};
+use super::reach::{Promotion, Reach};
+use super::resolve::{Resolution, Unresolved, image};
+use crate::id::Digest;
+use crate::resource::{OsType, OsUpdatePolicySpec, PromotionMode};
+use crate::time::{Now, WallTime};
+use crate::trust::Seen;
+use crate::version::{Version, VersionRange};
+
+/// A version that LATEST may mean.
+struct Candidate<'a> {
+    version: &'a Version,
+    image: Result<&'a Image, Because>,
+    /// What the signers of its promotion saw and is missing here.
+    missing: &'a [Seen],
+    until: Option<WallTime>,
+}
+
+pub(super) fn latest<'a>(
+    reach: &'a Reach,
+    spec: &OsUpdatePolicySpec,
+    profile: &str,
+    now: &Now,
+) -> Resolution<'a> {
+    let range = spec.versions.as_deref().map(VersionRange::new);
+    let wanted = |version: &Version, digest: &Digest| {
+        range.as_ref().is_none_or(|range| range.admits(version)) && !spec.avoid.contains(digest)
+    };
+    let (candidates, soaked_at) = match (spec.promotion, spec.soak_seconds, &range) {
+        (PromotionMode::Manual, ..) => (promoted(reach, profile, now, wanted), None),
+        (PromotionMode::Automatic, Some(seconds), Some(_)) => {
+            let soak_ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+            soaked(reach, profile, now, soak_ms, wanted)
+        }
+        (PromotionMode::Automatic, ..) => {
+            return Resolution::Wait(Because::new(
+                "automatic-unbounded",
+                "automatic promotion needs a range of versions and a soak time",
+            ));
+        }
+    };
+    highest(candidates, profile, soaked_at, now)
+}
+
+fn highest<'a>(
+    candidates: Vec<Candidate<'a>>,
+    profile: &str,
+    soaked_at: Option<WallTime>,
+    now: &Now,
+) -> Resolution<'a> {
+    let Some(top) = candidates.iter().map(|candidate| candidate.version).max() else {
+        let message = format!("no version of {profile} is promoted for this host");
+        let because = Because::new("nothing-promoted", message).changes_at(now, soaked_at);
+        return Resolution::Nothing(because);
+    };
+    let mut first: Option<(&Image, &[Seen], Because)> = None;
+    for candidate in candidates.iter().filter(|candidate| candidate.version == top) {
+        let image = match &candidate.image {
+            Ok(image) => *image,
+            Err(because) => return Resolution::Wait(because.clone().changes_at(now, soaked_at)),
+        };
+        match &mut first {
+            Some((other, ..)) if other.digest != image.digest => {
+                return Resolution::Wait(
+                    Because::new(
+                        "version-conflict",
+                        format!("two different images are both {profile} {top}"),
+                    )
+                    .fact("osprofile", format!("{} {}", other.id, other.digest.short()))
+                    .fact("osprofile", format!("{} {}", image.id, image.digest.short())),
+                );
+            }
+            // Promoted twice: it stays promoted until the later end.
+            Some((_, missing, because)) => {
+                *missing = if missing.is_empty() { candidate.missing } else { missing };
+                *because = because.clone().changes_at(now, candidate.until);
+            }
+            None => {
+                let message = format!("the latest promoted version of {profile} is {top}");
+                let because = Because::new("latest", message)
+                    .fact("osprofile", format!("{} {}", image.id, image.digest.short()))
+                    .changes_at(now, candidate.until)
+                    .changes_at(now, soaked_at);
+                first = Some((image, candidate.missing, because));
+            }
+        }
+    }
+    match first {
+        Some((image, missing, because)) => Resolution::Image(image, missing, because),
+        None => Resolution::Nothing(Because::new("nothing-promoted", "nothing is promoted")),
+    }
+}
+
+fn promoted<'a>(
+    reach: &'a Reach,
+    profile: &str,
+    now: &Now,
+    wanted: impl Fn(&Version, &Digest) -> bool,
+) -> Vec<Candidate<'a>> {
+    let of_profile = reach.promotions.iter().filter(|promotion| {
+        let only = promotion.source.profile.as_deref();
+        promotion.os.profile == profile && only.is_none_or(|only| only == profile)
+    });
+    of_profile
+        .filter_map(|promotion| {
+            let version = promotion.parsed.as_ref()?;
+            if !wanted(version, &promotion.os.digest) {
+                return None;
+            }
+            let image = promoted_image(reach, promotion, now)?;
+            let profile_until = image.as_ref().ok().and_then(|image| image.span.until);
+            let until = [promotion.source.span.until, profile_until].into_iter().flatten().min();
+            Some(Candidate { version, image, missing: &promotion.source.missing, until })
+        })
+        .collect()
+}
+
+/// `None` if the promotion or its profile has ended or was removed, or is not of images.
+fn promoted_image<'a>(
+    reach: &'a Reach,
+    promotion: &Promotion,
+    now: &Now,
+) -> Option<Result<&'a Image, Because>> {
+    let named = format!("{} {}", promotion.os.profile, promotion.os.version);
+    if let Some(why) = &promotion.unknown {
+        let message = format!("whether {named} is promoted is unknown: {why}");
+        return Some(Err(Because::new("promotion-unknown", message)));
+    }
+    match promotion.source.span.in_force(now) {
+        InForce::Ended => return None,
+        InForce::Unsure(at) => {
+            let message = format!("the promotion of {named} changes at {at}");
+            return Some(Err(Because::new("promotion-unsure", message).changes_at(now, at)));
+        }
+        InForce::Yes => {}
+    }
+    match image(reach, &promotion.os, now) {
+        Ok(image) => (image.os_type == OsType::Immutable).then_some(Ok(image)),
+        Err(Unresolved::Withdrawn(_)) => None,
+        Err(Unresolved::Unsure(because)) => Some(Err(because)),
+    }
+}
+
+/// Automatic promotion: what has been signed for the soak time. Also the next moment at which
+/// another version will have been.
+fn soaked<'a>(
+    reach: &'a Reach,
+    profile: &str,
+    now: &Now,
+    soak_ms: i64,
+    wanted: impl Fn(&Version, &Digest) -> bool,
+) -> (Vec<Candidate<'a>>, Option<WallTime>) {
+    let mut candidates = Vec::new();
+    let mut next: Option<WallTime> = None;
+    for image in reach.images.of_profile(profile) {
+        let Some(version) = &image.version else { continue };
+        if image.os_type != OsType::Immutable || !wanted(version, &image.digest) {
+            continue;
+        }
+        let soaked_at = image.issued.plus_ms(soak_ms);
+        let span = Span { from: soaked_at, until: image.span.until };
+        let judged = match (&image.standing, span.in_force(now)) {
+            (ImageStanding::Superseded | ImageStanding::Gone, _) | (_, InForce::Ended) => continue,
+            (ImageStanding::Unknown(why), _) => {
+                let message = format!("OS profile {profile} {version} is unknown: {why}");
+                Err(Because::new("target-unknown", message))
+            }
+            (ImageStanding::Counts, InForce::Unsure(at)) if now.latest < soaked_at => {
+                next = Some(next.map_or(at, |next| next.min(at)));
+                continue;
+            }
+            (ImageStanding::Counts, InForce::Unsure(at)) => {
+                let message = format!("{profile} {version} becomes or ceases to be LATEST at {at}");
+                Err(Because::new("promotion-unsure", message).changes_at(now, at))
+            }
+            (ImageStanding::Counts, InForce::Yes) => Ok(image),
+        };
+        candidates.push(Candidate { version, image: judged, missing: &[], until: image.span.until });
+    }
+    (candidates, next)
+}

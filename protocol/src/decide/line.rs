@@ -1,0 +1,79 @@
+//! What one line of versions says, and from when to when it says it (RULES C2, S6, S7).
+
+use crate::limits::ISSUED_AHEAD_MS_MAX;
+use crate::resource::Spec;
+use crate::time::{Now, WallTime};
+use crate::trust::{Line, State, Validity, Version};
+
+/// What a line says.
+pub(super) enum Says<'a> {
+    /// This version counts, with this content.
+    This(&'a Version, &'a Spec),
+    /// A tombstone counts.
+    Gone(&'a Version),
+    /// The id is unknown; the reason is for people (RULES C2, S3).
+    Unknown(String),
+}
+
+/// What a line says. An unreadable content and a line without versions are unknown, whatever its
+/// state claims.
+pub(super) fn says(line: &Line) -> Says<'_> {
+    if let State::Unknown(why) = &line.state {
+        return Says::Unknown(why.clone());
+    }
+    let Some(newest) = line.versions.first() else {
+        return Says::Unknown("no version of it is held".into());
+    };
+    match (&newest.spec, newest.validity) {
+        (_, Validity::Fallen) => Says::Unknown("its newest version lost its signatures".into()),
+        (_, Validity::Valid) if newest.gone => Says::Gone(newest),
+        (Ok(Some(spec)), Validity::Valid) => Says::This(newest, spec),
+        (Ok(None), Validity::Valid) => Says::Unknown("it has no content".into()),
+        (Err(why), Validity::Valid) => Says::Unknown(why.clone()),
+    }
+}
+
+/// When a statement that opens something does so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Before this it is held, not believed (RULES S7).
+    pub(super) from: WallTime,
+    /// From here on it is ended (RULES S6).
+    pub(super) until: Option<WallTime>,
+}
+
+/// Whether a statement that opens something is in force over the whole width of `now` (RULES Q6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InForce {
+    /// At both ends of `now`.
+    Yes,
+    /// No longer, at either end.
+    Ended,
+    /// At one end only, or issued too far in the future: wait. It may change then.
+    Unsure(WallTime),
+}
+
+impl Span {
+    /// Of something whose times play no part.
+    pub(super) fn always() -> Self {
+        Self { from: WallTime::from_ms(i64::MIN), until: None }
+    }
+
+    pub(super) fn of(version: &Version) -> Self {
+        Self { from: held_before(version), until: version.until }
+    }
+
+    pub(super) fn in_force(&self, now: &Now) -> InForce {
+        match self.until {
+            Some(until) if until <= now.earliest => InForce::Ended,
+            _ if now.earliest < self.from => InForce::Unsure(self.from),
+            Some(until) if until <= now.latest => InForce::Unsure(until),
+            _ => InForce::Yes,
+        }
+    }
+}
+
+/// The moment from which `issued` is no more than a day ahead (RULES S7).
+pub(super) fn held_before(version: &Version) -> WallTime {
+    version.issued.plus_ms(-ISSUED_AHEAD_MS_MAX)
+}

@@ -1,0 +1,230 @@
+//! Taking roots and entries.
+
+use std::collections::BTreeSet;
+
+use super::{Changes, Indexed, Outcome, Replica};
+use crate::document::DocumentId;
+use crate::document::entry::{Entry, documents_of, signature_entry, statement_entry};
+use crate::document::held::WaitingSignature;
+use crate::id::Digest;
+use crate::trust::{Accepted, Held, RootError, Statement};
+
+impl Replica {
+    /// Takes a root's envelope.
+    pub fn accept_root(&mut self, envelope: &[u8]) -> (Outcome, Changes) {
+        let (mut outcomes, changes) = self.accept_roots(&[envelope]);
+        (outcomes.pop().unwrap_or(Outcome::Known), changes)
+    }
+
+    /// Takes roots in any order.
+    pub fn accept_roots(&mut self, envelopes: &[&[u8]]) -> (Vec<Outcome>, Changes) {
+        let mut changes = Changes::default();
+        let mut versions = BTreeSet::new();
+        let mut outcomes = Vec::with_capacity(envelopes.len());
+        for result in self.chain.accept_all(envelopes.iter().copied()) {
+            outcomes.push(match result {
+                Ok(Accepted::New { version, .. } | Accepted::Signatures { version, .. }) => {
+                    versions.insert(version);
+                    Outcome::New
+                }
+                Ok(Accepted::Known) => Outcome::Known,
+                Err(error @ RootError::NotYet { .. }) => Outcome::NotKept(with_sources(&error)),
+                Err(error) => Outcome::Refused(with_sources(&error)),
+            });
+        }
+        if !versions.is_empty() {
+            let new = self.chain.roots().filter(|(version, _)| versions.contains(version));
+            changes.roots = new.map(|(version, bytes)| (version, bytes.to_vec())).collect();
+            self.promote();
+            self.settle(None, &mut changes);
+            self.waiting.trim();
+            self.drop_strangers(&mut changes);
+            changes.standing_changed = true;
+        }
+        (outcomes, changes)
+    }
+
+    /// Takes an entry of any document. A statement and its signatures had better come together
+    /// through [`Self::accept_entries`].
+    pub fn accept_entry(&mut self, bytes: &[u8]) -> (Outcome, Changes) {
+        let (mut outcomes, changes) = self.accept_entries(&[bytes]);
+        (outcomes.pop().unwrap_or(Outcome::Known), changes)
+    }
+
+    /// Takes entries in any order; what each comes to depends on all of them.
+    pub fn accept_entries(&mut self, entries: &[&[u8]]) -> (Vec<Outcome>, Changes) {
+        let mut changes = Changes::default();
+        let read: Vec<Result<Came, Outcome>> =
+            entries.iter().map(|bytes| self.take_in(bytes)).collect();
+        let touched = self.promote();
+        if !touched.is_empty() {
+            self.settle(Some(&touched), &mut changes);
+            self.drop_strangers(&mut changes);
+        }
+        self.waiting.trim();
+        let outcomes = read
+            .into_iter()
+            .map(|came| match came {
+                Ok(came) => self.outcome_of(&came),
+                Err(outcome) => outcome,
+            })
+            .collect();
+        (outcomes, changes)
+    }
+
+    /// Lets an entry wait, unless it can be answered at once.
+    fn take_in(&mut self, bytes: &[u8]) -> Result<Came, Outcome> {
+        match Entry::decode(bytes).map_err(|error| Outcome::Refused(with_sources(&error)))? {
+            Entry::Statement(statement) => {
+                let digest = statement.digest();
+                if self.statements.contains_key(&digest) {
+                    return Err(Outcome::Known);
+                }
+                let fleet = self.chain.fleet();
+                if fleet.is_some_and(|fleet| fleet != statement.payload().fleet) {
+                    return Err(Outcome::Refused("it is for another fleet".into()));
+                }
+                if self.documents_kept(&statement).is_empty() {
+                    return Err(Outcome::NotKept("its documents are not kept here".into()));
+                }
+                self.waiting.insert_statement(*statement);
+                Ok(Came::Statement(digest))
+            }
+            Entry::Signature { statement, key, signature } => {
+                let waiting = WaitingSignature { statement, key, signature };
+                let held = self.statements.get(&statement).and_then(|h| h.signatures.get(&key));
+                match held {
+                    Some(held) if *held == signature => Err(Outcome::Known),
+                    Some(held) if *held < signature => {
+                        Err(Outcome::NotKept("a lower signature of that key is held".into()))
+                    }
+                    Some(_) | None => {
+                        self.waiting.insert_signature(waiting);
+                        Ok(Came::Signature(waiting))
+                    }
+                }
+            }
+        }
+    }
+
+    fn outcome_of(&self, came: &Came) -> Outcome {
+        match came {
+            Came::Statement(digest) => {
+                if self.statements.contains_key(digest) {
+                    Outcome::New
+                } else if self.waiting.statement(digest).is_some() {
+                    Outcome::Held("no signature of it is held that verifies".into())
+                } else {
+                    Outcome::NotKept("there is no room for it".into())
+                }
+            }
+            Came::Signature(came) => {
+                let held = self.statements.get(&came.statement);
+                if held.and_then(|held| held.signatures.get(&came.key)) == Some(&came.signature) {
+                    Outcome::New
+                } else if self.waiting.holds(came) {
+                    Outcome::Held(self.why_held(came))
+                } else if self.fails(came) {
+                    Outcome::Refused("the signature does not verify".into())
+                } else {
+                    Outcome::NotKept("there is no room for it".into())
+                }
+            }
+        }
+    }
+
+    fn why_held(&self, came: &WaitingSignature) -> String {
+        if self.chain.wait().is_some() {
+            "not all roots are held".into()
+        } else if self.chain.key(&came.key).is_none() {
+            "no held root names its key".into()
+        } else {
+            "its statement is not held".into()
+        }
+    }
+
+    fn fails(&self, came: &WaitingSignature) -> bool {
+        let held = self.statements.get(&came.statement).map(|held| &held.statement);
+        let statement = held.or_else(|| self.waiting.statement(&came.statement));
+        match (statement, self.chain.key(&came.key)) {
+            (Some(statement), Some(key)) => {
+                let context = crate::trust::Context::Statement;
+                !key.verify(context, statement.bytes(), &came.signature)
+            }
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// Takes in all waiting signatures that verify, with their statements; those that do not
+    /// verify go. Nothing is looked at before all roots are held (RULES R2). Returns the
+    /// statements that changed.
+    pub(super) fn promote(&mut self) -> BTreeSet<Digest> {
+        let mut touched = BTreeSet::new();
+        if self.chain.wait().is_some() {
+            return touched;
+        }
+        let waiting: Vec<WaitingSignature> = self.waiting.signatures().copied().collect();
+        for signature in waiting {
+            let Some(key) = self.chain.key(&signature.key) else { continue };
+            let held = self.statements.get(&signature.statement).map(|held| &held.statement);
+            let Some(statement) = held.or_else(|| self.waiting.statement(&signature.statement))
+            else {
+                continue;
+            };
+            let verifies = self.verified.check(key, statement, &signature.signature);
+            self.waiting.take_signature(&signature);
+            if verifies && self.adopt(&signature) {
+                touched.insert(signature.statement);
+            }
+        }
+        touched
+    }
+
+    /// Adds a verified signature, and its statement if that waited. Of several signatures by one
+    /// key the lowest counts (RULES D2).
+    fn adopt(&mut self, signature: &WaitingSignature) -> bool {
+        let digest = signature.statement;
+        if let Some(statement) = self.waiting.take_statement(&digest) {
+            let documents = self.documents_kept(&statement);
+            if documents.is_empty() || Some(statement.payload().fleet) != self.chain.fleet() {
+                return false;
+            }
+            let hash = Digest::of(&statement_entry(statement.bytes()));
+            let signature_hashes = Default::default();
+            self.indexed.insert(digest, Indexed { documents, hash, signature_hashes });
+            self.statements.insert(digest, Held { statement, signatures: Default::default() });
+        }
+        let (Some(held), Some(indexed)) =
+            (self.statements.get_mut(&digest), self.indexed.get_mut(&digest))
+        else {
+            return false;
+        };
+        let of_key = held.signatures.entry(signature.key).or_insert(signature.signature);
+        *of_key = (*of_key).min(signature.signature);
+        let hash = Digest::of(&signature_entry(&digest, &signature.key, of_key));
+        indexed.signature_hashes.insert(signature.key, hash) != Some(hash)
+    }
+
+    pub(super) fn documents_kept(&self, statement: &Statement) -> BTreeSet<DocumentId> {
+        let mut documents = documents_of(statement);
+        documents.retain(|document| self.interest.covers(document));
+        documents
+    }
+}
+
+/// An entry that came and is yet to be judged.
+enum Came {
+    Statement(Digest),
+    Signature(WaitingSignature),
+}
+
+/// An error with all its sources, for people.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,76 @@
+//! Blobs: kept only while a held report names them (RULES D5).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Changes, Outcome, Replica};
+use crate::document::closed::BLOB_BYTES_MAX;
+use crate::id::{Digest, KeyId};
+
+/// Held blobs and who names them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blobs {
+    held: BTreeMap<Digest, Vec<u8>>,
+    named: BTreeSet<(Digest, KeyId)>,
+    of_host: BTreeMap<KeyId, Digest>,
+}
+
+impl Blobs {
+    /// Notes which blob a host names now; returns one that nobody names any more.
+    pub(super) fn set_name(&mut self, host: KeyId, digest: Option<Digest>) -> Option<Digest> {
+        let before = match digest {
+            Some(digest) => {
+                self.named.insert((digest, host));
+                self.of_host.insert(host, digest)
+            }
+            None => self.of_host.remove(&host),
+        };
+        let before = before.filter(|before| Some(*before) != digest)?;
+        self.named.remove(&(before, host));
+        if self.is_named(&before) {
+            return None;
+        }
+        self.held.remove(&before).map(|_| before)
+    }
+
+    fn is_named(&self, digest: &Digest) -> bool {
+        let of = (*digest, KeyId([0; 32]))..=(*digest, KeyId([0xff; 32]));
+        self.named.range(of).next().is_some()
+    }
+}
+
+impl Replica {
+    /// Takes a blob. It is kept only if a held report names it.
+    pub fn accept_blob(&mut self, bytes: &[u8]) -> (Outcome, Changes) {
+        let mut changes = Changes::default();
+        if bytes.len() > BLOB_BYTES_MAX {
+            let why = format!("a blob has at most {BLOB_BYTES_MAX} bytes, not {}", bytes.len());
+            return (Outcome::Refused(why), changes);
+        }
+        let digest = Digest::of(bytes);
+        if self.blobs.held.contains_key(&digest) {
+            return (Outcome::Known, changes);
+        }
+        if !self.blobs.is_named(&digest) {
+            return (Outcome::NotKept("no held report names it".into()), changes);
+        }
+        self.blobs.held.insert(digest, bytes.to_vec());
+        changes.blobs.push((digest, bytes.to_vec()));
+        (Outcome::New, changes)
+    }
+
+    /// A held blob.
+    pub fn blob(&self, digest: &Digest) -> Option<&[u8]> {
+        self.blobs.held.get(digest).map(Vec::as_slice)
+    }
+
+    /// The held blobs.
+    pub fn blobs(&self) -> impl Iterator<Item = (&Digest, &[u8])> {
+        self.blobs.held.iter().map(|(digest, bytes)| (digest, bytes.as_slice()))
+    }
+
+    /// Blobs that held reports name and that are not held.
+    pub fn missing_blobs(&self) -> BTreeSet<Digest> {
+        let named = self.blobs.of_host.values();
+        named.filter(|digest| !self.blobs.held.contains_key(*digest)).copied().collect()
+    }
+}

@@ -1,0 +1,108 @@
+//! Taking reports, and whose are kept: those of hosts that a held Host statement names.
+
+use std::collections::BTreeMap;
+
+use super::{Changes, Outcome, Replica, Sites, StoredReport};
+use crate::document::DocumentId;
+use crate::document::chain::{ChainOutcome, HostChain};
+use crate::document::entry::site_document;
+use crate::document::report::SignedReport;
+use crate::id::{KeyId, ResourceId};
+use crate::resource::Kind;
+
+impl Replica {
+    /// Takes one report. Several of one host are cheaper through [`Self::accept_reports`].
+    pub fn accept_report(&mut self, bytes: &[u8]) -> (Outcome, Changes) {
+        let (mut outcomes, changes) = self.accept_reports(&[bytes]);
+        (outcomes.pop().unwrap_or(Outcome::Known), changes)
+    }
+
+    /// Takes reports of any hosts in any order; of a chain one signature is checked (RULES D5).
+    pub fn accept_reports(&mut self, reports: &[&[u8]]) -> (Vec<Outcome>, Changes) {
+        let mut changes = Changes::default();
+        let mut outcomes = vec![Outcome::Known; reports.len()];
+        let mut of_hosts: BTreeMap<KeyId, Vec<(usize, SignedReport)>> = BTreeMap::new();
+        for (index, bytes) in reports.iter().enumerate() {
+            match SignedReport::decode(bytes) {
+                Err(why) => outcomes[index] = Outcome::Refused(why.to_string()),
+                Ok(report) if Some(report.report().fleet) != self.chain.fleet() => {
+                    outcomes[index] = Outcome::Refused("it is for another fleet".into());
+                }
+                Ok(report) if !self.keeps_reports_of(&report.report().host) => {
+                    outcomes[index] =
+                        Outcome::NotKept("no held Host statement of a kept site names it".into());
+                }
+                Ok(report) => {
+                    of_hosts.entry(report.report().host).or_default().push((index, report));
+                }
+            }
+        }
+        for (host, batch) in of_hosts {
+            let (indices, batch): (Vec<usize>, Vec<SignedReport>) = batch.into_iter().unzip();
+            let results = self.extend_chain(host, batch, &mut changes);
+            for (index, result) in indices.into_iter().zip(results) {
+                outcomes[index] = outcome_of(result);
+            }
+        }
+        (outcomes, changes)
+    }
+
+    fn extend_chain(
+        &mut self,
+        host: KeyId,
+        batch: Vec<SignedReport>,
+        changes: &mut Changes,
+    ) -> Vec<ChainOutcome> {
+        let chain = self.hosts.entry(host).or_insert_with(|| HostChain::new(host));
+        let before = chain.head();
+        let results = chain.accept_all(batch);
+        let after = chain.head();
+        if after.generation > before.generation && before.generation > 0 {
+            changes.dropped_reports.push((host, after.generation));
+        }
+        if after != before {
+            let same = after.generation == before.generation && !chain.is_forked();
+            let skip = if same { usize::try_from(before.count).unwrap_or(0) } else { 0 };
+            changes.reports.extend(chain.evidence().skip(skip).map(StoredReport::from));
+            let closed = chain.view().facts().closed_generation();
+            changes.dropped_blobs.extend(self.blobs.set_name(host, closed));
+        }
+        results
+    }
+
+    /// Drops the reports of hosts that nothing here names any more.
+    pub(super) fn drop_strangers(&mut self, changes: &mut Changes) {
+        if self.judgement.wait.is_some() {
+            return;
+        }
+        let strangers: Vec<KeyId> =
+            self.hosts.keys().filter(|host| !self.keeps_reports_of(host)).copied().collect();
+        for host in strangers {
+            self.hosts.remove(&host);
+            changes.dropped_reports.push((host, u64::MAX));
+            changes.dropped_blobs.extend(self.blobs.set_name(host, None));
+        }
+    }
+
+    fn keeps_reports_of(&self, host: &KeyId) -> bool {
+        if self.interest.own_host == Some(*host) {
+            return true;
+        }
+        let line = self.judgement.standing.lines.get(&(Kind::Host, ResourceId::from(*host)));
+        let Some(newest) = line.and_then(|line| line.versions.first()) else { return false };
+        match (&self.interest.sites, site_document(newest.site.as_ref())) {
+            (Sites::Only(sites), DocumentId::Site(site)) => sites.contains(&site),
+            (Sites::All, _) | (_, DocumentId::Fleet | DocumentId::Host(_)) => true,
+        }
+    }
+}
+
+fn outcome_of(result: ChainOutcome) -> Outcome {
+    match result {
+        ChainOutcome::Added(_) | ChainOutcome::Forked => Outcome::New,
+        ChainOutcome::Known => Outcome::Known,
+        ChainOutcome::Held => Outcome::Held("reports before it are not held".into()),
+        ChainOutcome::Superseded => Outcome::NotKept("a newer generation is held".into()),
+        ChainOutcome::Refused(why) => Outcome::Refused(why.to_string()),
+    }
+}
