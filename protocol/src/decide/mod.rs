@@ -202,5 +202,6 @@ fn resolved(policy: &Policy, image: &Image) -> ResolvedTarget {
         version: image.written.clone(),
         index_digest: image.index_digest,
         index_bytes: image.index_bytes,
+        parts: image.parts.clone(),
     }
 }
