@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::line::{Says, Span, says};
-use super::reach::missing;
 use super::place::Place;
+use super::reach::missing;
 use crate::id::{Digest, ResourceId};
 use crate::resource::{Kind, OsProfileSpec, OsType, PartDigest, PartName, Spec};
 use crate::time::WallTime;
