@@ -4,6 +4,7 @@ pub mod boot;
 mod boot_cli;
 pub mod clock;
 pub mod command;
+pub mod control;
 pub mod durable;
 pub mod folder;
 pub mod mesh;

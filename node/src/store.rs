@@ -1,6 +1,7 @@
 //! Replicated data on disk: entries, reports and blobs in sled. Peers can give all of it back, so
 //! a store that is damaged is set aside and begun anew; what cannot be got back is in `durable`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use daymark_protocol::document::DocumentId;
@@ -60,8 +61,19 @@ pub enum Stored {
     Blob(Vec<u8>),
 }
 
-/// The open store.
-#[derive(Debug)]
+/// What a store holds, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Entries by document, by SHA-256 of their bytes.
+    pub entries: BTreeMap<DocumentId, Vec<Digest>>,
+    /// Reports by host, as (generation, count), in order.
+    pub reports: BTreeMap<KeyId, Vec<(u64, u64)>>,
+    /// Blobs by SHA-256.
+    pub blobs: Vec<Digest>,
+}
+
+/// The open store. Clones are cheap and reach the same store.
+#[derive(Clone, Debug)]
 pub struct Store {
     db: sled::Db,
     entries: sled::Tree,
@@ -215,6 +227,64 @@ impl Store {
         Ok(())
     }
 
+    /// Names of all entries, reports and blobs.
+    ///
+    /// # Errors
+    /// [`StoreError::Access`].
+    pub fn index(&self) -> Result<Names, StoreError> {
+        let mut names = Names::default();
+        for key in self.entries.iter().keys() {
+            let key = key.map_err(StoreError::access("read"))?;
+            if let (Some(document), Some(hash)) = (document_of(&key), key.last_chunk::<32>()) {
+                names.entries.entry(document).or_default().push(Digest(*hash));
+            }
+        }
+        for key in self.reports.iter().keys() {
+            let key = key.map_err(StoreError::access("read"))?;
+            if let Some((host, generation, count)) = report_name(&key) {
+                names.reports.entry(host).or_default().push((generation, count));
+            }
+        }
+        for key in self.blobs.iter().keys() {
+            let key = key.map_err(StoreError::access("read"))?;
+            names.blobs.extend(key.first_chunk::<32>().map(|digest| Digest(*digest)));
+        }
+        Ok(names)
+    }
+
+    /// An entry's bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Access`].
+    pub fn entry(
+        &self,
+        document: &DocumentId,
+        hash: &Digest,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        get(&self.entries, &entry_key(document, hash))
+    }
+
+    /// A report's bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Access`].
+    pub fn report(
+        &self,
+        host: &KeyId,
+        generation: u64,
+        count: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        get(&self.reports, &report_key(host, generation, count))
+    }
+
+    /// A blob's bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Access`].
+    pub fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        get(&self.blobs, digest.as_bytes())
+    }
+
     /// Makes all writes durable.
     ///
     /// # Errors
@@ -245,6 +315,18 @@ fn is_damage(error: &StoreError) -> bool {
         StoreError::Open { .. } | StoreError::Access { .. } => true,
         StoreError::SetAside { .. } | StoreError::Full => false,
     }
+}
+
+fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let found = tree.get(key).map_err(StoreError::access("read"))?;
+    Ok(found.map(|bytes| bytes.to_vec()))
+}
+
+fn report_name(key: &[u8]) -> Option<(KeyId, u64, u64)> {
+    let (host, rest) = key.split_first_chunk::<32>()?;
+    let (generation, count) = rest.split_first_chunk::<8>()?;
+    let count = count.first_chunk::<8>()?;
+    Some((KeyId(*host), u64::from_be_bytes(*generation), u64::from_be_bytes(*count)))
 }
 
 fn entry_key(document: &DocumentId, hash: &Digest) -> Vec<u8> {
@@ -314,6 +396,21 @@ mod tests {
                 Stored::Blob(b"blob".to_vec()),
             ]
         );
+    }
+
+    #[test]
+    fn everything_is_found_by_the_name_that_the_index_gives() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = filled(&folder.path().join("store"));
+        let names = store.index().unwrap();
+        for (document, hashes) in &names.entries {
+            assert!(hashes.iter().all(|hash| store.entry(document, hash).unwrap().is_some()));
+        }
+        assert_eq!(names.entries.len(), 2);
+        assert_eq!(names.reports[&KeyId([9; 32])], [(2, 9), (300, 1), (300, 2)]);
+        assert_eq!(store.report(&KeyId([9; 32]), 2, 9).unwrap(), Some(vec![9]));
+        assert_eq!(store.blob(&names.blobs[0]).unwrap().unwrap(), b"blob");
+        assert_eq!(store.blob(&Digest([0; 32])).unwrap(), None);
     }
 
     #[test]

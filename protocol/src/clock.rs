@@ -141,13 +141,14 @@ impl ClockJudge {
     fn basis(&mut self, input: &ClockInput<'_>, floor: WallTime) -> ClockBasis {
         let ClockInput { wall, mono, .. } = *input;
         let offset_ms = wall.as_ms().saturating_sub(i64::try_from(mono.0).unwrap_or(i64::MAX));
-        let moved_ms = offset_ms.saturating_sub(*self.offset_ms.get_or_insert(offset_ms));
         if wall < floor {
             return ClockBasis::BelowFloor { wall, floor };
         }
         if let Some(ceiling) = input.ceiling.filter(|ceiling| wall > *ceiling) {
             return ClockBasis::AboveCeiling { wall, ceiling };
         }
+        // What is impossible anyway is no measure for jumps: a clock may be put right once.
+        let moved_ms = offset_ms.saturating_sub(*self.offset_ms.get_or_insert(offset_ms));
         let middle = middle(input.peers);
         if let Some(middle) = middle.filter(|middle| !agrees(Some(*middle), wall)) {
             return ClockBasis::Contradicted { wall, middle };

@@ -157,9 +157,6 @@ pub struct DecisionAnswer {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaIndex {
-    /// The fleet.
-    #[serde(default)]
-    pub fleet: Option<FleetId>,
     /// Versions of the roots.
     pub roots: Vec<u64>,
     /// Entries by document, by SHA-256 of their bytes.

@@ -15,6 +15,9 @@ pub const FORMAT: u32 = 1;
 /// of the other slot still runs on what this one wrote (DESIGN section 8).
 pub const FORMATS_READ: RangeInclusive<u32> = 1..=FORMAT;
 
+/// A root's envelope is its payload in base64 and signatures: at most twice as large.
+const ROOT_FILE_BYTES_MAX: u64 = 2 * limits::ROOT_PAYLOAD_BYTES_MAX as u64;
+
 #[derive(Serialize, Deserialize)]
 struct Format {
     format: u32,
@@ -102,31 +105,23 @@ impl DataFolder {
         write_record(&self.path.join("state"), "state", 0o600, state)
     }
 
+    /// The roots on disk, to be read beside this.
+    pub fn roots(&self) -> RootFiles {
+        RootFiles { folder: self.path.join("roots") }
+    }
+
     /// All roots, by version.
     ///
     /// # Errors
-    /// If the folder or one of the files cannot be read.
+    /// If one of the files cannot be read.
     pub fn read_roots(&self) -> Result<Vec<Vec<u8>>, DurableError> {
-        let folder = self.path.join("roots");
-        let read = |source| DurableError::Read { path: folder.clone(), source };
-        let mut files: Vec<(u64, PathBuf)> = std::fs::read_dir(&folder)
-            .map_err(read)?
-            .filter_map(|entry| {
-                let path = entry.ok()?.path();
-                let version = path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?;
-                Some((version, path))
-            })
-            .collect();
-        files.sort();
-        files.truncate(limits::ROOTS_MAX);
-        let mut roots = Vec::with_capacity(files.len());
-        for (_, path) in files {
-            // A root's envelope is its payload in base64 and signatures: at most twice as large.
-            let bytes = read_bounded(&path, 2 * limits::ROOT_PAYLOAD_BYTES_MAX as u64)
-                .map_err(|source| DurableError::Read { path, source })?;
-            roots.extend(bytes);
-        }
-        Ok(roots)
+        let roots = self.roots();
+        let read = |version| {
+            let path = roots.path(version);
+            read_bounded(&path, ROOT_FILE_BYTES_MAX)
+                .map_err(|source| DurableError::Read { path, source })
+        };
+        roots.versions().into_iter().filter_map(|version| read(version).transpose()).collect()
     }
 
     /// Stores a root, durably.
@@ -134,8 +129,37 @@ impl DataFolder {
     /// # Errors
     /// [`DurableError::Write`] or [`DurableError::Full`].
     pub fn write_root(&self, version: u64, envelope: &[u8]) -> Result<(), DurableError> {
-        let path = self.path.join("roots").join(format!("{version:04}.json"));
+        let path = self.roots().path(version);
         write_atomic(&path, envelope, 0o600).map_err(|source| DurableError::write(&path, source))
+    }
+}
+
+/// The roots on disk.
+#[derive(Clone, Debug)]
+pub struct RootFiles {
+    folder: PathBuf,
+}
+
+impl RootFiles {
+    fn path(&self, version: u64) -> PathBuf {
+        self.folder.join(format!("{version:04}.json"))
+    }
+
+    /// Their versions, in order.
+    pub fn versions(&self) -> Vec<u64> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let version =
+            |name: std::ffi::OsString| name.to_str()?.strip_suffix(".json")?.parse::<u64>().ok();
+        let mut versions: Vec<u64> =
+            entries.filter_map(|entry| version(entry.file_name())).collect();
+        versions.sort_unstable();
+        versions.truncate(limits::ROOTS_MAX);
+        versions
+    }
+
+    /// One of them.
+    pub fn read(&self, version: u64) -> Option<Vec<u8>> {
+        read_bounded(&self.path(version), ROOT_FILE_BYTES_MAX).ok().flatten()
     }
 }
 

@@ -18,7 +18,7 @@ mod record;
 
 use std::path::{Path, PathBuf};
 
-pub use self::folder::{DataFolder, FORMAT, FORMATS_READ};
+pub use self::folder::{DataFolder, FORMAT, FORMATS_READ, RootFiles};
 pub use self::journal::Journal;
 pub use self::key::HostKeyFile;
 pub use self::lock::Lock;

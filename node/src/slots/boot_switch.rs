@@ -45,9 +45,10 @@ pub trait BootSwitch: std::fmt::Debug + Send + Sync {
     /// If it cannot be made durable; the switch then stands as before.
     fn confirm(&self) -> Result<(), BootSwitchError>;
 
-    /// Makes the next start take the default, whatever was to be tried. Always allowed (I2).
+    /// Makes the next start take `slot`, or else the default, whatever was to be tried, and makes
+    /// `slot` the default. Always allowed (I2).
     ///
     /// # Errors
     /// If it cannot be made durable; the switch then stands as before.
-    fn fall_back(&self) -> Result<(), BootSwitchError>;
+    fn fall_back(&self, slot: Option<&str>) -> Result<(), BootSwitchError>;
 }

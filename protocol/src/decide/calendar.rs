@@ -75,7 +75,8 @@ impl Calendar {
         let make = |schedules: &[&Schedule]| {
             windows(schedules, self.blackouts.iter().filter(closes), self.zone.as_deref())
         };
-        let is_all = schedules.len() == self.schedules.len() && self.blackouts.iter().all(|b| closes(&b));
+        let is_all =
+            schedules.len() == self.schedules.len() && self.blackouts.iter().all(|b| closes(&b));
         let mut made = (!is_all).then(|| make(&schedules));
         let first = made.as_ref().unwrap_or(&self.all);
         let mut usable = self.at(first, now);
@@ -116,8 +117,15 @@ impl Calendar {
             piece: None,
             is_open: false,
             short: windows.usable_at(now.earliest),
-            closed_by: windows.closed_at(now.latest).map(|(id, closed)| (told(id), closed.to)).collect(),
-            problems: windows.problems().iter().map(|one| format!("{}: {}", one.id, one.message)).collect(),
+            closed_by: windows
+                .closed_at(now.latest)
+                .map(|(id, closed)| (told(id), closed.to))
+                .collect(),
+            problems: windows
+                .problems()
+                .iter()
+                .map(|one| format!("{}: {}", one.id, one.message))
+                .collect(),
         }
     }
 }

@@ -38,7 +38,8 @@ pub(super) enum What {
 impl Closing {
     /// Whether it may close at the earliest possible now or later.
     pub(super) fn stands(&self, now: &Now, profile: Option<&str>) -> bool {
-        self.until.is_none_or(|until| now.earliest < until) && fits(self.profile.as_deref(), profile)
+        self.until.is_none_or(|until| now.earliest < until)
+            && fits(self.profile.as_deref(), profile)
     }
 }
 
@@ -66,7 +67,8 @@ pub(super) fn closings(standing: &Standing, place: &Place) -> Vec<Closing> {
 fn of_halt(halt: &HaltLine, place: &Place) -> Option<Closing> {
     let version = &halt.version;
     // A key that floods halts all that it may: everyone in its scope (RULES C4).
-    let reached = if halt.floods { version.scope.holds(&place.host) } else { reaches(version, place) };
+    let reached =
+        if halt.floods { version.scope.holds(&place.host) } else { reaches(version, place) };
     let (name, policy) = match &version.spec {
         Ok(Some(Spec::Halt(spec))) => (spec.name.as_str(), spec.policy.clone()),
         _ => ("that cannot be read", None),

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::line::{Says, Span, says};
-use super::reach::missing;
 use super::place::Place;
+use super::reach::missing;
 use crate::id::{Digest, ResourceId};
-use crate::resource::{Kind, OsProfileSpec, OsType, Spec};
+use crate::resource::{Kind, OsProfileSpec, OsType, PartDigest, PartName, Spec};
 use crate::time::WallTime;
 use crate::trust::{Line, Seen, Standing};
 use crate::version::Version;
@@ -27,6 +27,7 @@ pub(super) struct Image {
     pub(super) architecture: String,
     pub(super) index_digest: Option<Digest>,
     pub(super) index_bytes: Option<u64>,
+    pub(super) parts: BTreeMap<PartName, PartDigest>,
     pub(super) sha256: Option<Digest>,
     pub(super) activation_ms: Option<u64>,
     pub(super) span: Span,
@@ -91,6 +92,7 @@ impl Images {
                 architecture: spec.architecture.clone(),
                 index_digest: spec.index_digest,
                 index_bytes: spec.index_bytes,
+                parts: spec.parts.clone(),
                 sha256: spec.os_image_sha256,
                 activation_ms: spec.activation_seconds.map(|seconds| u64::from(seconds) * 1000),
                 span: Span::of(version),

@@ -181,7 +181,12 @@ fn soaked<'a>(
             }
             (ImageStanding::Counts, InForce::Yes) => Ok(image),
         };
-        candidates.push(Candidate { version, image: judged, missing: &[], until: image.span.until });
+        candidates.push(Candidate {
+            version,
+            image: judged,
+            missing: &[],
+            until: image.span.until,
+        });
     }
     (candidates, next)
 }

@@ -113,7 +113,10 @@ impl<'a> Deciding<'a> {
         let missing = reach.place.missing.iter().chain(&policy.source.missing).chain(used);
         self.gates.push(gates::sees(missing.chain(image_missing.into_iter().flatten())));
         let chosen = Because::new("chosen", "this policy is the first in the order")
-            .fact("policy", format!("{} ({} v{})", spec.name, policy.source.id, policy.source.version))
+            .fact(
+                "policy",
+                format!("{} ({} v{})", spec.name, policy.source.id, policy.source.version),
+            )
             .changes_at(self.now, policy.source.span.until);
         self.gates.push(chosen.pass(Gate::Policy));
         match resolution {
@@ -202,5 +205,6 @@ fn resolved(policy: &Policy, image: &Image) -> ResolvedTarget {
         version: image.written.clone(),
         index_digest: image.index_digest,
         index_bytes: image.index_bytes,
+        parts: image.parts.clone(),
     }
 }

@@ -1,12 +1,13 @@
 //! What the decision takes in and gives out.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::Reach;
 use crate::id::{Digest, ResourceId};
-use crate::resource::OsType;
+use crate::resource::{OsType, PartDigest, PartName};
 use crate::time::WallTime;
 
 /// A stable word for programs: fixed when we make it, owned when it was read.
@@ -260,6 +261,9 @@ pub struct ResolvedTarget {
     pub index_digest: Option<Digest>,
     /// Size of the index.
     pub index_bytes: Option<u64>,
+    /// Signed size and digest of each part, so that staging resumes without the profile.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<PartName, PartDigest>,
 }
 
 /// A window, half-open.

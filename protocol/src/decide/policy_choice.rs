@@ -2,8 +2,8 @@
 //! (DESIGN section 6, RULES Q10, C3).
 
 use super::because::Because;
-use super::line::InForce;
 use super::image::Images;
+use super::line::InForce;
 use super::reach::Policy;
 use crate::resource::{OsType, OsUpdatePolicySpec, UpdatePolicy};
 use crate::time::{Now, WallTime};
@@ -111,8 +111,11 @@ fn told(policy: &Policy) -> String {
 }
 
 fn unknown(policy: &Policy, why: &str) -> Because {
-    Because::new("policy-unknown", "what the nearest policy says is unknown, and it keeps its place")
-        .fact("policy", format!("{}: {why}", policy.source.id))
+    Because::new(
+        "policy-unknown",
+        "what the nearest policy says is unknown, and it keeps its place",
+    )
+    .fact("policy", format!("{}: {why}", policy.source.id))
 }
 
 fn unsure(policy: &Policy, name: &str, candidacy: &Candidacy, now: &Now) -> Option<Because> {

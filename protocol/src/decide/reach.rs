@@ -110,7 +110,8 @@ impl Reach {
 pub(super) fn missing(standing: &Standing, place: &Place, sees: &[Seen]) -> Vec<Seen> {
     let is_missing = |Seen(scope, kind, id, version): &&Seen| {
         let held = standing.held.get(&(kind.clone(), id.clone())).copied();
-        let line = kind.parse::<Kind>().ok().and_then(|kind| standing.lines.get(&(kind, id.clone())));
+        let line =
+            kind.parse::<Kind>().ok().and_then(|kind| standing.lines.get(&(kind, id.clone())));
         let counted = line.and_then(|line| line.versions.first()).map(|newest| newest.version);
         scope.holds(&place.host) && held.max(counted).is_none_or(|held| held < *version)
     };
@@ -243,7 +244,8 @@ fn retries(standing: &Standing, place: &Place) -> Vec<Retry> {
 }
 
 fn schedules(standing: &Standing, place: &Place) -> Vec<Schedule> {
-    let lines = standing.of_kind(Kind::SingleSchedule).chain(standing.of_kind(Kind::RepeatedSchedule));
+    let lines =
+        standing.of_kind(Kind::SingleSchedule).chain(standing.of_kind(Kind::RepeatedSchedule));
     let reaching = lines.filter_map(|(id, line)| match says(line) {
         Says::This(version, spec) if may_reach(version, place) => {
             Some(Schedule { source: source(standing, place, id, version), spec: spec.clone() })

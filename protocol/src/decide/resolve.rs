@@ -56,9 +56,10 @@ fn target<'a>(reach: &'a Reach, spec: &OsUpdatePolicySpec, now: &Now) -> Resolut
         )),
         Some(os) => match image(reach, os, now) {
             Ok(image) => {
-                let why = Because::new("target", format!("TARGET is {} {}", os.profile, os.version))
-                    .fact("osprofile", format!("{} {}", image.id, image.digest.short()))
-                    .changes_at(now, image.span.until);
+                let why =
+                    Because::new("target", format!("TARGET is {} {}", os.profile, os.version))
+                        .fact("osprofile", format!("{} {}", image.id, image.digest.short()))
+                        .changes_at(now, image.span.until);
                 Resolution::Image(image, &[], why)
             }
             Err(Unresolved::Withdrawn(because) | Unresolved::Unsure(because)) => {

@@ -74,3 +74,17 @@ pub const DECISION_GATES: &str = "gates";
 pub const HISTORY: &str = "history";
 /// Digest of the closed generation before this one (RULES D5); hex text.
 pub const HISTORY_CLOSED: &str = "closed";
+
+/// `machine/…`: what the decision needs to know of the machine.
+pub const MACHINE: &str = "machine";
+/// The machine without what is installed and without its quarantine; JSON text.
+pub const MACHINE_SUMMARY: &str = "summary";
+/// Images that failed on it; JSON text.
+pub const MACHINE_QUARANTINE: &str = "quarantine";
+
+/// `held/…`: fingerprints of what the host holds.
+pub const HELD: &str = "held";
+/// Of the document `fleet`; hex text.
+pub const HELD_FLEET: &str = "fleet";
+/// Of its site's document; hex text.
+pub const HELD_SITE: &str = "site";

@@ -9,6 +9,7 @@ mod entry;
 mod fact;
 mod held;
 mod host_facts;
+mod host_machine;
 pub mod host_paths;
 mod host_view;
 mod replica;

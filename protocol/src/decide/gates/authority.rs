@@ -11,7 +11,9 @@ use crate::trust::RootState;
 pub(in crate::decide) fn enrolled(place: &Place, now: &Now) -> GateAnswer {
     let because = match &place.enrolment {
         Enrolment::Never => Because::new("not-provisioned", "no Host statement names this host"),
-        Enrolment::Revoked => Because::new("host-untrusted", "this host was removed from the fleet"),
+        Enrolment::Revoked => {
+            Because::new("host-untrusted", "this host was removed from the fleet")
+        }
         Enrolment::Unknown(why) => {
             Because::new("host-untrusted", format!("its Host statement is unknown: {why}"))
         }
@@ -27,7 +29,9 @@ fn enrolled_now(place: &Place, now: &Now) -> GateAnswer {
     for (what, span) in &place.spans {
         let (reason, message, at) = match span.in_force(now) {
             InForce::Yes => continue,
-            InForce::Ended => ("host-untrusted", format!("the statement of {what} has ended"), None),
+            InForce::Ended => {
+                ("host-untrusted", format!("the statement of {what} has ended"), None)
+            }
             InForce::Unsure(at) => {
                 ("host-held", format!("the statement of {what} begins or ends at {at}"), Some(at))
             }
@@ -51,9 +55,12 @@ pub(in crate::decide) fn authority(root: Option<&RootState>, now: &Now) -> GateA
     };
     let fact = format!("version {}, expires {}", root.version, root.expires);
     if root.expires <= now.latest {
-        return Because::new("root-expired", "the newest root held has expired; it needs a new one")
-            .fact("root", fact)
-            .fail(Gate::Authority);
+        return Because::new(
+            "root-expired",
+            "the newest root held has expired; it needs a new one",
+        )
+        .fact("root", fact)
+        .fail(Gate::Authority);
     }
     Because::new("root-current", "the newest root held has not expired")
         .fact("root", fact)
@@ -65,7 +72,9 @@ pub(in crate::decide) fn authority(root: Option<&RootState>, now: &Now) -> GateA
 pub(in crate::decide) fn clock(now: &Now) -> GateAnswer {
     let interval = format!("between {} and {}", now.earliest, now.latest);
     if now.known {
-        Because::new("clock-known", "a clock reading counts").fact("now", interval).pass(Gate::Clock)
+        Because::new("clock-known", "a clock reading counts")
+            .fact("now", interval)
+            .pass(Gate::Clock)
     } else {
         Because::new(
             "clock-unknown",

@@ -20,7 +20,9 @@ pub(in crate::decide) fn halted(
             What::Halt(Some(only)) if policy.is_some_and(|policy| policy != only) => continue,
             What::Halt(_) => ("halt", "halted", "a halt stands until it is resumed"),
             What::Hold => ("hold", "held", "a hold pins this host to what it runs"),
-            What::Kind => ("closing", "unknown-closing", "something closes that is newer than this agent"),
+            What::Kind => {
+                ("closing", "unknown-closing", "something closes that is newer than this agent")
+            }
             What::Blackout(..) => continue,
         };
         let because = found.take().unwrap_or_else(|| Because::new(reason, message));

@@ -66,7 +66,10 @@ fn unfit(
         _ if spec.from_any => None,
         Some(profile) => Some(Because::new(
             "profile-mismatch",
-            format!("the image is {}, this host runs {profile}; `from: any` permits it", image.profile),
+            format!(
+                "the image is {}, this host runs {profile}; `from: any` permits it",
+                image.profile
+            ),
         )),
         None => Some(Because::new(
             "installed-unknown",

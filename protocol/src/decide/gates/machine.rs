@@ -59,7 +59,9 @@ pub(in crate::decide) fn slot(machine: &Machine) -> GateAnswer {
             Because::new("activating", "an update is being activated").fail(Gate::Slot)
         }
         (Some(why), Activity::Idle | Activity::Staging) => {
-            Because::new("slot-busy", "no slot can be written").fact("slot", why.clone()).fail(Gate::Slot)
+            Because::new("slot-busy", "no slot can be written")
+                .fact("slot", why.clone())
+                .fail(Gate::Slot)
         }
         (None, Activity::Idle | Activity::Staging) => {
             Because::new("slot-free", "the inactive slot is free to be used").pass(Gate::Slot)

@@ -8,9 +8,7 @@ use crate::time::{Now, WallTime};
 /// This host's turn within the open window has come (RULES Q7).
 pub(in crate::decide) fn turn(start_at: WallTime, now: &Now) -> GateAnswer {
     let because = |reason, message: &str| {
-        Because::new(reason, message)
-            .fact("start", start_at.to_string())
-            .changes_at(now, start_at)
+        Because::new(reason, message).fact("start", start_at.to_string()).changes_at(now, start_at)
     };
     if start_at <= now.earliest {
         because("turn-come", "this host's turn within the window has come").pass(Gate::Turn)
@@ -41,7 +39,9 @@ pub(in crate::decide) fn window(usable: &Usable, needed_ms: u64, now: &Now) -> G
                 .fact("needed", format!("{} s", needed_ms.div_ceil(1000)))
         }
         (true, None, Some(_)) => Because::new("outside-window", "no window is open"),
-        (true, None, None) => Because::new("no-window", "no window is open, now or in the years ahead"),
+        (true, None, None) => {
+            Because::new("no-window", "no window is open, now or in the years ahead")
+        }
     };
     let because = usable.closed_by.iter().fold(because, |because, (told, to)| {
         because.fact("blackout", format!("{told}, until {to}")).changes_at(now, *to)

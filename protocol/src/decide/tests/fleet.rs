@@ -3,15 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::decide::{
-    Activity, Decision, Gate, Installed, InstalledSource, Machine, PlatformKind, Reach, StagedImage,
-    World, decide,
+    Activity, Decision, Gate, Installed, InstalledSource, Machine, PlatformKind, Reach,
+    StagedImage, World, decide,
 };
 use crate::id::{Digest, FleetId, KeyId, ResourceId};
 use crate::resource::{Kind, OsType, Scope, Spec, Target};
 use crate::time::{Now, WallTime};
-use crate::trust::{
-    HaltLine, Line, RootState, SignerScope, Standing, State, Validity, Version,
-};
+use crate::trust::{HaltLine, Line, RootState, SignerScope, Standing, State, Validity, Version};
 
 pub(super) const HOST: KeyId = KeyId([0xAB; 32]);
 
@@ -106,7 +104,13 @@ impl Fleet {
     }
 
     /// Adds the only version of an id.
-    pub(super) fn put(&mut self, kind: Kind, name: &str, target: Value, spec: Value) -> &mut Version {
+    pub(super) fn put(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        target: Value,
+        spec: Value,
+    ) -> &mut Version {
         let line = Line { state: State::Counts, versions: vec![version(kind, 1, target, spec)] };
         self.standing.lines.insert((kind, id(name)), line);
         &mut self.line(kind, name).versions[0]

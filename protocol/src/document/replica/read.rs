@@ -58,6 +58,13 @@ impl Replica {
         self.documents.get(document).into_iter().flat_map(|entries| entries.keys())
     }
 
+    /// SHA-256 over the hashes of a document's entries in order: equal where the same set is held.
+    pub fn fingerprint(&self, document: &DocumentId) -> Digest {
+        let hashes: Vec<&[u8]> =
+            self.hashes(document).map(|hash| hash.as_bytes().as_slice()).collect();
+        Digest::of_parts(&hashes)
+    }
+
     /// Whether a document has an entry of this hash.
     pub fn has(&self, document: &DocumentId, hash: &Digest) -> bool {
         self.documents.get(document).is_some_and(|entries| entries.contains_key(hash))

@@ -1,5 +1,7 @@
 //! An updater on a simulated machine with two slots and a boot switch.
 
+use std::collections::BTreeMap;
+
 use daymark_protocol::decide::{
     Activity, Decision, Gate, GateAnswer, Installed, InstalledSource, Machine, PlatformKind,
     ResolvedTarget, Verdict, Window,
@@ -32,6 +34,7 @@ pub(super) fn target(version: &str) -> ResolvedTarget {
         version: version.to_owned(),
         index_digest: Some(digest_of(version)),
         index_bytes: Some(1),
+        parts: BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,249 @@
+//! A client of the control API, for `daymark-node` itself, `daymarkctl`, and tests.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use daymark_protocol::control::{
+    CONTROL_BODY_BYTES_MAX, DecisionAnswer, Done, Fetched, Inhibit, Join, Peer, Refusal,
+    ReplicaIndex, Status, Submission, SubmitAnswer, Submitted, Wanted,
+};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+/// Longest wait for an answer: a large submission is judged signature by signature.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Most bytes of items in one submission, before base64: well below the body's limit.
+const SUBMIT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody serves the socket.
+    #[error(
+        "no agent answers at {}: {source}; start it with `daymark-node run`, or name its socket",
+        socket.display()
+    )]
+    Unreachable {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The agent refused.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// Talking to it failed.
+    #[error("the agent at {} broke off: {what}", socket.display())]
+    Broken {
+        /// The socket.
+        socket: PathBuf,
+        /// What happened.
+        what: String,
+    },
+}
+
+/// The client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of that socket; connects with each request.
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    /// `GET /v1/status`.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for all requests.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status").await
+    }
+
+    /// `GET /v1/decision`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused as `not-found` before the first decision.
+    pub async fn decision(&self) -> Result<DecisionAnswer, ClientError> {
+        self.get("/v1/decision").await
+    }
+
+    /// `GET /v1/peers`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn peers(&self) -> Result<Vec<Peer>, ClientError> {
+        self.get("/v1/peers").await
+    }
+
+    /// `GET /v1/metrics`, as text.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let bytes = self.exchange(Method::GET, "/v1/metrics", Vec::new()).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// `GET /v1/replica`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn replica(&self) -> Result<ReplicaIndex, ClientError> {
+        self.get("/v1/replica").await
+    }
+
+    /// `POST /v1/replica/fetch`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn fetch(&self, wanted: &Wanted) -> Result<Fetched, ClientError> {
+        self.post("/v1/replica/fetch", wanted).await
+    }
+
+    /// `POST /v1/submit`, in as many requests as the items need; one outcome per item, in order.
+    ///
+    /// # Errors
+    /// [`ClientError`]; items of earlier requests are then submitted.
+    pub async fn submit(&self, items: Vec<Submitted>) -> Result<SubmitAnswer, ClientError> {
+        let mut answer = SubmitAnswer::default();
+        let mut batch = Submission::default();
+        let mut bytes = 0;
+        for item in items {
+            let size = size(&item);
+            if bytes + size > SUBMIT_BYTES_MAX && !batch.items.is_empty() {
+                let full = std::mem::take(&mut batch);
+                answer.outcomes.extend(self.submit_once(&full).await?.outcomes);
+                bytes = 0;
+            }
+            bytes += size;
+            batch.items.push(item);
+        }
+        answer.outcomes.extend(self.submit_once(&batch).await?.outcomes);
+        Ok(answer)
+    }
+
+    async fn submit_once(&self, batch: &Submission) -> Result<SubmitAnswer, ClientError> {
+        self.post("/v1/submit", batch).await
+    }
+
+    /// `POST /v1/join`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused if the machine has a fleet or the roots do not fit the pin.
+    pub async fn join(&self, join: &Join) -> Result<(), ClientError> {
+        self.post::<_, Done>("/v1/join", join).await.map(|_| ())
+    }
+
+    /// `POST /v1/inhibit`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn inhibit(&self, inhibit: &Inhibit) -> Result<(), ClientError> {
+        self.post::<_, Done>("/v1/inhibit", inhibit).await.map(|_| ())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let bytes = self.exchange(Method::GET, path, Vec::new()).await?;
+        self.parse(&bytes)
+    }
+
+    async fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(error))?;
+        let bytes = self.exchange(Method::POST, path, body).await?;
+        self.parse(&bytes)
+    }
+
+    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(bytes).map_err(|error| self.broken(error))
+    }
+
+    fn broken(&self, what: impl std::fmt::Display) -> ClientError {
+        ClientError::Broken { socket: self.socket.clone(), what: what.to_string() }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Bytes, ClientError> {
+        let timeout = tokio::time::timeout(ANSWER_TIMEOUT, self.converse(method, path, body));
+        timeout.await.map_err(|_| self.broken("it did not answer in time"))?
+    }
+
+    async fn converse(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Bytes, ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| ClientError::Unreachable { socket: self.socket.clone(), source })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(error))?;
+        let connection = tokio::spawn(connection);
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "daymark")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.broken(error))?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), CONTROL_BODY_BYTES_MAX).collect().await;
+        connection.abort();
+        let bytes = body.map_err(|error| self.broken(error))?.to_bytes();
+        if status == StatusCode::OK {
+            Ok(bytes)
+        } else {
+            Err(ClientError::Refused(self.parse(&bytes)?))
+        }
+    }
+}
+
+fn size(item: &Submitted) -> usize {
+    match item {
+        Submitted::Root(bytes)
+        | Submitted::Entry(bytes)
+        | Submitted::Report(bytes)
+        | Submitted::Blob(bytes) => bytes.0.len(),
+    }
+}
+
+/// The client for callers that are not asynchronous.
+#[derive(Debug)]
+pub struct BlockingClient {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+}
+
+impl BlockingClient {
+    /// A client of that socket.
+    ///
+    /// # Errors
+    /// If the operating system gives no resources for it.
+    pub fn new(socket: &Path) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { runtime, client: Client::new(socket) })
+    }
+
+    /// Runs one request to its end: `client.run(async |client| client.status().await)`.
+    pub fn run<T>(&self, request: impl AsyncFnOnce(&Client) -> T) -> T {
+        self.runtime.block_on(request(&self.client))
+    }
+}

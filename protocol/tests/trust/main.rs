@@ -1,0 +1,11 @@
+//! The rules of trust, a module for each family; the name of a test cites the rule it holds up.
+
+mod clock;
+mod counts;
+mod floors;
+mod halts;
+mod keys;
+mod roots;
+mod small_worlds;
+mod statements;
+mod support;

@@ -1,0 +1,234 @@
+//! Every small world: each set of a few honest statements, each chain of roots, each choice of
+//! what the thief of one key adds. The judgement is compared with a model that shares no code with
+//! it, and with what must hold in all of them (I6, I11, RULES C1, C2, C4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daymark_protocol::id::Digest;
+use daymark_protocol::resource::{Kind, Spec};
+use daymark_protocol::trust::{Floors, Held, Judgement, RootChain, State, Verified, judge};
+
+use crate::support::{HeldSet, fleet, floors_of, halt, id, key_id, policy, resume, say, sign};
+
+const TOP: u64 = (1 << 63) - 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Says {
+    Go,
+    Stop,
+    Halt,
+    /// Names of the halts that it lifts.
+    Lift(&'static str),
+}
+
+/// A statement of the model. Names are single letters; the signers' keys are capitals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    name: char,
+    version: u64,
+    by: &'static str,
+    says: Says,
+}
+
+const fn said(name: char, version: u64, by: &'static str, says: Says) -> Said {
+    Said { name, version, by, says }
+}
+
+const HONEST: [Said; 8] = [
+    said('a', 1, "AB", Says::Go),
+    said('b', 2, "AC", Says::Stop),
+    said('c', 2, "BC", Says::Stop),
+    said('d', 3, "AB", Says::Go),
+    said('e', 1, "A", Says::Halt),
+    said('f', 2, "B", Says::Halt),
+    said('g', 1, "BC", Says::Lift("e")),
+    said('h', 2, "AB", Says::Go),
+];
+
+const CHAINS: [&[(&str, u32)]; 4] = [
+    &[("ABC", 2)],
+    &[("ABC", 2), ("ABD", 2)],
+    &[("ABC", 2), ("BCD", 2)],
+    &[("ABC", 2), ("ABD", 2), ("BDE", 2)],
+];
+
+fn thief(key: &'static str) -> [Said; 5] {
+    [
+        said('t', 1, key, Says::Halt),
+        said('u', TOP, key, Says::Halt),
+        said('v', 1, key, Says::Lift("ef")),
+        said('w', TOP, key, Says::Go),
+        said('x', 2, key, Says::Go),
+    ]
+}
+
+/// The rules as a table of who signed what, with no cryptography and no shared code.
+fn model_goes(world: &BTreeSet<Said>, roots: &[(&str, u32)]) -> bool {
+    let met = |said: &Said, (keys, threshold): &(&str, u32)| {
+        let need = if said.says == Says::Halt { 1 } else { *threshold as usize };
+        said.by.chars().filter(|by| keys.contains(*by)).count() >= need
+    };
+    let (newest, earlier) = roots.split_last().unwrap();
+    let now = |said: &Said| met(said, newest);
+    let ever = |said: &Said| now(said) || earlier.iter().any(|root| met(said, root));
+    let lifted = |halt: &Said| {
+        world.iter().any(|lift| match lift.says {
+            Says::Lift(names) => now(lift) && names.contains(halt.name),
+            Says::Go | Says::Stop | Says::Halt => false,
+        })
+    };
+    if world.iter().any(|said| said.says == Says::Halt && ever(said) && !lifted(said)) {
+        return false;
+    }
+    let policies = || world.iter().filter(|s| matches!(s.says, Says::Go | Says::Stop) && ever(s));
+    let Some(top) = policies().map(|said| said.version).max() else { return false };
+    let mut at_top = policies().filter(|said| said.version == top);
+    at_top.clone().all(|said| said.says == Says::Go) && at_top.any(now)
+}
+
+/// The same world, signed.
+struct Bench {
+    chains: Vec<RootChain>,
+    signed: BTreeMap<Said, Held>,
+    memory: Verified,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let chains: Vec<RootChain> = CHAINS.iter().map(|policies| fleet(policies)).collect();
+        let chain = &chains[0];
+        assert!(chains.iter().all(|other| other.fleet() == chain.fleet()));
+        let everything = HONEST.into_iter().chain(["A", "B", "C"].into_iter().flat_map(thief));
+        let mut digests: BTreeMap<char, Digest> = BTreeMap::new();
+        let mut signed = BTreeMap::new();
+        for said in everything {
+            let name = said.name.to_string();
+            let resource = match said.says {
+                Says::Go => policy("p", said.version, "go"),
+                Says::Stop => policy("p", said.version, "stop"),
+                Says::Halt => halt("h", said.version),
+                Says::Lift(names) => {
+                    let halts: Vec<Digest> = names.chars().map(|name| digests[&name]).collect();
+                    resume(&format!("{name}{}", said.by.to_lowercase()), &halts)
+                }
+            };
+            // Each is a statement of its own, whoever else says the same.
+            let draft = crate::support::draft(chain).ticket(&format!("{name}{}", said.by));
+            let statement = draft.resource(resource).finish().unwrap();
+            digests.insert(said.name, statement.digest());
+            signed.insert(said, sign(&statement, said.by));
+        }
+        let mut bench = Self { chains, signed, memory: Verified::default() };
+        let all = bench.held(&bench.signed.keys().copied().collect());
+        judge(&bench.chains[0], &all, &Floors::default(), &mut bench.memory);
+        bench
+    }
+
+    fn held(&self, world: &BTreeSet<Said>) -> HeldSet {
+        world
+            .iter()
+            .map(|said| &self.signed[said])
+            .map(|h| (h.statement.digest(), h.clone()))
+            .collect()
+    }
+
+    /// Judged with the memory of all worlds at once, which must not matter.
+    fn judge(&self, chain: usize, held: &HeldSet, floors: &Floors) -> Judgement {
+        judge(&self.chains[chain], held, floors, &mut self.memory.clone())
+    }
+}
+
+fn goes(judgement: &Judgement) -> bool {
+    let line = judgement.standing.lines.get(&(Kind::OsUpdatePolicy, id("p")));
+    let go = line.is_some_and(|line| {
+        let spec = line.versions.first().map(|top| &top.spec);
+        let go = matches!(spec, Some(Ok(Some(Spec::OsUpdatePolicy(spec)))) if spec.name == "go");
+        line.state == State::Counts && go
+    });
+    go && judgement.standing.halts.is_empty()
+}
+
+fn subsets(of: &[Said], at_most: u32) -> Vec<BTreeSet<Said>> {
+    (0u32..1 << of.len())
+        .filter(|mask| mask.count_ones() <= at_most)
+        .map(|mask| {
+            let chosen = of.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
+            chosen.map(|(_, said)| *said).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn b4_one_stolen_key_turns_no_wait_into_go_and_the_model_agrees() {
+    let bench = Bench::new();
+    let mut worlds = 0;
+    for honest in subsets(&HONEST, 8) {
+        for (chain, roots) in CHAINS.iter().enumerate() {
+            let before = model_goes(&honest, roots);
+            let alone = bench.held(&honest);
+            assert_eq!(goes(&bench.judge(chain, &alone, &Floors::default())), before, "{honest:?}");
+            for stolen in ["A", "B", "C"] {
+                for added in subsets(&thief(stolen), 2) {
+                    let world: BTreeSet<Said> = honest.union(&added).copied().collect();
+                    let held = bench.held(&world);
+                    let after = goes(&bench.judge(chain, &held, &Floors::default()));
+                    assert!(before || !after, "{added:?} opened {honest:?} under {roots:?}");
+                    assert_eq!(after, model_goes(&world, roots), "{world:?} under {roots:?}");
+                    worlds += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(worlds, 256 * 4 * 3 * 16);
+}
+
+#[test]
+fn i6_a_rotation_alone_turns_no_wait_into_go() {
+    let bench = Bench::new();
+    for world in subsets(&HONEST, 8) {
+        let held = bench.held(&world);
+        let go = [0, 1, 2, 3].map(|chain| goes(&bench.judge(chain, &held, &Floors::default())));
+        for (earlier, later) in [(0, 1), (0, 2), (1, 3)] {
+            assert!(go[earlier] || !go[later], "{world:?}: {earlier} to {later}");
+        }
+    }
+}
+
+/// Halts and resumes are in the journal whole, so what can be lost is the rest: any statement, or
+/// any one signature.
+#[test]
+fn c6_losing_a_statement_or_a_signature_turns_no_wait_into_go() {
+    let bench = Bench::new();
+    for world in subsets(&HONEST, 5) {
+        for chain in 0..CHAINS.len() {
+            let held = bench.held(&world);
+            let whole = bench.judge(chain, &held, &Floors::default());
+            let floors = floors_of(whole.raised.clone());
+            let policies: Vec<Digest> =
+                held.keys().filter(|digest| !whole.whole.contains(digest)).copied().collect();
+            for digest in &policies {
+                let mut without = held.clone();
+                without.remove(digest);
+                let after = goes(&bench.judge(chain, &without, &floors));
+                assert!(goes(&whole) || !after, "{world:?} under {chain}");
+                for key in ['A', 'B', 'C'].map(key_id) {
+                    let mut without = held.clone();
+                    let lost = without.get_mut(digest).unwrap().signatures.remove(&key);
+                    let after = goes(&bench.judge(chain, &without, &floors));
+                    assert!(lost.is_none() || goes(&whole) || !after, "{world:?} under {chain}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn b4_there_is_always_a_way_out_for_the_threshold() {
+    let bench = Bench::new();
+    let chain = &bench.chains[0];
+    let stolen = sign(&say(chain, halt("h", TOP)), "C");
+    let go = sign(&say(chain, policy("p", 1, "go")), "AB");
+    let lift = sign(&say(chain, resume("r", &[stolen.statement.digest()])), "AB");
+    assert!(!goes(&crate::support::fresh(chain, [go.clone(), stolen.clone()])));
+    assert!(goes(&crate::support::fresh(chain, [go, stolen, lift])));
+}
