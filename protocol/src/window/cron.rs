@@ -84,20 +84,25 @@ pub(crate) struct Cron {
     days: Values,
     months: u32,
     weekdays: Values,
+    longest_gap_in_day_minutes: u32,
 }
 
 impl Cron {
     /// Reads the fields in the order minutes, hours, day of month, month, day of week.
     pub(crate) fn parse(fields: [&str; 5]) -> Result<Self, InvalidSpec> {
         let [minutes, hours, days, months, weekdays] = fields;
+        let minutes = MINUTES.parse(minutes)?.mask;
         let hours = HOURS.parse(hours)?;
+        let over_the_hour = 60 + minutes.trailing_zeros() - minutes.ilog2();
+        let between_hours = (longest_step(hours.mask) * 60 + over_the_hour).saturating_sub(60);
         Ok(Self {
-            minutes: MINUTES.parse(minutes)?.mask,
+            minutes,
             hours: low_bits(hours.mask),
             hour_star: hours.star,
             days: DAYS.parse(days)?,
             months: low_bits(MONTHS.parse(months)?.mask),
             weekdays: WEEKDAYS.parse(weekdays)?,
+            longest_gap_in_day_minutes: longest_step(minutes).max(between_hours),
         })
     }
 
@@ -114,16 +119,16 @@ impl Cron {
     /// The longest time between two matching minutes, in minutes, if every day matches and no
     /// clock changes.
     pub(crate) fn longest_gap_minutes(&self) -> Option<u32> {
-        if !self.is_every_day() {
-            return None;
-        }
-        let first = self.minute_from(0)?;
-        let (mut previous, mut longest) = (first, 0);
-        while let Some(next) = self.minute_from(previous + 1) {
-            longest = longest.max(next - previous);
-            previous = next;
-        }
-        Some(longest.max(first + DAY_MINUTES - previous))
+        let over_midnight = DAY_MINUTES + self.first_minute() - self.last_minute();
+        self.is_every_day().then(|| self.longest_gap_in_day_minutes.max(over_midnight))
+    }
+
+    fn first_minute(&self) -> u32 {
+        self.hours.trailing_zeros() * 60 + self.minutes.trailing_zeros()
+    }
+
+    fn last_minute(&self) -> u32 {
+        self.hours.ilog2() * 60 + self.minutes.ilog2()
     }
 
     fn is_every_day(&self) -> bool {
@@ -196,6 +201,10 @@ impl Cron {
     /// The last minute of `start`'s day that is reached from it by steps of at most `step_s`
     /// seconds and lies before `until`.
     pub(crate) fn run_end(&self, start: DateTime, step_s: u32, until: DateTime) -> DateTime {
+        let whole_day = at_minute(start.date(), self.last_minute());
+        if self.longest_gap_in_day_minutes * 60 <= step_s && (start..until).contains(&whole_day) {
+            return whole_day;
+        }
         let mut last = minute_of_day(start);
         while let Some(next) = self.minute_from(last + 1) {
             if (next - last) * 60 > step_s || at_minute(start.date(), next) >= until {
@@ -209,6 +218,10 @@ impl Cron {
     /// The first minute of `start`'s day from which it is reached by such steps and that is not
     /// before `from`.
     pub(crate) fn run_start(&self, start: DateTime, step_s: u32, from: DateTime) -> DateTime {
+        let whole_day = at_minute(start.date(), self.first_minute());
+        if self.longest_gap_in_day_minutes * 60 <= step_s && (from..=start).contains(&whole_day) {
+            return whole_day;
+        }
         let mut first = minute_of_day(start);
         while let Some(previous) = self.minute_before(first) {
             if (first - previous) * 60 > step_s || at_minute(start.date(), previous) < from {
@@ -262,6 +275,17 @@ impl Cron {
         let earlier = self.hours & ((1_u32 << hour) - 1);
         (earlier != 0).then(|| earlier.ilog2() * 60 + self.minutes.ilog2())
     }
+}
+
+/// The longest step from one value of a mask to its next; 0 if it has one value only.
+fn longest_step(mut mask: u64) -> u32 {
+    let mut longest = 0;
+    while mask & (mask - 1) != 0 {
+        let lowest = mask.trailing_zeros();
+        mask &= mask - 1;
+        longest = longest.max(mask.trailing_zeros() - lowest);
+    }
+    longest
 }
 
 /// The low half of a mask that has no higher bits.
