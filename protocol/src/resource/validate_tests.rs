@@ -135,7 +135,7 @@ fn eim_limits_of_policies() {
     limits(
         Kind::Promotion,
         &json!({ "os": os }),
-        &[("os", os.clone(), json!({ "profile": "", "version": "3.0.1", "digest": digest }))],
+        &[("os", os, json!({ "profile": "", "version": "3.0.1", "digest": digest }))],
     );
     limits(
         Kind::CustomConfig,
