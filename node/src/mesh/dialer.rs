@@ -65,17 +65,16 @@ pub(super) struct Dialer {
 
 impl Dialer {
     /// `configured` are the peers to stay connected with.
-    pub(super) fn new(configured: Vec<Multiaddr>, first_pause: Duration, now: Instant) -> Self {
+    pub(super) fn new(
+        configured: Vec<Vec<Multiaddr>>,
+        first_pause: Duration,
+        now: Instant,
+    ) -> Self {
         let mut dialer = Self { targets: BTreeMap::new(), next_id: 0, first_pause };
-        for address in configured {
-            let key = peer_of(&address).and_then(|peer| identity::key_id(&peer));
-            dialer.insert(Target {
-                addresses: vec![address],
-                key,
-                configured: true,
-                tried: 0,
-                next: Some(now),
-            });
+        for addresses in configured {
+            let named = addresses.iter().find_map(peer_of);
+            let key = named.and_then(|peer| identity::key_id(&peer));
+            dialer.insert(Target { addresses, key, configured: true, tried: 0, next: Some(now) });
         }
         dialer
     }
@@ -247,7 +246,7 @@ mod tests {
     #[test]
     fn configured_peers_are_tried_for_ever_with_growing_pauses() {
         let mut now = Instant::now();
-        let mut dialer = Dialer::new(vec![address("/ip4/10.0.0.1/tcp/1")], PAUSE, now);
+        let mut dialer = Dialer::new(vec![vec![address("/ip4/10.0.0.1/tcp/1")]], PAUSE, now);
         let mut pauses = Vec::new();
         for _ in 0..20 {
             let attempts = due(&mut dialer, now);
@@ -284,7 +283,7 @@ mod tests {
     #[test]
     fn a_lost_peer_is_dialled_again_after_the_first_pause() {
         let now = Instant::now();
-        let mut dialer = Dialer::new(vec![address("/ip4/10.0.0.1/tcp/1")], PAUSE, now);
+        let mut dialer = Dialer::new(vec![vec![address("/ip4/10.0.0.1/tcp/1")]], PAUSE, now);
         let attempt = due(&mut dialer, now).remove(0);
         assert!(dialer.met(attempt.target, key(7), now));
         assert!(due(&mut dialer, now).is_empty());

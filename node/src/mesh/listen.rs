@@ -197,11 +197,11 @@ mod tests {
                     net: net.parse().unwrap(),
                 })
                 .to_vec();
-        let configured: Vec<Multiaddr> = ["/ip4/0.0.0.0/tcp/7764", "/ip6/::/udp/7764/quic-v1"]
+        let configured: Vec<Multiaddr> = ["/ip4/0.0.0.0/tcp/7440", "/ip6/::/udp/7440/quic-v1"]
             .map(|text| text.parse().unwrap())
             .to_vec();
         let eth = NetworkRules { interfaces: vec!["eth0".into()], allow: Vec::new() };
-        let expected: BTreeSet<Multiaddr> = ["/ip4/10.1.2.3/tcp/7764".parse().unwrap()].into();
+        let expected: BTreeSet<Multiaddr> = ["/ip4/10.1.2.3/tcp/7440".parse().unwrap()].into();
         assert_eq!(expand(&configured, &eth, &locals), expected);
         let unchanged = expand(&configured, &NetworkRules::default(), &locals);
         assert_eq!(unchanged, configured.into_iter().collect());

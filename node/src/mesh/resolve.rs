@@ -43,8 +43,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_becomes_addresses_and_keeps_the_rest() {
-        let named: Multiaddr = "/dns4/localhost/tcp/7764".parse().unwrap();
-        let expected: Multiaddr = "/ip4/127.0.0.1/tcp/7764".parse().unwrap();
+        let named: Multiaddr = "/dns4/localhost/tcp/7440".parse().unwrap();
+        let expected: Multiaddr = "/ip4/127.0.0.1/tcp/7440".parse().unwrap();
         assert!(is_named(&named) && !is_named(&expected));
         assert!(resolve(&named).await.unwrap().contains(&expected));
         assert_eq!(resolve(&expected).await.unwrap(), [expected]);
