@@ -14,12 +14,19 @@ pub(super) fn is_named(address: &Multiaddr) -> bool {
     name_of(address).is_some()
 }
 
-fn name_of(address: &Multiaddr) -> Option<(String, fn(&IpAddr) -> bool)> {
-    match address.iter().next()? {
-        Protocol::Dns(name) => Some((name.into_owned(), |_| true)),
-        Protocol::Dns4(name) => Some((name.into_owned(), IpAddr::is_ipv4)),
-        Protocol::Dns6(name) => Some((name.into_owned(), IpAddr::is_ipv6)),
-        _ => None,
+/// Which IP addresses of a name will do.
+type Fits = fn(&IpAddr) -> bool;
+
+fn name_of(address: &Multiaddr) -> Option<(String, Fits)> {
+    let first = address.iter().next()?;
+    if let Protocol::Dns(name) = first {
+        Some((name.into_owned(), |_| true))
+    } else if let Protocol::Dns4(name) = first {
+        Some((name.into_owned(), IpAddr::is_ipv4))
+    } else if let Protocol::Dns6(name) = first {
+        Some((name.into_owned(), IpAddr::is_ipv6))
+    } else {
+        None
     }
 }
 

@@ -33,6 +33,14 @@ async fn until<T>(
     tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap()
 }
 
+fn listening(event: MeshEvent) -> Option<String> {
+    if let MeshEvent::Listening { addresses } = event { addresses.first().cloned() } else { None }
+}
+
+fn received(event: MeshEvent) -> Option<Vec<u8>> {
+    if let MeshEvent::Received { bytes, .. } = event { Some(bytes) } else { None }
+}
+
 fn as_member(event: MeshEvent) -> Option<()> {
     matches!(event, MeshEvent::Connected { admission: Admission::Member, .. }).then_some(())
 }
@@ -52,11 +60,7 @@ async fn publish_for_ever(mesh: &MeshHandle, topic: &Topic) {
 async fn a_panic_is_reported_and_the_mesh_carries_on_as_before() {
     let (sender, mut far_events) = mpsc::channel(4096);
     let far = start(config(Vec::new()), [2; 32], sender).unwrap();
-    let address = until(&mut far_events, |event| match event {
-        MeshEvent::Listening { addresses } => addresses.first().cloned(),
-        _ => None,
-    })
-    .await;
+    let address = until(&mut far_events, listening).await;
     let (sender, mut events) = mpsc::channel(4096);
     let near = start(config(vec![address]), [1; 32], sender).unwrap();
     let topic = Topic("daymark/site".to_owned());
@@ -68,13 +72,11 @@ async fn a_panic_is_reported_and_the_mesh_carries_on_as_before() {
 
     near.command(Command::Panic).await;
     let mut disconnected = false;
-    let reason = until(&mut events, |event| match event {
-        MeshEvent::Disconnected { peer } => {
-            disconnected |= peer == far.key();
-            None
+    let reason = until(&mut events, |event| {
+        if let MeshEvent::Disconnected { peer } = &event {
+            disconnected |= *peer == far.key();
         }
-        MeshEvent::Restarted { reason } => Some(reason),
-        _ => None,
+        if let MeshEvent::Restarted { reason } = event { Some(reason) } else { None }
     })
     .await;
     assert!(disconnected, "the lost connection was not reported");
@@ -88,9 +90,5 @@ async fn a_panic_is_reported_and_the_mesh_carries_on_as_before() {
         () = until(&mut events, gossip) => {}
     }
     near.send(far.key(), Channel::Sync, b"hello again".to_vec()).await;
-    until(&mut far_events, |event| match event {
-        MeshEvent::Received { bytes, .. } => (bytes == b"hello again").then_some(()),
-        _ => None,
-    })
-    .await;
+    assert_eq!(until(&mut far_events, received).await, b"hello again");
 }
