@@ -1,4 +1,6 @@
-//! The local minutes that five cron fields match. Works on local calendar time only; what clock changes make of it is in [`super::repeated`].
+//! The local minutes that five cron fields match.
+//!
+//! Works on local calendar time only; what clock changes make of it is in [`super::repeated`].
 
 use jiff::civil::{Date, DateTime, Time};
 
