@@ -12,6 +12,7 @@ pub mod platform;
 pub mod settings;
 pub mod slots;
 pub mod store;
+pub mod transfer;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -229,6 +229,11 @@ pub enum Write {
         /// The blob.
         bytes: Vec<u8>,
     },
+    /// Replicated data: a blob that nothing names any more.
+    DropBlob {
+        /// SHA-256 of its bytes.
+        digest: Digest,
+    },
     /// A root, kept in a file of its own.
     PutRoot {
         /// Its version.
@@ -252,7 +257,8 @@ impl Write {
             | Self::DropEntry { .. }
             | Self::PutReport { .. }
             | Self::DropReports { .. }
-            | Self::PutBlob { .. } => false,
+            | Self::PutBlob { .. }
+            | Self::DropBlob { .. } => false,
         }
     }
 }

@@ -222,10 +222,10 @@ fn run_world(seed: u64) {
             plan.remove_source(source);
             world.remove(&source);
         }
-        if !world.contains_key(&FetchSource::Origin(0)) {
+        world.entry(FetchSource::Origin(0)).or_insert_with(|| {
             plan.add_source(MonoTime(now), FetchSource::Origin(0), ChunkSet::full(chunks));
-            world.insert(FetchSource::Origin(0), BTreeSet::new());
-        }
+            BTreeSet::new()
+        });
         for (source, asked) in &mut world {
             let requested = ask(&mut plan, now, *source);
             assert!(requested.len() as u64 * CHUNK <= FetchLimits::default().source_bytes_max);

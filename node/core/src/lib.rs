@@ -7,17 +7,28 @@
 
 mod addresses;
 mod admission;
+mod blobs;
+mod buckets;
 mod clock;
 mod config;
+mod deciding;
+mod delivery;
 pub mod durable;
 pub mod effect;
 pub mod event;
 pub mod fetch;
+mod inhibit;
+mod intake;
+mod join;
+mod membership;
 mod node;
 mod peers;
+mod push;
+mod reporting;
 mod rng;
 mod saved;
 pub mod status;
+mod sync;
 mod timer;
 mod update;
 

@@ -1,17 +1,32 @@
 //! The node: what it is made of, and the one door, [`Node::step`].
 
-use daymark_protocol::id::KeyId;
-use daymark_protocol::time::{MonoTime, Now, WallTime};
-use daymark_protocol::trust::{FloorRecord, SigningKey};
+use std::collections::{BTreeMap, BTreeSet};
 
+use daymark_protocol::clock::ClockVerdict;
+use daymark_protocol::decide::{Decision, Reach};
+use daymark_protocol::document::{Interest, Replica, Stored, StoredEntry, StoredReport};
+use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::time::{MonoTime, WallTime};
+use daymark_protocol::trust::{Floors, RootChain, SigningKey};
+use daymark_protocol::wire::Liveness;
+
+use crate::addresses::Addresses;
+use crate::blobs::PartialBlobs;
+use crate::clock::{Clock, SignedTimes};
 use crate::config::CoreConfig;
+use crate::delivery::Delivery;
 use crate::durable::DurableState;
-use crate::effect::{Batch, OpId};
-use crate::event::{Event, Inspection, OpOutput, Reading};
+use crate::effect::{Batch, Channel, Topic};
+use crate::event::{Event, Inspection, Reading};
+use crate::intake::Origin;
+use crate::peers::Peers;
+use crate::reporting::Reporter;
+use crate::rng::Stream;
 use crate::saved::{OpIds, Saved};
 use crate::status::Counters;
+use crate::sync::Fingerprints;
 use crate::timer::{Timer, Timers};
-use crate::update::{Context, Updater};
+use crate::update::Updater;
 
 /// What a node starts from: all that was durable, and what is new at each start.
 #[derive(Debug)]
@@ -25,14 +40,14 @@ pub struct Start {
     pub durable: DurableState,
     /// Root envelopes, in any order.
     pub roots: Vec<Vec<u8>>,
-    /// Entries of all documents, in any order.
-    pub entries: Vec<Vec<u8>>,
-    /// Reports of all hosts, in any order.
-    pub reports: Vec<Vec<u8>>,
-    /// Blobs.
-    pub blobs: Vec<Vec<u8>>,
-    /// The floor journal, oldest first.
-    pub floors: Vec<FloorRecord>,
+    /// Entries of all documents, under the names they were stored by.
+    pub entries: Vec<StoredEntry>,
+    /// Reports of all hosts, under the names they were stored by.
+    pub reports: Vec<StoredReport>,
+    /// Blobs, by the digest they were stored under.
+    pub blobs: Vec<(Digest, Vec<u8>)>,
+    /// The fold of the floor journal.
+    pub floors: Floors,
 }
 
 /// A node. Whoever hosts it gives it every [`Event`], performs what each [`Batch`] asks for in
@@ -45,36 +60,200 @@ pub struct Node {
     pub(crate) saved: Saved,
     pub(crate) timers: Timers,
     pub(crate) ops: OpIds,
-    pub(crate) updater: Updater,
-    pub(crate) inspection: Option<Inspection>,
-    pub(crate) counters: Counters,
-    pub(crate) started: WallTime,
     pub(crate) reading: Reading,
+    pub(crate) started: WallTime,
+
+    /// Everything held of the fleet; `None` before this machine took one.
+    pub(crate) replica: Option<Replica>,
+    pub(crate) kept_interest: Interest,
+    /// What was damaged in the store at the start, for people.
+    pub(crate) damaged: Vec<String>,
+    pub(crate) fingerprints: Option<Fingerprints>,
+    pub(crate) partial_blobs: PartialBlobs,
+
+    pub(crate) peers: Peers,
+    pub(crate) addresses: Addresses,
+    pub(crate) listening: Vec<String>,
+    pub(crate) topics: BTreeSet<Topic>,
+    pub(crate) liveness: BTreeMap<KeyId, Liveness>,
+    pub(crate) liveness_count: u64,
+    pub(crate) fetching_told: Option<Digest>,
+    pub(crate) jitter: Stream,
+    pub(crate) peer_choice: Stream,
+
+    pub(crate) clock: Clock,
+    pub(crate) clock_verdict: ClockVerdict,
+    pub(crate) inspection: Option<Inspection>,
+    pub(crate) reach: Option<Reach>,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) updater: Updater,
+    pub(crate) delivery: Option<Delivery>,
+    pub(crate) reporter: Reporter,
+    pub(crate) report_problem: Option<String>,
+    pub(crate) counters: Counters,
+
+    /// What counts may have changed in this step.
+    pub(crate) standing_changed: bool,
+    /// The decision is to be asked again in this step.
+    pub(crate) look: bool,
+    /// Something that is reported may have changed.
+    pub(crate) facts_changed: bool,
 }
 
 impl Node {
     /// Starts a node from what was durable.
     pub fn new(config: CoreConfig, start: Start, reading: Reading) -> (Self, Batch) {
-        let own = start.key.public().id();
-        let node = Self {
+        let Start { key, seed, durable, roots, entries, reports, blobs, floors } = start;
+        let own = key.public().id();
+        let mut clock = Clock::new(&config);
+        let floor = durable.clock_floor.unwrap_or(WallTime::EPOCH);
+        let clock_verdict = clock.judge(&reading, floor, SignedTimes::default());
+        let mut node = Self {
             config,
+            key,
             own,
-            key: start.key,
-            saved: Saved::new(start.durable),
+            addresses: Addresses::new(&durable.addresses),
+            saved: Saved::new(durable),
             timers: Timers::default(),
             ops: OpIds::default(),
-            updater: Updater::default(),
-            inspection: None,
-            counters: Counters::default(),
-            started: reading.wall,
             reading,
+            started: reading.wall,
+            replica: None,
+            kept_interest: Interest::default(),
+            damaged: Vec::new(),
+            fingerprints: None,
+            partial_blobs: PartialBlobs::default(),
+            peers: Peers::new(),
+            listening: Vec::new(),
+            topics: BTreeSet::new(),
+            liveness: BTreeMap::new(),
+            liveness_count: 0,
+            fetching_told: None,
+            jitter: Stream::new(&seed, "jitter"),
+            peer_choice: Stream::new(&seed, "choice of peers"),
+            clock,
+            clock_verdict,
+            inspection: None,
+            reach: None,
+            decision: None,
+            updater: Updater::default(),
+            delivery: None,
+            reporter: Reporter::default(),
+            report_problem: None,
+            counters: Counters::default(),
+            standing_changed: false,
+            look: false,
+            facts_changed: false,
         };
-        (node, Batch::default())
+        let mut batch = Batch::default();
+        let stored = Stored { entries, reports, blobs };
+        node.load(&roots, floors, &stored, &mut batch);
+        node.settle(&mut batch);
+        (node, batch)
     }
 
-    /// The host.
-    pub fn host(&self) -> KeyId {
-        self.own
+    /// Loads the replica, if this machine took a fleet.
+    fn load(&mut self, roots: &[Vec<u8>], floors: Floors, stored: &Stored, batch: &mut Batch) {
+        let Some(pin) = self.saved.get().pin else { return };
+        let mut chain = RootChain::new(pin);
+        let refused = chain
+            .accept_all(roots.iter().map(Vec::as_slice))
+            .into_iter()
+            .filter_map(Result::err)
+            .map(|error| format!("a stored root is refused: {error}"));
+        self.damaged.extend(refused);
+        // The own site is known only once the own Host statement is loaded: load all, then keep
+        // what is of interest.
+        let all = Interest { own_host: Some(self.own), ..Interest::default() };
+        self.kept_interest = all.clone();
+        let loaded = Replica::load(chain, floors, all, stored);
+        let corrupt = loaded.corrupt.into_iter();
+        self.damaged.extend(corrupt.map(|corrupt| format!("{}: {}", corrupt.what, corrupt.why)));
+        self.replica = Some(loaded.replica);
+        self.absorb(loaded.changes, Origin::Gossip, batch);
+        self.joined(batch);
+    }
+
+    /// What starts once a fleet is taken.
+    pub(crate) fn joined(&mut self, batch: &mut Batch) {
+        self.standing_changed = true;
+        let now = self.reading.mono;
+        self.timers.set(Timer::Repair, now.plus_ms(self.jitter.between(1_000, 10_000)));
+        self.timers.set(Timer::Dial, now);
+        self.timers.set(Timer::Liveness, now.plus_ms(self.jitter.between(1_000, 5_000)));
+        self.await_own_reports();
+        let connected: Vec<KeyId> = self.peers.keys().copied().collect();
+        for peer in connected {
+            self.ask_to_join(peer, batch);
+        }
+    }
+
+    /// The one door.
+    pub fn step(&mut self, reading: Reading, event: Event) -> Batch {
+        self.reading = reading;
+        let mut batch = Batch::default();
+        self.handle(event, &mut batch);
+        for timer in self.timers.take_due(reading.mono) {
+            self.woke(timer, &mut batch);
+        }
+        self.settle(&mut batch);
+        batch
+    }
+
+    fn handle(&mut self, event: Event, batch: &mut Batch) {
+        match event {
+            Event::Wake => {}
+            Event::Connected { peer, address, admission } => {
+                self.connected(peer, address, admission, batch);
+            }
+            Event::Disconnected { peer } => self.disconnected(&peer),
+            Event::Received { peer, channel, bytes } => self.received(peer, channel, &bytes, batch),
+            Event::Gossip { id, from, topic: _, bytes } => {
+                self.gossip_received(id, from, &bytes, batch);
+            }
+            Event::Listening { addresses } => {
+                self.listening = addresses;
+                self.tell_liveness_soon();
+            }
+            Event::Submit { request, items } => self.submit(request, items, batch),
+            Event::Join { request, pin, items } => self.join_fleet(request, pin, items, batch),
+            Event::Inhibit { request, why, until } => self.inhibit(request, why, until, batch),
+            Event::Inspected(inspection) => self.inspected(*inspection, batch),
+            Event::OpDone { op, result } => self.op_done(op, result, batch),
+            Event::Progress { op, progress } => {
+                self.with_updater(batch, |updater, cx| updater.progress(cx, op, progress));
+                self.facts_changed = true;
+            }
+        }
+    }
+
+    fn received(&mut self, peer: KeyId, channel: Channel, bytes: &[u8], batch: &mut Batch) {
+        if !self.spend(&peer) {
+            return;
+        }
+        match channel {
+            Channel::Join => self.join_received(peer, bytes, batch),
+            Channel::Sync => self.sync_received(peer, bytes, batch),
+        }
+    }
+
+    fn woke(&mut self, timer: Timer, batch: &mut Batch) {
+        match timer {
+            Timer::Decide => self.look = true,
+            Timer::Repair => self.repair(batch),
+            Timer::Dial => self.dial(batch),
+            Timer::Liveness => self.tell_liveness(batch),
+            Timer::OpenGeneration => self.open_generation(batch),
+            Timer::Report => self.facts_changed = true,
+            Timer::RetryConfig => self.deliver_config(batch),
+            Timer::RetryStage
+            | Timer::RestartOverdue
+            | Timer::RetryConfirm
+            | Timer::RetryFallBack => {
+                self.look = true;
+                self.with_updater(batch, |updater, cx| updater.woke(cx, timer));
+            }
+        }
     }
 
     /// Until when the host need not call [`Node::step`] if nothing happens, and why then.
@@ -82,26 +261,19 @@ impl Node {
         self.timers.next()
     }
 
-    /// The one door.
-    pub fn step(&mut self, reading: Reading, event: Event) -> Batch {
-        self.reading = reading;
-        let mut batch = Batch::default();
-        match event {
-            Event::Wake => {}
-            Event::Inspected(inspection) => self.inspected(*inspection, &mut batch),
-            Event::OpDone { op, result } => self.op_done(op, result, &mut batch),
-            _ => {}
-        }
-        for timer in self.timers.take_due(reading.mono) {
-            self.woke(timer, &mut batch);
-        }
-        self.saved.write(&mut batch);
-        batch
+    /// The host.
+    pub fn host(&self) -> KeyId {
+        self.own
     }
 
-    /// What is known of the time (RULES K1, K2).
-    pub fn now(&self) -> Now {
-        Now::reading(self.reading.wall, 0)
+    /// Everything held of the fleet; `None` before this machine took one.
+    pub fn replica(&self) -> Option<&Replica> {
+        self.replica.as_ref()
+    }
+
+    /// The newest decision, with every gate's answer.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
     }
 
     /// What is durable.
@@ -109,49 +281,8 @@ impl Node {
         self.saved.get()
     }
 
-    fn inspected(&mut self, inspection: Inspection, batch: &mut Batch) {
-        let now = self.now();
-        let mut cx = Context {
-            saved: &mut self.saved,
-            batch,
-            timers: &mut self.timers,
-            ops: &mut self.ops,
-            reading: self.reading,
-            now,
-        };
-        self.updater.resume(&mut cx, &inspection);
-        self.inspection = Some(inspection);
-    }
-
-    fn op_done(&mut self, op: OpId, result: Result<OpOutput, String>, batch: &mut Batch) {
-        let now = self.now();
-        let mut cx = Context {
-            saved: &mut self.saved,
-            batch,
-            timers: &mut self.timers,
-            ops: &mut self.ops,
-            reading: self.reading,
-            now,
-        };
-        let ours = self
-            .inspection
-            .as_ref()
-            .is_some_and(|seen| self.updater.op_done(&mut cx, op, result, None, seen));
-        if !ours {
-            self.counters.stale_operations += 1;
-        }
-    }
-
-    fn woke(&mut self, timer: Timer, batch: &mut Batch) {
-        let now = self.now();
-        let mut cx = Context {
-            saved: &mut self.saved,
-            batch,
-            timers: &mut self.timers,
-            ops: &mut self.ops,
-            reading: self.reading,
-            now,
-        };
-        self.updater.woke(&mut cx, timer);
+    /// The newest word of each enrolled host on where it is and what it fetches.
+    pub fn liveness(&self) -> impl Iterator<Item = (&KeyId, &Liveness)> {
+        self.liveness.iter()
     }
 }

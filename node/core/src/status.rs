@@ -6,7 +6,9 @@ use daymark_protocol::id::{FleetId, KeyId};
 use daymark_protocol::time::{Now, WallTime};
 use serde::{Deserialize, Serialize};
 
+use crate::admission;
 use crate::durable::UpdateState;
+use crate::node::Node;
 
 /// One screen of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub struct Status {
     pub root_version: u64,
     /// What is known of the time.
     pub now: Now,
+    /// Why the clock's reading counts, or does not.
+    pub clock: String,
     /// Whether the operating system says that its clock is synchronised.
     pub clock_synchronised: bool,
     /// When the node started, by the host's clock.
@@ -86,4 +90,67 @@ pub struct Counters {
     pub sent_bytes: u64,
     /// Bytes published.
     pub published_bytes: u64,
+}
+
+impl Node {
+    /// A snapshot.
+    pub fn status(&self) -> Status {
+        let replica = self.replica.as_ref();
+        let spec = replica.and_then(|held| admission::host_spec(held.standing(), &self.own));
+        let site = spec.and(replica).map(|held| admission::site_of(held.standing(), &self.own));
+        Status {
+            host: self.own,
+            name: spec.map(|spec| spec.name.clone()),
+            site: site.map(|site| site.to_string()),
+            fleet: replica.and_then(|held| held.chain().fleet()),
+            root_version: self.root_version(),
+            now: self.now(),
+            clock: self.clock_verdict.basis.to_string(),
+            clock_synchronised: self.reading.synchronised,
+            started: self.started,
+            generation: self.reporter.generation(),
+            update: self.saved.get().update.clone(),
+            last_error: self.updater.last_error().map(str::to_owned),
+            peers: self.peer_statuses(),
+            listening: self.listening.clone(),
+            inhibitors: self.inhibitors().cloned().collect(),
+            documents: self.document_sizes(),
+            held_entries: replica.map_or(0, |held| held.waiting() as u64),
+            counters: self.counters,
+            problems: self.problems(),
+        }
+    }
+
+    fn peer_statuses(&self) -> Vec<PeerStatus> {
+        let status = |(host, peer): (&KeyId, &crate::peers::Peer)| PeerStatus {
+            host: *host,
+            address: peer.address.clone(),
+            admission: self.wanted_admission(host),
+        };
+        self.peers.iter().map(status).collect()
+    }
+
+    fn document_sizes(&self) -> BTreeMap<String, u64> {
+        let Some(replica) = &self.replica else { return BTreeMap::new() };
+        let entries = replica
+            .documents()
+            .map(|document| (document.to_string(), replica.hashes(document).count() as u64));
+        let reports = replica.heads().map(|(host, head)| (format!("host/{host}"), head.count));
+        entries.chain(reports).collect()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = self.damaged.clone();
+        problems.extend(self.report_problem.clone());
+        if self.reporter.is_cloned() {
+            problems.push(
+                "another machine reports under this machine's key: run `daymark-node init` anew \
+                 on one of them and enrol it"
+                    .to_owned(),
+            );
+        }
+        let wait = self.replica.as_ref().and_then(|replica| replica.chain().wait());
+        problems.extend(wait.map(|wait| format!("nothing is judged: {wait}")));
+        problems
+    }
 }

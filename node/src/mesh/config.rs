@@ -1,23 +1,26 @@
 //! What the mesh is configured with, and why it may not start.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 
 use super::rules::NetworkRules;
 
 /// The port that a node listens on unless told otherwise: TCP, and UDP for QUIC.
-pub const DEFAULT_PORT: u16 = 7764;
+pub const DEFAULT_PORT: u16 = 7440;
 
 /// Configuration of the mesh.
 #[derive(Clone, Debug)]
 pub struct MeshConfig {
-    /// Multiaddrs to listen on, such as `/ip4/0.0.0.0/tcp/7764`. An unspecified address stands for
-    /// every address that [`Self::rules`] allow.
+    /// Where to listen: `IP:PORT` for TCP and QUIC, or a multiaddr such as
+    /// `/ip4/0.0.0.0/tcp/7440`. An unspecified IP stands for every address that [`Self::rules`]
+    /// allow. None: dial only.
     pub listen: Vec<String>,
-    /// Multiaddrs of peers to stay connected with, with or without `/p2p/…` at the end; names
-    /// (`/dns/…`) are resolved at each attempt.
+    /// Peers to stay connected with: `HOST:PORT`, or a multiaddr with or without `/p2p/…` at the
+    /// end. Names are resolved at each attempt.
     pub peers: Vec<String>,
     /// Which interfaces and networks may be used.
     pub rules: NetworkRules,
@@ -45,12 +48,7 @@ pub struct MeshConfig {
 impl Default for MeshConfig {
     fn default() -> Self {
         Self {
-            listen: vec![
-                format!("/ip4/0.0.0.0/tcp/{DEFAULT_PORT}"),
-                format!("/ip4/0.0.0.0/udp/{DEFAULT_PORT}/quic-v1"),
-                format!("/ip6/::/tcp/{DEFAULT_PORT}"),
-                format!("/ip6/::/udp/{DEFAULT_PORT}/quic-v1"),
-            ],
+            listen: vec![format!("0.0.0.0:{DEFAULT_PORT}"), format!("[::]:{DEFAULT_PORT}")],
             peers: Vec::new(),
             rules: NetworkRules::default(),
             mdns: true,
@@ -69,8 +67,8 @@ impl Default for MeshConfig {
 /// Why the mesh could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum MeshError {
-    /// A configured address is no multiaddr.
-    #[error("{text:?} is not an address; write it like /ip4/10.1.2.3/tcp/7764")]
+    /// A configured address is none.
+    #[error("{text:?} is not an address; write it like 10.1.2.3:7440 or /ip4/10.1.2.3/tcp/7440")]
     Address {
         /// What was configured.
         text: String,
@@ -118,12 +116,69 @@ pub enum MeshError {
     },
 }
 
-/// Parses configured addresses.
-pub(super) fn parse_addresses(texts: &[String]) -> Result<Vec<Multiaddr>, MeshError> {
-    texts
-        .iter()
-        .map(|text| {
-            text.parse().map_err(|source| MeshError::Address { text: text.clone(), source })
-        })
-        .collect()
+/// Parses an address: `HOST:PORT`, which stands for TCP and QUIC, or a multiaddr.
+fn parse(text: &str) -> Result<Vec<Multiaddr>, MeshError> {
+    let Some((base, port)) = split_port(text) else {
+        // An empty text is an empty multiaddr, which leads nowhere.
+        let parsed = if text.is_empty() {
+            Err(libp2p::multiaddr::Error::InvalidMultiaddr)
+        } else {
+            text.parse()
+        };
+        let address =
+            parsed.map_err(|source| MeshError::Address { text: text.to_owned(), source })?;
+        return Ok(vec![address]);
+    };
+    let base = Multiaddr::empty().with(base);
+    let tcp = base.clone().with(Protocol::Tcp(port));
+    Ok(vec![tcp, base.with(Protocol::Udp(port)).with(Protocol::QuicV1)])
+}
+
+fn split_port(text: &str) -> Option<(Protocol<'_>, u16)> {
+    if text.starts_with('/') {
+        return None;
+    }
+    if let Ok(socket) = text.parse::<SocketAddr>() {
+        return Some((socket.ip().into(), socket.port()));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let is_name = !host.is_empty()
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+    is_name.then_some((Protocol::Dns(host.into()), port.parse().ok()?))
+}
+
+/// The addresses to listen on.
+pub(super) fn listen_addresses(texts: &[String]) -> Result<Vec<Multiaddr>, MeshError> {
+    Ok(peer_addresses(texts)?.into_iter().flatten().collect())
+}
+
+/// The addresses of each configured peer.
+pub(super) fn peer_addresses(texts: &[String]) -> Result<Vec<Vec<Multiaddr>>, MeshError> {
+    texts.iter().map(|text| parse(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Vec<String> {
+        parse(text).unwrap().iter().map(Multiaddr::to_string).collect()
+    }
+
+    #[test]
+    fn host_and_port_stand_for_both_transports() {
+        let both = ["/ip4/10.1.2.3/tcp/7440", "/ip4/10.1.2.3/udp/7440/quic-v1"];
+        assert_eq!(parsed("10.1.2.3:7440"), both);
+        assert_eq!(parsed("[fd00::1]:1")[0], "/ip6/fd00::1/tcp/1");
+        assert_eq!(parsed("depot.example:7440")[0], "/dns/depot.example/tcp/7440");
+        assert_eq!(parsed(both[1]), both[1..]);
+    }
+
+    #[test]
+    fn what_is_no_address_is_named() {
+        for text in ["", "10.1.2.3", "10.1.2.3:99999", "a b:1", "/ip4/10.1.2.3/tpc/1"] {
+            let refused = parse(text).unwrap_err().to_string();
+            assert!(refused.contains(&format!("{text:?}")), "{refused}");
+        }
+    }
 }

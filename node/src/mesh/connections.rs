@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use daymark_core::effect::{Admission, Channel};
 use daymark_protocol::id::KeyId;
@@ -26,6 +27,7 @@ pub(super) struct Connection {
     /// Ends in `/p2p/…`.
     pub(super) address: Multiaddr,
     pub(super) dialled: bool,
+    since: Instant,
     senders: BTreeMap<Channel, lane::Sender>,
     readers: BTreeMap<Channel, AbortHandle>,
     chunk_streams: Arc<Semaphore>,
@@ -45,10 +47,16 @@ impl Connection {
             admission,
             address,
             dialled,
+            since: Instant::now(),
             senders: BTreeMap::new(),
             readers: BTreeMap::new(),
             chunk_streams: Arc::new(Semaphore::new(CHUNK_STREAMS_MAX)),
         }
+    }
+
+    /// How long it has been there.
+    pub(super) fn lived(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// The lane to send on, if its stream is open or being opened.
@@ -103,6 +111,11 @@ impl Connections {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// How many of them are with strangers.
+    pub(super) fn strangers(&self) -> usize {
+        self.0.values().filter(|one| one.admission == Admission::Stranger).count()
     }
 
     /// A peer's connections, oldest first.

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use daymark_core::effect::Admission;
+use daymark_protocol::id::KeyId;
 use libp2p::Multiaddr;
 use libp2p::swarm::dial_opts::DialOpts;
 
-use super::dialer::Attempt;
+use super::dialer::{Attempt, Source};
 use super::discovery::Found;
 use super::driver::Driver;
 use super::identity;
@@ -34,9 +36,19 @@ impl Driver {
         if room == 0 {
             return;
         }
-        let enough = self.connections.len() >= self.fixed.config.connections_wanted;
+        // A flood of strangers must not keep this node from finding the fleet, nor may a new
+        // machine knock at every door of a large site.
+        let config = &self.fixed.config;
+        let strangers = self.connections.strangers();
+        let admitted_wanted = self.connections.len() - strangers < config.connections_wanted;
+        let strangers_wanted = strangers < config.strangers_max.div_ceil(2);
         let state = &mut self.state;
-        for attempt in state.dialer.due(Instant::now(), &state.connected, enough, room) {
+        let admissions = &state.admissions;
+        let useful = |key: &KeyId| match admissions.of(key) {
+            Admission::Stranger => strangers_wanted,
+            Admission::Authority | Admission::Member => admitted_wanted,
+        };
+        for attempt in state.dialer.due(Instant::now(), &state.connected, useful, room) {
             if resolve::is_named(&attempt.address) {
                 self.resolving += 1;
                 let resolved = self.resolved.0.clone();
@@ -101,6 +113,6 @@ impl Driver {
         let now = Instant::now();
         let first = *self.swarm.local_peer_id() < found.peer;
         let when = if first { now } else { now + SECOND_DIALS_AFTER };
-        self.state.dialer.offer(key, found.addresses, when);
+        self.state.dialer.offer(key, found.addresses, Source::Found, when);
     }
 }

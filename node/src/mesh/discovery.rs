@@ -168,10 +168,13 @@ impl Port {
 
 fn endpoint(address: &Multiaddr) -> Option<(IpAddr, Port)> {
     let ip = super::rules::ip_of(address)?;
-    match address.iter().nth(1)? {
-        Protocol::Tcp(port) => Some((ip, Port::Tcp(port))),
-        Protocol::Udp(port) => Some((ip, Port::Quic(port))),
-        _ => None,
+    let second = address.iter().nth(1)?;
+    if let Protocol::Tcp(port) = second {
+        Some((ip, Port::Tcp(port)))
+    } else if let Protocol::Udp(port) = second {
+        Some((ip, Port::Quic(port)))
+    } else {
+        None
     }
 }
 

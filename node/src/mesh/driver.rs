@@ -33,7 +33,7 @@ use super::swarm::{self, Behaviour, BehaviourEvent};
 
 /// Messages that wait between the tasks that read streams and the driver.
 const ARRIVED_MAX: usize = 32;
-/// How often the machine's addresses are looked up again, if rules restrict them.
+/// How often the machine's addresses, and listeners that ended, are looked up again.
 const FOLLOW_EVERY: Duration = Duration::from_secs(15);
 
 /// What stays the same over all restarts.
@@ -54,6 +54,9 @@ pub(super) enum Ended {
     /// It cannot go on.
     Failed(String),
 }
+
+/// An attempt at a named address, and what the name stands for.
+pub(super) type Resolved = (Attempt, Vec<Multiaddr>);
 
 /// Something to deal with.
 enum Input {
@@ -80,8 +83,7 @@ pub(super) struct Driver {
     pub(super) verdicts: BTreeMap<GossipId, (MessageId, PeerId)>,
     pub(super) join_total: JoinTotal,
     pub(super) arrived: (mpsc::Sender<Arrived>, mpsc::Receiver<Arrived>),
-    pub(super) resolved:
-        (mpsc::Sender<(Attempt, Vec<Multiaddr>)>, mpsc::Receiver<(Attempt, Vec<Multiaddr>)>),
+    pub(super) resolved: (mpsc::Sender<Resolved>, mpsc::Receiver<Resolved>),
     panics: mpsc::Receiver<String>,
     next_follow: Instant,
 }
@@ -134,12 +136,8 @@ impl Driver {
             panics,
         )?;
         let listeners = Listeners::start(&mut swarm, &fixed.listen, &fixed.rules, &locals)?;
-        let discovery = if fixed.config.mdns {
-            Some(Discovery::start(Arc::clone(&fixed.rules), *swarm.local_peer_id())?)
-        } else {
-            None
-        };
-        Ok((swarm, listeners, discovery))
+        let discovery = fixed.config.mdns.then(|| discover(fixed, *swarm.local_peer_id()));
+        Ok((swarm, listeners, discovery.flatten()))
     }
 
     /// Ends the swarm and keeps the state.
@@ -219,9 +217,6 @@ impl Driver {
             return;
         }
         self.next_follow = now + FOLLOW_EVERY;
-        if self.fixed.rules.allow_all() {
-            return;
-        }
         if let Ok(locals) = local_addresses() {
             let fixed = Arc::clone(&self.fixed);
             self.listeners.follow(&mut self.swarm, &fixed.listen, &fixed.rules, &locals);
@@ -277,6 +272,16 @@ pub(super) fn needed(channel: Channel) -> Admission {
         Channel::Join => Admission::Stranger,
         Channel::Sync => Admission::Authority,
     }
+}
+
+/// A machine without multicast can still be told its peers: that is no reason not to start.
+fn discover(fixed: &Fixed, own: PeerId) -> Option<Discovery> {
+    let started = Discovery::start(Arc::clone(&fixed.rules), own);
+    started
+        .inspect_err(|error| {
+            tracing::warn!(%error, "peers are not discovered; name them in network.peers");
+        })
+        .ok()
 }
 
 async fn next_found(discovery: Option<&Discovery>) -> Found {

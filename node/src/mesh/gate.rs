@@ -141,6 +141,10 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         })
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "libp2p's events; those without a connection pass unchanged"
+    )]
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionEstablished(event) => self.on_established(event),
@@ -185,4 +189,135 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
 
 fn unreachable(never: Infallible) {
     match never {}
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::core::ConnectedPoint;
+    use libp2p::core::transport::PortUse;
+
+    use super::*;
+    use crate::mesh::identity;
+
+    /// Notes the counts it is told of: other connections when one is made, those left when one
+    /// is closed.
+    #[derive(Default)]
+    struct Witness {
+        told: Vec<(&'static str, usize)>,
+    }
+
+    impl NetworkBehaviour for Witness {
+        type ConnectionHandler = dummy::ConnectionHandler;
+        type ToSwarm = Infallible;
+
+        fn handle_established_inbound_connection(
+            &mut self,
+            _: ConnectionId,
+            _: PeerId,
+            _: &Multiaddr,
+            _: &Multiaddr,
+        ) -> Result<THandler<Self>, ConnectionDenied> {
+            Ok(dummy::ConnectionHandler)
+        }
+
+        fn handle_established_outbound_connection(
+            &mut self,
+            _: ConnectionId,
+            _: PeerId,
+            _: &Multiaddr,
+            _: Endpoint,
+            _: PortUse,
+        ) -> Result<THandler<Self>, ConnectionDenied> {
+            Ok(dummy::ConnectionHandler)
+        }
+
+        fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+            if let FromSwarm::ConnectionEstablished(made) = event {
+                self.told.push(("others", made.other_established));
+            } else if let FromSwarm::ConnectionClosed(closed) = event {
+                self.told.push(("left", closed.remaining_established));
+            }
+        }
+
+        fn on_connection_handler_event(
+            &mut self,
+            _: PeerId,
+            _: ConnectionId,
+            event: THandlerOutEvent<Self>,
+        ) {
+            match event {}
+        }
+
+        fn poll(
+            &mut self,
+            _: &mut Context<'_>,
+        ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+            Poll::Pending
+        }
+    }
+
+    struct Door {
+        gate: Gate<Witness>,
+        peer: PeerId,
+        endpoint: ConnectedPoint,
+        open: usize,
+    }
+
+    impl Door {
+        /// Makes a connection; says whether it passed.
+        fn connect(&mut self, id: usize) -> bool {
+            let id = ConnectionId::new_unchecked(id);
+            let address = Multiaddr::empty();
+            let made =
+                self.gate.handle_established_inbound_connection(id, self.peer, &address, &address);
+            self.gate.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                peer_id: self.peer,
+                connection_id: id,
+                endpoint: &self.endpoint,
+                failed_addresses: &[],
+                other_established: self.open,
+            }));
+            self.open += 1;
+            matches!(made, Ok(Either::Left(_)))
+        }
+
+        fn close(&mut self, id: usize) {
+            self.open -= 1;
+            self.gate.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
+                peer_id: self.peer,
+                connection_id: ConnectionId::new_unchecked(id),
+                endpoint: &self.endpoint,
+                cause: None,
+                remaining_established: self.open,
+            }));
+        }
+    }
+
+    #[test]
+    fn a1_the_gate_hides_connections_that_did_not_pass() {
+        let admissions = Admissions::default();
+        let peer = identity::keypair([1; 32]).public().to_peer_id();
+        let key = identity::key_id(&peer).unwrap();
+        let endpoint = ConnectedPoint::Listener {
+            local_addr: Multiaddr::empty(),
+            send_back_addr: Multiaddr::empty(),
+        };
+        let gate = Gate::new(Witness::default(), Admission::Member, admissions.clone());
+        let mut door = Door { gate, peer, endpoint, open: 0 };
+
+        assert!(!door.connect(1));
+        admissions.set(key, Admission::Authority);
+        assert!(!door.connect(2));
+        admissions.set(key, Admission::Member);
+        assert!(door.connect(3));
+        assert!(door.connect(4));
+        // What passed stays what it was, until the mesh closes it.
+        admissions.set(key, Admission::Stranger);
+        assert!(!door.connect(5));
+        for id in [1, 3, 5, 4, 2] {
+            door.close(id);
+        }
+        let told = &door.gate.inner().told;
+        assert_eq!(told[..], [("others", 0), ("others", 1), ("left", 1), ("left", 0)]);
+    }
 }

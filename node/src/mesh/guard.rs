@@ -182,6 +182,10 @@ impl NetworkBehaviour for Guard {
         Ok(dummy::ConnectionHandler)
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "libp2p's events; the others do not concern connections"
+    )]
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionClosed(closed) => {
@@ -240,8 +244,12 @@ mod tests {
 
     impl Door {
         fn knock(&mut self, peer: PeerId) -> Result<(), Refused> {
+            self.knock_from(peer, [10, 0, 0, 1])
+        }
+
+        fn knock_from(&mut self, peer: PeerId, ip: [u8; 4]) -> Result<(), Refused> {
             self.next += 1;
-            let address = "/ip4/10.0.0.1/tcp/1".parse().unwrap();
+            let address = Multiaddr::empty().with(std::net::IpAddr::from(ip).into());
             let connection = ConnectionId::new_unchecked(self.next);
             self.guard.admit(connection, peer, &address, self.now)
         }
@@ -257,6 +265,27 @@ mod tests {
     fn a1_only_ed25519_peers_are_let_in() {
         let rsa: PeerId = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N".parse().unwrap();
         assert_eq!(door(4, 4).knock(rsa), Err(Refused::KeyType(rsa)));
+    }
+
+    #[test]
+    fn addresses_outside_the_rules_are_refused_both_ways() {
+        let mut door = door(4, 4);
+        let allow = vec!["10.0.0.0/8".parse().unwrap()];
+        door.guard.rules = Arc::new(NetworkRules { interfaces: Vec::new(), allow });
+        assert_eq!(door.knock_from(peer(1), [10, 9, 9, 9]), Ok(()));
+        assert!(matches!(door.knock_from(peer(1), [192, 0, 2, 1]), Err(Refused::Address(_))));
+        let outside: Multiaddr = "/ip4/192.0.2.1/tcp/1".parse().unwrap();
+        let inside: Multiaddr = "/ip4/10.0.0.1/tcp/1".parse().unwrap();
+        let id = ConnectionId::new_unchecked(99);
+        let guard = &mut door.guard;
+        assert!(guard.handle_pending_inbound_connection(id, &inside, &outside).is_err());
+        assert!(guard.handle_pending_inbound_connection(id, &inside, &inside).is_ok());
+        let mut dial = |address: &Multiaddr| {
+            let addresses = std::slice::from_ref(address);
+            guard.handle_pending_outbound_connection(id, None, addresses, Endpoint::Dialer)
+        };
+        assert!(dial(&outside).is_err());
+        assert!(dial(&inside).is_ok());
     }
 
     #[test]

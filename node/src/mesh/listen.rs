@@ -70,8 +70,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// Follows interfaces that came and went; only needed with rules, as the transports follow
-    /// them for unspecified addresses.
+    /// Follows interfaces that came and went, and listens again where a listener ended.
     pub(super) fn follow(
         &mut self,
         swarm: &mut Swarm<Behaviour>,
@@ -91,7 +90,7 @@ impl Listeners {
             if !self.wanted.contains_key(&address)
                 && let Err(error) = self.add(swarm, address)
             {
-                tracing::warn!(%error, "cannot listen on a new address");
+                tracing::debug!(%error, "still not listening");
             }
         }
     }
@@ -159,14 +158,13 @@ fn is_link_local(ip: &IpAddr) -> bool {
 /// a second node would otherwise take half of the connections without a word.
 fn probe(address: &Multiaddr) -> io::Result<()> {
     let Some(ip) = ip_of(address) else { return Ok(()) };
-    match address.iter().nth(1) {
-        Some(Protocol::Tcp(port)) if port != 0 => {
-            TcpListener::bind(SocketAddr::new(ip, port)).map(drop)
-        }
-        Some(Protocol::Udp(port)) if port != 0 => {
-            UdpSocket::bind(SocketAddr::new(ip, port)).map(drop)
-        }
-        _ => Ok(()),
+    let second = address.iter().nth(1);
+    if let Some(Protocol::Tcp(port)) = second {
+        TcpListener::bind(SocketAddr::new(ip, port)).map(drop)
+    } else if let Some(Protocol::Udp(port)) = second {
+        UdpSocket::bind(SocketAddr::new(ip, port)).map(drop)
+    } else {
+        Ok(())
     }
 }
 
@@ -178,9 +176,10 @@ fn is_missing_ipv6(address: &Multiaddr, error: &io::Error) -> bool {
 
 fn listen_error(address: &Multiaddr, source: io::Error) -> MeshError {
     let address = address.to_string();
-    match source.kind() {
-        io::ErrorKind::AddrInUse => MeshError::InUse { address, source },
-        _ => MeshError::Listen { address, source },
+    if source.kind() == io::ErrorKind::AddrInUse {
+        MeshError::InUse { address, source }
+    } else {
+        MeshError::Listen { address, source }
     }
 }
 
@@ -197,11 +196,11 @@ mod tests {
                     net: net.parse().unwrap(),
                 })
                 .to_vec();
-        let configured: Vec<Multiaddr> = ["/ip4/0.0.0.0/tcp/7764", "/ip6/::/udp/7764/quic-v1"]
+        let configured: Vec<Multiaddr> = ["/ip4/0.0.0.0/tcp/7440", "/ip6/::/udp/7440/quic-v1"]
             .map(|text| text.parse().unwrap())
             .to_vec();
         let eth = NetworkRules { interfaces: vec!["eth0".into()], allow: Vec::new() };
-        let expected: BTreeSet<Multiaddr> = ["/ip4/10.1.2.3/tcp/7764".parse().unwrap()].into();
+        let expected: BTreeSet<Multiaddr> = ["/ip4/10.1.2.3/tcp/7440".parse().unwrap()].into();
         assert_eq!(expand(&configured, &eth, &locals), expected);
         let unchanged = expand(&configured, &NetworkRules::default(), &locals);
         assert_eq!(unchanged, configured.into_iter().collect());

@@ -72,10 +72,11 @@ pub fn start(
     let keypair = identity::keypair(seed);
     let peer = keypair.public().to_peer_id();
     let key = identity::key_id(&peer).expect("the key pair is Ed25519");
-    let listen = config::parse_addresses(&config.listen)?;
-    let peers = config::parse_addresses(&config.peers)?;
+    let listen = config::listen_addresses(&config.listen)?;
+    let peers = config::peer_addresses(&config.peers)?;
     let counters = Arc::new(Counters::default());
-    let state = State::new(Dialer::new(peers, config.redial_pause, Instant::now()));
+    let state =
+        State::new(Dialer::new(peers, config.redial_pause, key.as_bytes()[0], Instant::now()));
     let rules = Arc::new(config.rules.clone());
     let fixed = Arc::new(Fixed { config, listen, rules, keypair, counters: Arc::clone(&counters) });
     let driver = Driver::start(&fixed, state).map_err(|failed| failed.0)?;

@@ -97,10 +97,13 @@ fn source_for(ip: IpAddr) -> Option<IpAddr> {
 
 /// The IP address a multiaddr begins with.
 pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
+    let first = address.iter().next()?;
+    if let Protocol::Ip4(ip) = first {
+        Some(ip.into())
+    } else if let Protocol::Ip6(ip) = first {
+        Some(ip.into())
+    } else {
+        None
     }
 }
 

@@ -10,7 +10,7 @@ use daymark_protocol::id::KeyId;
 use libp2p::Multiaddr;
 
 use super::admissions::Admissions;
-use super::dialer::Dialer;
+use super::dialer::{Dialer, Source};
 use super::event::MeshEvent;
 use super::handle::Command;
 use super::streams::OpenError;
@@ -50,7 +50,7 @@ impl State {
     pub(super) fn dial(&mut self, peer: KeyId, addresses: &[String]) {
         let parsed: Vec<Multiaddr> =
             addresses.iter().filter_map(|address| address.parse().ok()).collect();
-        self.dialer.offer(peer, parsed, Instant::now());
+        self.dialer.offer(peer, parsed, Source::Asked, Instant::now());
     }
 
     /// The swarm failed: every connection is gone.

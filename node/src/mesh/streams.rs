@@ -143,6 +143,14 @@ pub(super) struct Handler {
 }
 
 impl Handler {
+    /// Keeps a stream for the behaviour to fetch; one too many is closed.
+    fn take(&mut self, stream: Stream) {
+        if self.incoming.len() < WAITING_MAX {
+            let stream = self.adopt(stream);
+            self.incoming.push_back(stream);
+        }
+    }
+
     fn adopt(&self, mut stream: Stream) -> Stream {
         if !self.keeps_alive {
             stream.ignore_for_keep_alive();
@@ -177,6 +185,10 @@ impl ConnectionHandler for Handler {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "libp2p's events; the others do not concern streams"
+    )]
     fn on_connection_event(
         &mut self,
         event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), OpenReply>,
@@ -185,12 +197,7 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: stream,
                 ..
-            }) => {
-                if self.incoming.len() < WAITING_MAX {
-                    let stream = self.adopt(stream);
-                    self.incoming.push_back(stream);
-                }
-            }
+            }) => self.take(stream),
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: stream,
                 info: reply,

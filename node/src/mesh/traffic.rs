@@ -25,6 +25,10 @@ use super::swarm::BehaviourEvent;
 const VERDICTS_MAX: usize = 1024;
 
 impl Driver {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "libp2p's events; the others need no answer"
+    )]
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
@@ -127,27 +131,23 @@ impl Driver {
         let key = connection.key;
         if self.connections.with(key).next().is_none() {
             self.state.connected.remove(&key);
-            self.state.dialer.lost(&key, Instant::now());
+            self.state.dialer.lost(&key, connection.lived(), Instant::now());
             self.state.outbox.push_back(MeshEvent::Disconnected { peer: key });
         }
     }
 
-    /// Closes a peer's connections that were made under another admission. Those that this node
-    /// dialled are dialled again once they are closed.
+    /// Closes a peer's connections that were made under another admission. If this node dialled
+    /// one, the dialler knows where to dial again.
     pub(super) fn close_misadmitted(&mut self, key: KeyId) {
         let admission = self.state.admissions.of(&key);
-        let wrong: Vec<(ConnectionId, Option<Multiaddr>)> = self
+        let wrong: Vec<ConnectionId> = self
             .connections
             .with(key)
             .filter(|(_, one)| one.admission != admission)
-            .map(|(id, one)| (id, one.dialled.then(|| one.address.clone())))
+            .map(|(id, _)| id)
             .collect();
-        for (id, dialled) in wrong {
+        for id in wrong {
             self.swarm.close_connection(id);
-            if let Some(address) = dialled {
-                let when = Instant::now() + self.fixed.config.redial_pause;
-                self.state.dialer.offer(key, vec![address], when);
-            }
         }
     }
 

@@ -2,18 +2,18 @@
 //! have the size they have.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 
-use super::error::SlotError;
+use super::error::{SlotError, is_full};
 
 /// What is zeroed of a part that an image does not bring: enough for every magic number that a
 /// boot loader, a kernel or the boot program looks for.
-const CLEARED_BYTES: u64 = 4096;
+const CLEARED_BYTES: usize = 4096;
 
 /// A part's place, open for writing.
 #[derive(Debug)]
@@ -36,8 +36,7 @@ impl<'a> Place<'a> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         if is_device {
-            let exclusive = i32::try_from(OFlags::EXCL.bits()).expect("open flags fit an int");
-            options.custom_flags(exclusive);
+            options.custom_flags(OFlags::EXCL.bits().cast_signed());
         } else {
             options.create(true).truncate(false);
         }
@@ -72,14 +71,16 @@ impl<'a> Place<'a> {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         };
-        reserved.map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SlotError::NoSpace {
+        reserved.map_err(|error| {
+            if !is_full(&error) {
+                return SlotError::io("grow", self.path, error);
+            }
+            SlotError::NoSpace {
                 slot: self.slot.to_owned(),
                 part: self.part.to_owned(),
                 path: self.path.to_owned(),
                 needed,
-            },
-            _ => SlotError::io("grow", self.path, error),
+            }
         })
     }
 
@@ -92,8 +93,9 @@ impl<'a> Place<'a> {
 
     /// Makes the part unusable, since the image that comes into the slot does not bring it.
     pub(super) fn clear(&self) -> Result<(), SlotError> {
-        let count = usize::try_from(self.bytes.min(CLEARED_BYTES)).expect("at most a page");
-        let cleared = self.file.write_all_at(&vec![0; count], 0);
+        let zeros = [0; CLEARED_BYTES];
+        let count = usize::try_from(self.bytes).map_or(CLEARED_BYTES, |b| b.min(CLEARED_BYTES));
+        let cleared = self.file.write_all_at(&zeros[..count], 0);
         cleared
             .and_then(|()| self.file.sync_data())
             .map_err(|error| SlotError::io("clear", self.path, error))

@@ -51,11 +51,15 @@ impl SlotError {
     /// A failed act on a path; a full disk is told apart.
     pub(super) fn io(act: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { path, source }
-            }
-            _ => Self::Io { act, path, source },
+        if is_full(&source) {
+            Self::DiskFull { path, source }
+        } else {
+            Self::Io { act, path, source }
         }
     }
+}
+
+/// Whether there was no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

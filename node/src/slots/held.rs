@@ -81,6 +81,11 @@ impl HeldImage {
         self.lock().clone()
     }
 
+    /// Whether a chunk is verified now.
+    pub fn holds(&self, chunk: u32) -> bool {
+        self.lock().contains(chunk)
+    }
+
     /// Changes whenever a chunk comes or goes; the value is the number held.
     pub fn growth(&self) -> watch::Receiver<u32> {
         self.growth.subscribe()
@@ -92,7 +97,7 @@ impl HeldImage {
     /// # Errors
     /// If it is not held, damaged, or cannot be read.
     pub fn read(&self, chunk: u32) -> Result<VerifiedChunk, ReadChunkError> {
-        if !self.lock().contains(chunk) {
+        if !self.holds(chunk) {
             return Err(ReadChunkError::NotHeld(chunk));
         }
         let (Some(entry), Some(part)) = (self.index.chunk(chunk), self.part_file(chunk)) else {

@@ -39,11 +39,6 @@ impl VerifiedChunk {
         Ok(Self { number, hash: chunk.hash, bytes })
     }
 
-    /// The same bytes as a chunk of another image that has them too.
-    pub(crate) fn renumbered(self, number: u32) -> Self {
-        Self { number, ..self }
-    }
-
     /// Its number in the index.
     pub fn number(&self) -> u32 {
         self.number
@@ -52,6 +47,11 @@ impl VerifiedChunk {
     /// BLAKE3 of its bytes.
     pub fn hash(&self) -> ChunkHash {
         self.hash
+    }
+
+    /// Its bytes, taken out.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Its bytes.

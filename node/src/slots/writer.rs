@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daymark_protocol::id::{ChunkHash, Digest};
-use daymark_protocol::image::{ChunkSet, IndexPart};
+use daymark_protocol::image::IndexPart;
 use sha2::{Digest as _, Sha256};
 
 use super::error::SlotError;
@@ -77,10 +77,9 @@ impl SlotWriter {
     /// If the disk fails or is full.
     pub fn put(&mut self, chunk: &VerifiedChunk) -> Result<u64, SlotError> {
         let image = Arc::clone(&self.image);
-        let held = image.held();
         let mut new_bytes = 0;
         for place in image.lookup().places(image.index(), &chunk.hash()) {
-            if held.contains(*place) {
+            if image.holds(*place) {
                 continue;
             }
             self.write_at(*place, chunk.bytes())?;
@@ -89,10 +88,17 @@ impl SlotWriter {
             new_bytes += chunk.bytes().len() as u64;
         }
         self.unsynced_bytes += new_bytes;
-        if self.unsynced_bytes >= SYNC_BYTES || self.synced_at.elapsed() >= SYNC_INTERVAL {
-            self.sync()?;
-        }
+        self.sync_if_due()?;
         Ok(new_bytes)
+    }
+
+    /// Syncs if enough was written, or long enough ago.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn sync_if_due(&mut self) -> Result<(), SlotError> {
+        let much = self.unsynced_bytes >= SYNC_BYTES;
+        if much || self.synced_at.elapsed() >= SYNC_INTERVAL { self.sync() } else { Ok(()) }
     }
 
     /// Takes over chunks that the slot held before at the very places where the new image has
@@ -210,16 +216,6 @@ impl SlotWriter {
         };
         let written = file.write_all_at(bytes, entry.offset);
         written.map_err(|error| SlotError::io("write to", Path::new(&part.name), error))
-    }
-
-    /// The chunks that are still to come.
-    pub fn missing(&self) -> ChunkSet {
-        let held = self.image.held();
-        let mut missing = ChunkSet::new(held.chunks());
-        held.missing().for_each(|chunk| {
-            missing.insert(chunk);
-        });
-        missing
     }
 }
 

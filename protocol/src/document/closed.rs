@@ -7,8 +7,9 @@ use crate::id::Digest;
 use crate::limits;
 
 /// Largest blob: the reports of a generation and their lengths.
-pub(crate) const BLOB_BYTES_MAX: usize =
-    limits::GENERATION_BYTES_MAX + 4 * limits::REPORTS_PER_GENERATION_MAX as usize;
+pub(crate) const BLOB_BYTES_MAX: usize = limits::GENERATION_BYTES_MAX + LENGTHS_BYTES_MAX;
+/// Each of the at most 64 reports has a length of 4 bytes before it.
+const LENGTHS_BYTES_MAX: usize = 4 * 64;
 
 /// The blob of a closed generation.
 #[derive(Clone, Debug, PartialEq, Eq)]

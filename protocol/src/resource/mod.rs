@@ -13,6 +13,8 @@ mod scope;
 mod spec;
 mod stop;
 mod validate;
+#[cfg(test)]
+mod validate_tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,79 +1,14 @@
-//! EIM's five cron fields: their grammar, and the local minutes they match.
+//! The local minutes that five cron fields match.
 //!
 //! Works on local calendar time only; what clock changes make of it is in [`super::repeated`].
 
 use jiff::civil::{Date, DateTime, Time};
 
+use super::field::{DAYS, HOURS, MINUTES, MONTHS, Values, WEEKDAYS, longest_step, low_bits};
 use crate::resource::InvalidSpec;
 
 /// Minutes in a day.
 const DAY_MINUTES: u32 = 24 * 60;
-
-/// One of the five fields.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Field {
-    /// Its name in a spec.
-    pub(crate) name: &'static str,
-    min: u32,
-    max: u32,
-}
-
-/// Minutes, 0 to 59.
-pub(crate) const MINUTES: Field = Field { name: "cronMinutes", min: 0, max: 59 };
-/// Hours, 0 to 23.
-pub(crate) const HOURS: Field = Field { name: "cronHours", min: 0, max: 23 };
-/// Days of the month, 1 to 31.
-pub(crate) const DAYS: Field = Field { name: "cronDayMonth", min: 1, max: 31 };
-/// Months, 1 to 12.
-pub(crate) const MONTHS: Field = Field { name: "cronMonth", min: 1, max: 12 };
-/// Weekdays, 0 to 6, Sunday being 0.
-pub(crate) const WEEKDAYS: Field = Field { name: "cronDayWeek", min: 0, max: 6 };
-
-/// The values of a field: bit `n` is value `n`.
-#[derive(Clone, Copy, Debug)]
-struct Values {
-    mask: u64,
-    /// A literal `*`, which is more than the list of all values (EIM).
-    star: bool,
-}
-
-impl Field {
-    /// The bits of all values.
-    fn all(self) -> u64 {
-        (1 << (self.max + 1)) - (1 << self.min)
-    }
-
-    /// Reads `*`, or plain numbers with commas between. No ranges, steps, names, spaces, signs or
-    /// leading zeros (EIM).
-    fn parse(self, text: &str) -> Result<Values, InvalidSpec> {
-        if text == "*" {
-            return Ok(Values { mask: self.all(), star: true });
-        }
-        let mask = text
-            .split(',')
-            .try_fold(0, |mask, item| Some(mask | 1_u64 << self.number(item)?))
-            .ok_or_else(|| self.refuse(text))?;
-        Ok(Values { mask, star: false })
-    }
-
-    fn number(self, item: &str) -> Option<u32> {
-        let plain = matches!(item.len(), 1 | 2) && item.bytes().all(|b| b.is_ascii_digit());
-        let leading_zero = item.len() == 2 && item.starts_with('0');
-        let number = item.parse().ok()?;
-        (plain && !leading_zero && (self.min..=self.max).contains(&number)).then_some(number)
-    }
-
-    fn refuse(self, text: &str) -> InvalidSpec {
-        let shown: String = text.chars().take(80).collect();
-        let Self { min, max, .. } = self;
-        InvalidSpec::new(
-            self.name,
-            format!(
-                "is {shown:?}: write * or plain numbers from {min} to {max} with commas between"
-            ),
-        )
-    }
-}
 
 /// The local minutes at which a repeated schedule starts.
 #[derive(Clone, Debug)]
@@ -84,20 +19,25 @@ pub(crate) struct Cron {
     days: Values,
     months: u32,
     weekdays: Values,
+    longest_gap_in_day_minutes: u32,
 }
 
 impl Cron {
     /// Reads the fields in the order minutes, hours, day of month, month, day of week.
     pub(crate) fn parse(fields: [&str; 5]) -> Result<Self, InvalidSpec> {
         let [minutes, hours, days, months, weekdays] = fields;
+        let minutes = MINUTES.parse(minutes)?.mask;
         let hours = HOURS.parse(hours)?;
+        let over_the_hour = 60 + minutes.trailing_zeros() - minutes.ilog2();
+        let between_hours = (longest_step(hours.mask) * 60 + over_the_hour).saturating_sub(60);
         Ok(Self {
-            minutes: MINUTES.parse(minutes)?.mask,
+            minutes,
             hours: low_bits(hours.mask),
             hour_star: hours.star,
             days: DAYS.parse(days)?,
             months: low_bits(MONTHS.parse(months)?.mask),
             weekdays: WEEKDAYS.parse(weekdays)?,
+            longest_gap_in_day_minutes: longest_step(minutes).max(between_hours),
         })
     }
 
@@ -114,16 +54,16 @@ impl Cron {
     /// The longest time between two matching minutes, in minutes, if every day matches and no
     /// clock changes.
     pub(crate) fn longest_gap_minutes(&self) -> Option<u32> {
-        if !self.is_every_day() {
-            return None;
-        }
-        let first = self.minute_from(0)?;
-        let (mut previous, mut longest) = (first, 0);
-        while let Some(next) = self.minute_from(previous + 1) {
-            longest = longest.max(next - previous);
-            previous = next;
-        }
-        Some(longest.max(first + DAY_MINUTES - previous))
+        let over_midnight = DAY_MINUTES + self.first_minute() - self.last_minute();
+        self.is_every_day().then(|| self.longest_gap_in_day_minutes.max(over_midnight))
+    }
+
+    fn first_minute(&self) -> u32 {
+        self.hours.trailing_zeros() * 60 + self.minutes.trailing_zeros()
+    }
+
+    fn last_minute(&self) -> u32 {
+        self.hours.ilog2() * 60 + self.minutes.ilog2()
     }
 
     fn is_every_day(&self) -> bool {
@@ -196,6 +136,10 @@ impl Cron {
     /// The last minute of `start`'s day that is reached from it by steps of at most `step_s`
     /// seconds and lies before `until`.
     pub(crate) fn run_end(&self, start: DateTime, step_s: u32, until: DateTime) -> DateTime {
+        let whole_day = at_minute(start.date(), self.last_minute());
+        if self.longest_gap_in_day_minutes * 60 <= step_s && (start..until).contains(&whole_day) {
+            return whole_day;
+        }
         let mut last = minute_of_day(start);
         while let Some(next) = self.minute_from(last + 1) {
             if (next - last) * 60 > step_s || at_minute(start.date(), next) >= until {
@@ -209,6 +153,10 @@ impl Cron {
     /// The first minute of `start`'s day from which it is reached by such steps and that is not
     /// before `from`.
     pub(crate) fn run_start(&self, start: DateTime, step_s: u32, from: DateTime) -> DateTime {
+        let whole_day = at_minute(start.date(), self.first_minute());
+        if self.longest_gap_in_day_minutes * 60 <= step_s && (from..=start).contains(&whole_day) {
+            return whole_day;
+        }
         let mut first = minute_of_day(start);
         while let Some(previous) = self.minute_before(first) {
             if (first - previous) * 60 > step_s || at_minute(start.date(), previous) < from {
@@ -262,11 +210,6 @@ impl Cron {
         let earlier = self.hours & ((1_u32 << hour) - 1);
         (earlier != 0).then(|| earlier.ilog2() * 60 + self.minutes.ilog2())
     }
-}
-
-/// The low half of a mask that has no higher bits.
-fn low_bits(mask: u64) -> u32 {
-    u32::try_from(mask).unwrap_or(u32::MAX)
 }
 
 fn day_of(date: Date) -> u32 {

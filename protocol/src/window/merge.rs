@@ -9,9 +9,9 @@ use crate::time::WallTime;
 /// without bound.
 const CHAIN_S_MAX: i64 = 40 * 86_400;
 
-/// How often [`Windows::next_usable`] looks for a piece that is long enough: twice a day for more
-/// than a year of daily windows that are all too short.
-const LOOKS_MAX: usize = 800;
+/// How often [`Windows::next_usable`] looks for a piece that is long enough: two looks for each of
+/// 64 pieces, daily windows of two months that are all too short.
+const LOOKS_MAX: usize = 128;
 
 /// The union of windows around an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Windows {
     }
 
     /// The first usable piece, around or after the instant, of which `needed_ms` are left from
-    /// the instant on. `None` if there is none within twelve years, or among the next 400.
+    /// the instant on. `None` if there is none within twelve years, or among the next 64.
     pub fn next_usable(&self, at: WallTime, needed_ms: u64) -> Option<Window> {
         let needed_ms = i64::try_from(needed_ms).unwrap_or(i64::MAX);
         let mut look_at = at;

@@ -6,6 +6,7 @@
 
 mod blackout;
 mod cron;
+mod field;
 mod merge;
 mod opening;
 mod repeated;

@@ -27,15 +27,11 @@ impl Repeated {
         i64::from(self.duration_s)
     }
 
-    /// Whether it is open at every instant there is.
+    /// Whether it is open at every instant there is. Clock changes stretch the gaps between starts
+    /// unless every minute has one.
     pub(crate) fn is_endless(&self) -> bool {
-        let gap = if self.zone == TimeZone::UTC {
-            self.cron.longest_gap_minutes()
-        } else {
-            // Clock changes stretch the gaps between starts unless every minute has one.
-            (self.cron.is_hour_star() && self.cron.is_every_minute()).then_some(1)
-        };
-        gap.is_some_and(|minutes| minutes * 60 <= self.duration_s)
+        let in_spite_of_changes = self.cron.is_hour_star() && self.cron.is_every_minute();
+        self.touches_between_changes() && (self.zone == TimeZone::UTC || in_spite_of_changes)
     }
 
     /// The first start in `[from_s, until_s)`.
@@ -83,21 +79,36 @@ impl Repeated {
     }
 
     /// How far the union of its windows that holds the window starting at `start_s` certainly
-    /// reaches: a whole run of the same day at once, so that a day of minutes is one step.
+    /// reaches: as far as no clock changes if the windows of all days touch, else over a run of
+    /// the same day at once, so that a day of minutes is one step.
     pub(crate) fn run_until_s(&self, start_s: i64) -> i64 {
         let stretch = Stretch::holding(&self.zone, start_s);
-        let until = stretch.local(stretch.until_s.min(start_s.saturating_add(2 * 86_400)));
-        let last = self.cron.run_end(stretch.local(start_s), self.duration_s, until);
+        let (start, until) = (stretch.local(start_s), stretch.local(stretch.until_s));
+        let last = if self.touches_between_changes() {
+            self.cron.last_in(start, until).unwrap_or(start)
+        } else {
+            self.cron.run_end(start, self.duration_s, until)
+        };
         stretch.instant_s(last).unwrap_or(start_s).max(start_s) + self.duration_s()
     }
 
     /// How far back that union certainly reaches.
     pub(crate) fn run_from_s(&self, start_s: i64) -> i64 {
         let stretch = Stretch::holding(&self.zone, start_s);
-        let from = stretch.local(stretch.from_s.max(start_s - 2 * 86_400));
-        let from = from.max(self.earliest_local(&stretch));
-        let first = self.cron.run_start(stretch.local(start_s), self.duration_s, from);
+        let start = stretch.local(start_s);
+        let from = stretch.local(stretch.from_s).max(self.earliest_local(&stretch));
+        let first = if self.touches_between_changes() {
+            self.cron.first_in(from, start).unwrap_or(start)
+        } else {
+            self.cron.run_start(start, self.duration_s, from)
+        };
         stretch.instant_s(first).unwrap_or(start_s).min(start_s)
+    }
+
+    /// Whether each window reaches the next as long as no clock changes.
+    fn touches_between_changes(&self) -> bool {
+        let gap = self.cron.longest_gap_minutes();
+        gap.is_some_and(|minutes| minutes * 60 <= self.duration_s)
     }
 
     /// The first local time of a stretch at which it may start.

@@ -15,7 +15,7 @@ mod tests;
 
 pub use self::gossip::GossipMessage;
 pub use self::join::JoinMessage;
-pub use self::liveness::{Fetching, Liveness, RefusedLiveness};
+pub use self::liveness::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, Fetching, Liveness, RefusedLiveness};
 pub use self::sync::{
     BUCKET_BITS_MAX, Bucket, BucketOf, Fingerprint, Head, Hello, SyncMessage, WantedReports,
 };

@@ -135,7 +135,7 @@ fn q2_hosts_live_with_their_site_and_moves_and_ends_everywhere_that_matters() {
         documents_of(&statement).into_iter().collect::<Vec<_>>()
     };
     let plain = fleet.host_draft(&host, 1, "munich");
-    assert_eq!(documents(plain.clone()), [munich.clone()]);
+    assert_eq!(documents(plain.clone()), vec![munich.clone()]);
     let moved = plain.moved_from(Some(resource_id("berlin")));
     assert_eq!(documents(moved), [DocumentId::Fleet, berlin, munich.clone()]);
     let gone = ResourceDraft::tombstone(Kind::Host, id_of(&host).into(), 2);

@@ -87,11 +87,6 @@ impl Updater {
         self.last_error.as_deref()
     }
 
-    /// The operation that runs now.
-    pub(crate) fn running(&self) -> Option<&Act> {
-        self.running.as_ref().map(|(_, act)| act)
-    }
-
     /// Takes up what a former start left, from what is really booted. Does so once.
     pub(crate) fn resume(&mut self, cx: &mut Context<'_>, inspection: &Inspection) {
         if std::mem::replace(&mut self.resumed, true) {

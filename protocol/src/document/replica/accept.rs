@@ -7,6 +7,7 @@ use crate::document::DocumentId;
 use crate::document::entry::{Entry, documents_of, signature_entry, statement_entry};
 use crate::document::held::WaitingSignature;
 use crate::id::Digest;
+use crate::resource::Kind;
 use crate::trust::{Accepted, Held, RootError, Statement};
 
 impl Replica {
@@ -207,8 +208,18 @@ impl Replica {
 
     pub(super) fn documents_kept(&self, statement: &Statement) -> BTreeSet<DocumentId> {
         let mut documents = documents_of(statement);
-        documents.retain(|document| self.interest.covers(document));
+        if !self.is_of_interest(statement) {
+            documents.retain(|document| self.interest.covers(document));
+        }
         documents
+    }
+
+    /// Whether it is the Host statement of a machine that this one talks with.
+    fn is_of_interest(&self, statement: &Statement) -> bool {
+        statement.payload().resources.iter().any(|resource| {
+            let host = resource.id.as_host().filter(|_| resource.kind == Kind::Host.name());
+            host.is_some_and(|host| self.interest.hosts.contains(&host))
+        })
     }
 }
 

@@ -116,6 +116,9 @@ pub struct Interest {
     pub sites: Sites,
     /// The machine's own key: its reports are kept even before it is enrolled.
     pub own_host: Option<KeyId>,
+    /// Machines whose Host statements are kept wherever they stand: those that this one talks
+    /// with, so that neighbours from other sites can be admitted (RULES A2).
+    pub hosts: BTreeSet<KeyId>,
 }
 
 /// Sites that a replica keeps.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Changes, EntryRef, FreshEntry, Replica, StoredEntry};
 use crate::document::DocumentId;
-use crate::document::entry::{signature_entry, statement_entry};
+use crate::document::entry::{Entry, signature_entry, statement_entry};
 use crate::document::retention::{self, Candidate, Retained, RetainedResource};
 use crate::id::{Digest, KeyId};
 use crate::resource::{Kind, Scope, Spec};
@@ -203,6 +203,19 @@ impl Replica {
                 changes.floors.push(record);
             }
         }
+    }
+
+    /// The floor journal rewritten (RULES Q12): without the halts that were lifted.
+    pub fn compact_floors(&mut self) -> Vec<FloorRecord> {
+        let whole = &self.judgement.whole;
+        if self.judgement.wait.is_none() {
+            self.floors.retain_whole(|entry| match Entry::decode(entry) {
+                Ok(Entry::Statement(statement)) => whole.contains(&statement.digest()),
+                Ok(Entry::Signature { statement, .. }) => whole.contains(&statement),
+                Err(_) => false,
+            });
+        }
+        self.floors.records().collect()
     }
 
     /// Everything put is worth passing on, once for all its documents.

@@ -1,0 +1,204 @@
+//! When to decide, and what follows: the decision is asked again whenever what counts, the machine
+//! or the clock changed, and when time alone may change it.
+
+use daymark_protocol::decide::{Decision, Machine, Reach, World, decide};
+use daymark_protocol::resource::Spec;
+use daymark_protocol::time::{Now, WallTime};
+
+use crate::effect::{Batch, OpId};
+use crate::event::{Inspection, OpOutput};
+use crate::node::Node;
+use crate::timer::Timer;
+use crate::update::{Context, Surroundings, Updater, staged_image};
+
+/// Decisions in one step: each state of an update that a decision moves on is decided upon again.
+const DECISIONS_PER_STEP_MAX: usize = 4;
+/// The decision is asked again at least this often, since inhibitors and clocks change unseen.
+const LOOK_MS_MAX: i64 = 60_000;
+
+impl Node {
+    /// Brings everything that follows from this step's changes about.
+    pub(crate) fn settle(&mut self, batch: &mut Batch) {
+        self.judge_clock();
+        for _ in 0..DECISIONS_PER_STEP_MAX {
+            if std::mem::take(&mut self.standing_changed) {
+                self.standing_moved(batch);
+            }
+            if !std::mem::take(&mut self.look) {
+                break;
+            }
+            self.decide(batch);
+        }
+        self.report(batch);
+        self.notice_fetching();
+        self.saved.write(batch);
+    }
+
+    fn standing_moved(&mut self, batch: &mut Batch) {
+        let Some(replica) = &self.replica else { return };
+        self.reach =
+            replica.standing().root.as_ref().map(|_| Reach::new(replica.standing(), self.own));
+        self.fingerprints = None;
+        self.look = true;
+        self.refresh_interest(batch);
+        self.readmit(batch);
+        self.subscribe(batch);
+        self.deliver_config(batch);
+    }
+
+    /// Keeps what this node is meant to keep by what counts now.
+    pub(crate) fn refresh_interest(&mut self, batch: &mut Batch) {
+        let interest = self.interest();
+        if self.replica.is_some() && interest != self.kept_interest {
+            self.kept_interest = interest.clone();
+            if let Some(replica) = &mut self.replica {
+                let changes = replica.set_interest(interest);
+                self.absorb(changes, crate::intake::Origin::Gossip, batch);
+            }
+        }
+    }
+
+    fn judge_clock(&mut self) {
+        let root = self.replica.as_ref().and_then(|replica| replica.chain().newest());
+        let signed = crate::clock::SignedTimes {
+            issued: root.map(|root| root.issued),
+            expires: root.map(|root| root.expires),
+        };
+        let floor = self.saved.get().clock_floor.unwrap_or(WallTime::EPOCH);
+        let verdict = self.clock.judge(&self.reading, floor, signed);
+        if verdict.now.known != self.clock_verdict.now.known {
+            self.look = true;
+        }
+        if let Some(raised) = verdict.raise {
+            self.saved.change().clock_floor = Some(raised);
+        }
+        self.clock_verdict = verdict;
+    }
+
+    /// What is known of the time (RULES K1, K2).
+    pub fn now(&self) -> Now {
+        self.clock_verdict.now
+    }
+
+    /// The machine as the decision sees it: what the host saw, and what only the core knows.
+    pub fn machine(&self) -> Option<Machine> {
+        let state = self.saved.get();
+        let mut machine = self.inspection.as_ref()?.machine.clone();
+        machine.quarantine.clone_from(&state.quarantine);
+        machine.activation_ms = state.activation_ms;
+        machine.activity = self.updater.activity(&state.update);
+        machine.staged = staged_image(&state.update);
+        machine.inhibitors.extend(self.inhibitors().map(|(why, _)| why.clone()));
+        Some(machine)
+    }
+
+    /// Local inhibitors that have not ended for certain.
+    pub(crate) fn inhibitors(&self) -> impl Iterator<Item = &(String, WallTime)> {
+        let earliest = self.clock_verdict.now.earliest;
+        self.saved.get().inhibitors.iter().filter(move |(_, until)| *until > earliest)
+    }
+
+    fn asked(&self) -> Option<Decision> {
+        let (reach, machine) = (self.reach.as_ref()?, self.machine()?);
+        Some(decide(&World { reach, machine: &machine }, &self.now()))
+    }
+
+    fn decide(&mut self, batch: &mut Batch) {
+        let Some(decision) = self.asked() else { return };
+        let Some(inspection) = self.inspection.take() else { return };
+        let health_checks = self.health_checks(&decision);
+        let around = Surroundings {
+            inspection: &inspection,
+            health_checks: &health_checks,
+            peer_connected: !self.peers.is_empty(),
+        };
+        let before = self.saved.get().update.clone();
+        self.with_updater(batch, |updater, cx| updater.decided(cx, &decision, &around));
+        self.inspection = Some(inspection);
+        if self.saved.get().update != before {
+            self.look = true;
+        }
+        self.wait_to_look(&decision);
+        if self.decision.as_ref() != Some(&decision) {
+            self.facts_changed = true;
+            self.decision = Some(decision);
+        }
+    }
+
+    fn wait_to_look(&mut self, decision: &Decision) {
+        let wait_ms = decision
+            .next_look
+            .map_or(LOOK_MS_MAX, |at| at.since_ms(self.reading.wall))
+            .clamp(1_000, LOOK_MS_MAX);
+        let wait_ms = u64::try_from(wait_ms).unwrap_or(1_000);
+        self.timers.set(Timer::Decide, self.reading.mono.plus_ms(wait_ms));
+    }
+
+    /// Health checks that the wanted OS profile names.
+    fn health_checks(&self, decision: &Decision) -> Vec<String> {
+        let (Some(target), Some(replica)) = (&decision.target, &self.replica) else {
+            return vec![];
+        };
+        let line = replica
+            .standing()
+            .of_kind(daymark_protocol::resource::Kind::OsProfile)
+            .find(|(id, _)| **id == target.os_profile);
+        let version = line.and_then(|(_, line)| {
+            line.versions.iter().find(|version| version.digest == target.digest)
+        });
+        match version.map(|version| &version.spec) {
+            Some(Ok(Some(Spec::OsProfile(profile)))) => profile.health_checks.clone(),
+            Some(Ok(_) | Err(_)) | None => vec![],
+        }
+    }
+
+    /// The host looked at the machine.
+    pub(crate) fn inspected(&mut self, inspection: Inspection, batch: &mut Batch) {
+        self.look = true;
+        self.facts_changed = true;
+        self.with_updater(batch, |updater, cx| updater.resume(cx, &inspection));
+        self.inspection = Some(inspection);
+    }
+
+    /// An operation ended.
+    pub(crate) fn op_done(
+        &mut self,
+        op: OpId,
+        result: Result<OpOutput, String>,
+        batch: &mut Batch,
+    ) {
+        if self.config_delivered(op, &result, batch) {
+            return;
+        }
+        self.look = true;
+        self.facts_changed = true;
+        let decision = self.asked();
+        let Some(inspection) = self.inspection.take() else {
+            self.counters.stale_operations += 1;
+            return;
+        };
+        let ours = self.with_updater(batch, |updater, cx| {
+            updater.op_done(cx, op, result, decision.as_ref(), &inspection)
+        });
+        self.inspection = Some(inspection);
+        if !ours {
+            self.counters.stale_operations += 1;
+        }
+    }
+
+    pub(crate) fn with_updater<T>(
+        &mut self,
+        batch: &mut Batch,
+        act: impl FnOnce(&mut Updater, &mut Context<'_>) -> T,
+    ) -> T {
+        let mut cx = Context {
+            saved: &mut self.saved,
+            batch,
+            timers: &mut self.timers,
+            ops: &mut self.ops,
+            reading: self.reading,
+            now: self.clock_verdict.now,
+        };
+        act(&mut self.updater, &mut cx)
+    }
+}

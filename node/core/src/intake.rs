@@ -1,0 +1,245 @@
+//! Taking in roots, entries, reports and blobs, from wherever they come: what must be stored, what
+//! is passed on, and what follows for this node.
+
+use std::collections::BTreeSet;
+
+use daymark_protocol::document::{
+    Changes, DocumentId, Interest, Outcome, Replica, Sites, StoredReport,
+};
+use daymark_protocol::id::KeyId;
+use daymark_protocol::trust::{Floors, Pin, RootChain};
+
+use crate::admission;
+use crate::durable::ADDRESS_BOOK_PEERS_MAX;
+use crate::effect::{Batch, Effect, ItemOutcome, Reply, Write};
+use crate::event::{Carried, RequestId};
+use crate::node::Node;
+
+/// Fresh entries that repair brought and that are still pushed: more than these come from a first
+/// sync or a long absence, and repair spreads those better.
+const REPAIRED_PUSHED_MAX: usize = 32;
+
+/// How things came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Handed in locally, or written by this node: pushed at once.
+    Local,
+    /// Pulled from a peer: pushed if it is little.
+    Repair,
+    /// By gossip, which passes it on by itself.
+    Gossip,
+}
+
+impl From<Outcome> for ItemOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::New => Self::New,
+            Outcome::Known => Self::Known,
+            Outcome::Held(why) => Self::Held(why),
+            Outcome::NotKept(why) => Self::NotKept(why),
+            Outcome::Refused(why) => Self::Refused(why),
+        }
+    }
+}
+
+fn slices(items: &[Vec<u8>]) -> Vec<&[u8]> {
+    items.iter().map(Vec::as_slice).collect()
+}
+
+impl Node {
+    /// Takes what was handed in locally, and answers.
+    pub(crate) fn submit(&mut self, request: RequestId, items: Vec<Carried>, batch: &mut Batch) {
+        let reply = if self.replica.is_none() {
+            Reply::Refused("this machine has not joined a fleet; run `daymark-node join`".into())
+        } else {
+            Reply::Submitted(self.take_carried(items, batch))
+        };
+        // The answer promises that what it names is durable.
+        batch.after(Effect::Reply { request, reply });
+    }
+
+    /// Takes the fleet, once (RULES R3). The same pin again is harmless.
+    pub(crate) fn join_fleet(
+        &mut self,
+        request: RequestId,
+        pin: Pin,
+        items: Vec<Carried>,
+        batch: &mut Batch,
+    ) {
+        let reply = match self.saved.get().pin {
+            Some(held) if held != pin => Reply::Refused(format!(
+                "this machine belongs to the fleet pinned by {held}; a machine takes its fleet once"
+            )),
+            Some(_) => {
+                self.take_carried(items, batch);
+                Reply::Done
+            }
+            None => {
+                self.saved.change().pin = Some(pin);
+                let chain = RootChain::new(pin);
+                self.kept_interest = self.interest();
+                let interest = self.kept_interest.clone();
+                self.replica = Some(Replica::new(chain, Floors::default(), interest));
+                self.take_carried(items, batch);
+                self.joined(batch);
+                Reply::Done
+            }
+        };
+        batch.after(Effect::Reply { request, reply });
+    }
+
+    /// Takes items of all kinds; outcomes in the order given. Roots go first, then entries, then
+    /// reports, then the blobs that reports name.
+    fn take_carried(&mut self, items: Vec<Carried>, batch: &mut Batch) -> Vec<ItemOutcome> {
+        let (mut roots, mut entries, mut reports, mut blobs) = (vec![], vec![], vec![], vec![]);
+        for (place, item) in items.into_iter().enumerate() {
+            match item {
+                Carried::Root(bytes) => roots.push((place, bytes)),
+                Carried::Entry(bytes) => entries.push((place, bytes)),
+                Carried::Report(bytes) => reports.push((place, bytes)),
+                Carried::Blob(bytes) => blobs.push((place, bytes)),
+            }
+        }
+        let mut outcomes: Vec<(usize, ItemOutcome)> = Vec::new();
+        let mut take = |node: &mut Self, kind: Vec<(usize, Vec<u8>)>, taker: Taker| {
+            let (places, bytes): (Vec<usize>, Vec<Vec<u8>>) = kind.into_iter().unzip();
+            let taken = taker(node, &bytes, Origin::Local, batch);
+            outcomes.extend(places.into_iter().zip(taken.into_iter().map(ItemOutcome::from)));
+        };
+        take(self, roots, Self::take_roots);
+        take(self, entries, Self::take_entries);
+        take(self, reports, Self::take_reports);
+        take(self, blobs, Self::take_blobs);
+        outcomes.sort_by_key(|(place, _)| *place);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    pub(crate) fn take_roots(
+        &mut self,
+        roots: &[Vec<u8>],
+        origin: Origin,
+        batch: &mut Batch,
+    ) -> Vec<Outcome> {
+        let Some(replica) = &mut self.replica else { return vec![] };
+        let (outcomes, changes) = replica.accept_roots(&slices(roots));
+        self.absorb(changes, origin, batch);
+        self.count(&outcomes);
+        outcomes
+    }
+
+    pub(crate) fn take_entries(
+        &mut self,
+        entries: &[Vec<u8>],
+        origin: Origin,
+        batch: &mut Batch,
+    ) -> Vec<Outcome> {
+        let Some(replica) = &mut self.replica else { return vec![] };
+        let (outcomes, changes) = replica.accept_entries(&slices(entries));
+        self.absorb(changes, origin, batch);
+        self.count(&outcomes);
+        outcomes
+    }
+
+    pub(crate) fn take_reports(
+        &mut self,
+        reports: &[Vec<u8>],
+        origin: Origin,
+        batch: &mut Batch,
+    ) -> Vec<Outcome> {
+        let Some(replica) = &mut self.replica else { return vec![] };
+        let (outcomes, changes) = replica.accept_reports(&slices(reports));
+        if origin != Origin::Local && changes.reports.iter().any(|report| report.host == self.own) {
+            self.met_own_reports();
+        }
+        self.absorb(changes, origin, batch);
+        self.count(&outcomes);
+        outcomes
+    }
+
+    pub(crate) fn take_blobs(
+        &mut self,
+        blobs: &[Vec<u8>],
+        origin: Origin,
+        batch: &mut Batch,
+    ) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(blobs.len());
+        for blob in blobs {
+            let Some(replica) = &mut self.replica else { return vec![] };
+            let (outcome, changes) = replica.accept_blob(blob);
+            self.absorb(changes, origin, batch);
+            outcomes.push(outcome);
+        }
+        self.count(&outcomes);
+        outcomes
+    }
+
+    fn count(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::New => self.counters.taken += 1,
+                Outcome::Refused(_) => self.counters.refused += 1,
+                Outcome::Known | Outcome::Held(_) | Outcome::NotKept(_) => {}
+            }
+        }
+    }
+
+    /// Turns changes into writes and into what is passed on.
+    pub(crate) fn absorb(&mut self, changes: Changes, origin: Origin, batch: &mut Batch) {
+        let fresh = match origin {
+            Origin::Local => true,
+            Origin::Repair => changes.fresh.len() + changes.reports.len() <= REPAIRED_PUSHED_MAX,
+            Origin::Gossip => false,
+        };
+        if fresh {
+            self.push(&changes.fresh, &changes.reports, batch);
+        }
+        self.standing_changed |= changes.standing_changed || !changes.roots.is_empty();
+        if !changes.is_empty() {
+            self.fingerprints = None;
+        }
+        for (version, bytes) in changes.roots {
+            batch.write(Write::PutRoot { version, bytes });
+        }
+        for floor in changes.floors {
+            batch.write(Write::AppendFloor(floor));
+        }
+        for put in changes.puts {
+            let (document, hash, bytes) = (put.document, put.hash, put.bytes);
+            batch.write(Write::PutEntry { document, hash, bytes });
+        }
+        for (document, hash) in changes.drops {
+            batch.write(Write::DropEntry { document, hash });
+        }
+        for report in changes.reports {
+            let StoredReport { host, generation, count, bytes } = report;
+            batch.write(Write::PutReport { host, generation, count, bytes });
+        }
+        for (host, below) in changes.dropped_reports {
+            batch.write(Write::DropReports { host, below });
+        }
+        for (digest, bytes) in changes.blobs {
+            batch.write(Write::PutBlob { digest, bytes });
+        }
+        for digest in changes.dropped_blobs {
+            batch.write(Write::DropBlob { digest });
+        }
+    }
+
+    /// What this node keeps: its own site, and the Host statements of the machines it talks with,
+    /// so that neighbours from other sites can be admitted.
+    pub(crate) fn interest(&self) -> Interest {
+        let own = self.replica.as_ref().and_then(|replica| {
+            match admission::site_of(replica.standing(), &self.own) {
+                DocumentId::Site(site) => Some(site),
+                DocumentId::Fleet | DocumentId::Host(_) => None,
+            }
+        });
+        let mut hosts: BTreeSet<KeyId> = self.peers.keys().copied().collect();
+        hosts.insert(self.own);
+        let remembered = self.saved.get().addresses.keys().take(ADDRESS_BOOK_PEERS_MAX);
+        hosts.extend(remembered.copied());
+        Interest { sites: Sites::Only(own.into_iter().collect()), own_host: Some(self.own), hosts }
+    }
+}
+
+type Taker = fn(&mut Node, &[Vec<u8>], Origin, &mut Batch) -> Vec<Outcome>;

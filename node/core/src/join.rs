@@ -1,0 +1,167 @@
+//! The join exchange (RULES A2): roots, and Host statements of the two machines that talk, both
+//! ways. It is all that a stranger hears, and it is what admits it.
+
+use std::collections::BTreeSet;
+
+use daymark_protocol::document::{Entry, signature_entry, statement_entry};
+use daymark_protocol::id::{Digest, KeyId, ResourceId};
+use daymark_protocol::limits;
+use daymark_protocol::resource::Kind;
+use daymark_protocol::trust::Statement;
+use daymark_protocol::wire::JoinMessage;
+
+use crate::effect::{Admission, Batch, Channel, Effect};
+use crate::intake::Origin;
+use crate::node::Node;
+
+impl Node {
+    /// Asks a peer, unless both sides' connection already lets everything through.
+    pub(crate) fn ask_to_join(&mut self, peer: KeyId, batch: &mut Batch) {
+        if self.replica.is_none() {
+            return;
+        }
+        let root_version = self.root_version();
+        let newer = (root_version + 1, root_version + limits::ROOTS_PER_MESSAGE_MAX as u64);
+        let message = JoinMessage::Ask {
+            root_version,
+            roots: self.roots_wanted().unwrap_or(newer),
+            entries: self.host_entries(&BTreeSet::from([self.own])),
+        };
+        self.send_join(peer, &message, batch);
+    }
+
+    /// A message over the join channel.
+    pub(crate) fn join_received(&mut self, peer: KeyId, bytes: &[u8], batch: &mut Batch) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        if self.replica.is_none() || !state.spend_join() {
+            self.counters.over_budget += 1;
+            return;
+        }
+        match JoinMessage::decode(bytes) {
+            Ok(JoinMessage::Ask { root_version, roots: (first, last), entries }) => {
+                self.take_host_entries(peer, &entries, batch);
+                let answer = JoinMessage::Answer {
+                    root_version: self.root_version(),
+                    roots: self.roots_between(first, last),
+                    entries: self.host_entries(&BTreeSet::from([self.own, peer])),
+                };
+                self.send_join(peer, &answer, batch);
+                if root_version > self.root_version() {
+                    self.ask_to_join(peer, batch);
+                }
+            }
+            Ok(JoinMessage::Answer { root_version, roots, entries }) => {
+                let (version, wanted) = (self.root_version(), self.roots_wanted());
+                self.take_roots(&roots, Origin::Repair, batch);
+                self.take_host_entries(peer, &entries, batch);
+                let grew = self.root_version() > version || self.roots_wanted() != wanted;
+                let more = self.root_version() < root_version || self.roots_wanted().is_some();
+                if grew && more {
+                    self.ask_to_join(peer, batch);
+                }
+            }
+            Err(_) => self.counters.malformed += 1,
+        }
+    }
+
+    /// Takes what a join message shows, if it is about one of the two machines that talk.
+    fn take_host_entries(&mut self, peer: KeyId, entries: &[Vec<u8>], batch: &mut Batch) {
+        let about = BTreeSet::from([self.own, peer]);
+        let decoded: Vec<(Entry, &Vec<u8>)> =
+            entries.iter().filter_map(|bytes| Some((Entry::decode(bytes).ok()?, bytes))).collect();
+        let statements: BTreeSet<Digest> = decoded
+            .iter()
+            .filter_map(|(entry, _)| match entry {
+                Entry::Statement(statement) if is_host_of(statement, &about) => {
+                    Some(statement.digest())
+                }
+                Entry::Statement(_) | Entry::Signature { .. } => None,
+            })
+            .collect();
+        let fitting: Vec<Vec<u8>> = decoded
+            .into_iter()
+            .filter(|(entry, _)| match entry {
+                Entry::Statement(statement) => statements.contains(&statement.digest()),
+                Entry::Signature { statement, .. } => {
+                    statements.contains(statement) || self.holds_statement(statement)
+                }
+            })
+            .map(|(_, bytes)| bytes.clone())
+            .collect();
+        self.refresh_interest(batch);
+        self.take_entries(&fitting, Origin::Repair, batch);
+    }
+
+    fn holds_statement(&self, digest: &Digest) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.statement(digest).is_some())
+    }
+
+    /// Host statements of these machines with their signatures, as entries: a tombstone included.
+    fn host_entries(&self, hosts: &BTreeSet<KeyId>) -> Vec<Vec<u8>> {
+        let Some(replica) = &self.replica else { return vec![] };
+        let mut entries = Vec::new();
+        for (digest, held) in replica.statements() {
+            if is_host_of(&held.statement, hosts) {
+                entries.push(statement_entry(held.statement.bytes()));
+                let signatures = held.signatures.iter();
+                entries.extend(signatures.map(|(key, by)| signature_entry(digest, key, by)));
+            }
+        }
+        entries
+    }
+
+    /// Version of the newest root held; 0 if none is.
+    pub(crate) fn root_version(&self) -> u64 {
+        self.replica.as_ref().map_or(0, |replica| replica.chain().newest_version())
+    }
+
+    /// Roots that are missing below the pinned one, if any are.
+    pub(crate) fn roots_wanted(&self) -> Option<(u64, u64)> {
+        let missing = self.replica.as_ref()?.chain().missing()?;
+        Some((*missing.start(), *missing.end()))
+    }
+
+    /// Held roots of these versions, highest first, as many as one exchange carries.
+    pub(crate) fn roots_between(&self, first: u64, last: u64) -> Vec<Vec<u8>> {
+        let Some(replica) = &self.replica else { return vec![] };
+        let mut roots: Vec<(u64, Vec<u8>)> = replica
+            .chain()
+            .roots()
+            .filter(|(version, _)| (first..=last).contains(version))
+            .map(|(version, bytes)| (version, bytes.to_vec()))
+            .collect();
+        if first > replica.chain().pin().version {
+            // Above the asker's newest the lowest come first, since each is signed by the one
+            // below it.
+            roots.truncate(limits::ROOTS_PER_MESSAGE_MAX);
+        } else {
+            roots.reverse();
+            roots.truncate(limits::ROOTS_PER_MESSAGE_MAX);
+        }
+        roots.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
+    fn send_join(&mut self, peer: KeyId, message: &JoinMessage, batch: &mut Batch) {
+        let bytes = message.encode();
+        self.counters.sent_bytes += bytes.len() as u64;
+        batch.now(Effect::Send { peer, channel: Channel::Join, bytes });
+    }
+
+    /// What a peer's connections should let through, by what counts now.
+    pub(crate) fn wanted_admission(&self, peer: &KeyId) -> Admission {
+        self.replica.as_ref().map_or(Admission::Stranger, |replica| {
+            crate::admission::admission(replica.standing(), peer, self.now())
+        })
+    }
+}
+
+/// Whether a statement is nothing but the Host of one of these machines. Host statements stand
+/// alone (RULES S2).
+fn is_host_of(statement: &Statement, hosts: &BTreeSet<KeyId>) -> bool {
+    match statement.payload().resources.as_slice() {
+        [resource] if resource.kind == Kind::Host.name() => {
+            hosts.iter().any(|host| resource.id == ResourceId::from(*host))
+        }
+        [] | [_] | [_, _, ..] => false,
+    }
+}

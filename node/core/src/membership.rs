@@ -1,0 +1,138 @@
+//! Who is connected, what their connections let through, and whom to dial (RULES A1).
+
+use daymark_protocol::id::KeyId;
+
+use crate::durable::ADDRESS_BOOK_PEERS_MAX;
+use crate::effect::{Admission, Batch, Effect};
+use crate::node::Node;
+use crate::peers::Peer;
+use crate::timer::Timer;
+
+/// Pause between looks at whom to dial, ms.
+const DIAL_PAUSE_MS: u64 = 5_000;
+/// Dials started at a time.
+const DIALS_AT_ONCE: usize = 4;
+/// Most peers that are kept in mind; the host limits connections below this.
+const PEERS_MAX: usize = 1_024;
+
+impl Node {
+    pub(crate) fn connected(
+        &mut self,
+        peer: KeyId,
+        address: String,
+        admission: Admission,
+        batch: &mut Batch,
+    ) {
+        if peer == self.own || (self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&peer)) {
+            return;
+        }
+        self.peers.insert(peer, Peer::new(address, admission, self.reading.mono));
+        self.addresses.connected(&peer);
+        self.refresh_interest(batch);
+        let wanted = self.wanted_admission(&peer);
+        if wanted != admission {
+            batch.now(Effect::Admit { peer, admission: wanted });
+        }
+        if wanted < Admission::Member || admission < Admission::Member {
+            self.ask_to_join(peer, batch);
+        }
+        if admission >= Admission::Authority {
+            self.compare(peer, batch);
+            self.tell_liveness_soon();
+        }
+    }
+
+    pub(crate) fn disconnected(&mut self, peer: &KeyId) {
+        self.peers.remove(peer);
+        self.timers.set_earlier(Timer::Dial, self.reading.mono.plus_ms(self.jitter.below(1_000)));
+    }
+
+    /// Applies what counts now to every connection.
+    pub(crate) fn readmit(&mut self, batch: &mut Batch) {
+        let changed: Vec<(KeyId, Admission)> = self
+            .peers
+            .iter()
+            .map(|(peer, state)| (*peer, self.wanted_admission(peer), state.connection))
+            .filter(|(_, wanted, connection)| wanted != connection)
+            .map(|(peer, wanted, _)| (peer, wanted))
+            .collect();
+        for (peer, wanted) in changed {
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.connection = wanted;
+            }
+            batch.now(Effect::Admit { peer, admission: wanted });
+            if wanted < Admission::Member {
+                self.clock.forget(&peer);
+            }
+            if wanted == Admission::Stranger {
+                self.addresses.forget(&peer);
+            }
+        }
+        let own = self.own;
+        let gone: Vec<KeyId> = self
+            .liveness
+            .keys()
+            .filter(|host| self.wanted_admission(host) < Admission::Member && **host != own)
+            .copied()
+            .collect();
+        for host in gone {
+            self.liveness.remove(&host);
+            self.clock.forget(&host);
+        }
+    }
+
+    /// Dials a few of the hosts that may be dialled, while links are missing.
+    pub(crate) fn dial(&mut self, batch: &mut Batch) {
+        self.timers.set(Timer::Dial, self.reading.mono.plus_ms(DIAL_PAUSE_MS));
+        let missing = self.config.links().saturating_sub(self.peers.len());
+        let mut ready: Vec<(KeyId, Vec<String>)> = self
+            .addresses
+            .ready(self.reading.mono)
+            .filter(|(host, _)| {
+                **host != self.own
+                    && !self.peers.contains_key(host)
+                    && self.wanted_admission(host) >= Admission::Authority
+            })
+            .map(|(host, addresses)| (*host, addresses.to_vec()))
+            .collect();
+        for _ in 0..missing.min(DIALS_AT_ONCE) {
+            if ready.is_empty() {
+                return;
+            }
+            let chosen = self.peer_choice.below(ready.len() as u64);
+            let (peer, addresses) = ready.swap_remove(usize::try_from(chosen).unwrap_or(0));
+            self.addresses.dialled(&peer, self.reading.mono);
+            batch.now(Effect::Dial { peer, addresses });
+        }
+    }
+
+    /// Remembers where connected members are, for the next start; saved with the next change.
+    pub(crate) fn remember_addresses(&mut self) {
+        let known: Vec<(KeyId, Vec<String>)> = self
+            .peers
+            .keys()
+            .filter_map(|peer| Some((*peer, self.addresses.of(peer)?.to_vec())))
+            .filter(|(peer, addresses)| {
+                self.saved.get().addresses.get(peer) != Some(addresses) && !addresses.is_empty()
+            })
+            .collect();
+        for (peer, addresses) in known {
+            let book = &mut self.saved.change().addresses;
+            book.insert(peer, addresses);
+            while book.len() > ADDRESS_BOOK_PEERS_MAX {
+                let surplus = book.keys().find(|host| !self.peers.contains_key(host)).copied();
+                let Some(surplus) = surplus.or_else(|| book.keys().next().copied()) else { break };
+                book.remove(&surplus);
+            }
+        }
+    }
+
+    /// Takes one from what a peer may still ask for; counts it if nothing is left.
+    pub(crate) fn spend(&mut self, peer: &KeyId) -> bool {
+        let may = self.peers.get_mut(peer).is_none_or(|state| state.spend(self.reading.mono));
+        if !may {
+            self.counters.over_budget += 1;
+        }
+        may
+    }
+}

@@ -1,0 +1,292 @@
+//! What this host says of itself: the facts, and when they are reported (RULES D4, D5, Q15).
+
+use daymark_protocol::document::{
+    Facts, ImageBytes, ReportWriter, UpdateRun, UpdateStatus as StatusFacts, host_paths,
+};
+use daymark_protocol::limits;
+use daymark_protocol::status::{UpdateStatus, run_name};
+use daymark_protocol::time::{MonoTime, WallTime};
+
+use crate::admission;
+use crate::durable::{Attempt, FinishedRun, UpdateState};
+use crate::effect::{Admission, Batch};
+use crate::event::StageProgress;
+use crate::intake::Origin;
+use crate::node::Node;
+use crate::timer::Timer;
+use crate::update::attempt_of;
+
+/// How long a starting node waits for its own reports from others (RULES Q15), ms.
+const OWN_REPORTS_MS: u64 = 30_000;
+/// Pause between reports while only details change, ms.
+const REPORT_PAUSE_MS: u64 = 10_000;
+/// Facts of the platform that are reported.
+const PLATFORM_FACTS_MAX: usize = 64;
+
+/// The reporting side of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Reporter {
+    writer: Option<ReportWriter>,
+    /// What was reported last.
+    said: Option<(Facts, Milestone)>,
+    said_at: Option<MonoTime>,
+    /// Runs of former generations that this machine's own files do not know: a restored disk.
+    former_runs: Vec<UpdateRun>,
+    /// How often reports under the own key were met that this start did not write.
+    rises: u32,
+}
+
+/// What is reported at once when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Milestone {
+    status: UpdateStatus,
+    attempt: Option<u64>,
+    runs: usize,
+    reason: Option<String>,
+}
+
+impl Reporter {
+    /// The generation that is being written; 0 before the first.
+    pub(crate) fn generation(&self) -> u64 {
+        self.writer.as_ref().map_or(0, ReportWriter::generation)
+    }
+
+    /// Whether another machine seems to use the same key (RULES D6).
+    pub(crate) fn is_cloned(&self) -> bool {
+        self.rises > 1
+    }
+}
+
+impl Node {
+    /// Waits for own reports on other machines, unless this machine never reported.
+    pub(crate) fn await_own_reports(&mut self) {
+        let wait_ms = if self.saved.get().generation == 0 { 0 } else { OWN_REPORTS_MS };
+        self.timers.set(Timer::OpenGeneration, self.reading.mono.plus_ms(wait_ms));
+    }
+
+    /// A peer of this site holds the same reports: nothing more will come.
+    pub(crate) fn met_agreement(&mut self, batch: &mut Batch) {
+        if self.reporter.writer.is_none() {
+            self.open_generation(batch);
+        }
+    }
+
+    /// Opens a generation above all that was met, durable before its first report leaves.
+    pub(crate) fn open_generation(&mut self, batch: &mut Batch) {
+        let Some(replica) = &self.replica else { return };
+        let fleet = replica.chain().fleet();
+        let enrolled = self.wanted_admission(&self.own) >= Admission::Authority;
+        let (Some(fleet), true, None) = (fleet, enrolled, &self.reporter.writer) else {
+            // Tried again when the next standing enrols it.
+            return;
+        };
+        let met = replica.head(&self.own).map_or(0, |head| head.generation);
+        let generation = self.saved.get().generation.max(met).saturating_add(1);
+        let closed = replica.host_chain(&self.own).and_then(|chain| chain.closed());
+        let former = replica.host_view(&self.own).map(|view| view.facts().runs());
+        self.reporter.former_runs = former.unwrap_or_default();
+        let highest = self.reporter.former_runs.iter().filter_map(|run| run.attempt).max();
+        self.reporter.writer = Some(ReportWriter::new(fleet, self.own, generation, closed));
+        let state = self.saved.change();
+        state.generation = generation;
+        state.attempt = state.attempt.max(highest.unwrap_or(0));
+        self.timers.clear(Timer::OpenGeneration);
+        self.facts_changed = true;
+        self.report(batch);
+    }
+
+    /// Reports under the own key came from elsewhere: this start did not write them, so it goes
+    /// above them (RULES Q15), once; a second time another machine has the same key (RULES D6).
+    pub(crate) fn met_own_reports(&mut self) {
+        let met = self.replica.as_ref().and_then(|replica| replica.head(&self.own));
+        let (Some(met), Some(writer)) = (met, &mut self.reporter.writer) else { return };
+        if writer.rise_above(met.generation) {
+            self.reporter.rises = self.reporter.rises.saturating_add(1);
+            self.reporter.said = None;
+            self.facts_changed = true;
+        }
+    }
+
+    /// Reports what changed: milestones at once, details after a pause.
+    pub(crate) fn report(&mut self, batch: &mut Batch) {
+        if self.reporter.writer.is_none() || self.reporter.is_cloned() || !self.facts_changed {
+            return;
+        }
+        let milestone = self.milestone();
+        let moved = self.reporter.said.as_ref().is_none_or(|(_, said)| *said != milestone);
+        let due = self.reporter.said_at.map_or(self.reading.mono, |at| at.plus_ms(REPORT_PAUSE_MS));
+        if !moved && self.reading.mono < due {
+            return self.timers.set_earlier(Timer::Report, due);
+        }
+        self.facts_changed = false;
+        let facts = self.facts(milestone.status);
+        if self.reporter.said.as_ref().is_some_and(|(said, _)| *said == facts) {
+            return;
+        }
+        let Some(writer) = &mut self.reporter.writer else { return };
+        match writer.write(&self.key, &facts) {
+            Ok(written) => {
+                if written.generation != self.saved.get().generation {
+                    self.saved.change().generation = written.generation;
+                }
+                let reports: Vec<Vec<u8>> =
+                    written.reports.iter().map(|report| report.bytes().to_vec()).collect();
+                self.take_reports(&reports, Origin::Local, batch);
+                let closed: Vec<Vec<u8>> =
+                    written.closed.into_iter().map(|closed| closed.bytes).collect();
+                self.take_blobs(&closed, Origin::Local, batch);
+                self.report_problem = None;
+            }
+            Err(error) => self.report_problem = Some(format!("facts are not reported: {error}")),
+        }
+        if milestone.status == UpdateStatus::Updated {
+            // Said once; then the host is up to date.
+            self.timers.set_earlier(Timer::Report, self.reading.mono.plus_ms(REPORT_PAUSE_MS));
+        }
+        self.reporter.said = Some((facts, milestone));
+        self.reporter.said_at = Some(self.reading.mono);
+    }
+
+    fn milestone(&self) -> Milestone {
+        let state = self.saved.get();
+        Milestone {
+            status: self.eim_status(),
+            attempt: attempt_of(&state.update).map(|attempt| attempt.number),
+            runs: state.finished.len(),
+            reason: self.decision.as_ref().map(|decision| decision.reason.to_string()),
+        }
+    }
+
+    /// EIM's status. An update that just ended is told once as such.
+    fn eim_status(&self) -> UpdateStatus {
+        let state = self.saved.get();
+        let last = state.finished.last();
+        match &state.update {
+            UpdateState::Staging(_) => UpdateStatus::Downloading,
+            UpdateState::Staged(_) => UpdateStatus::Downloaded,
+            UpdateState::Activating(_)
+            | UpdateState::Rebooting(_)
+            | UpdateState::Confirming(_)
+            | UpdateState::FallingBack(_) => UpdateStatus::Started,
+            UpdateState::Idle => match last {
+                None => UpdateStatus::UpToDate,
+                Some(run) if run.status == UpdateStatus::Failed.name() => UpdateStatus::Failed,
+                Some(_) => {
+                    let told = self.reporter.said.as_ref().map(|(_, said)| said.runs);
+                    if told == Some(state.finished.len()) {
+                        UpdateStatus::UpToDate
+                    } else {
+                        UpdateStatus::Updated
+                    }
+                }
+            },
+        }
+    }
+
+    fn facts(&self, status: UpdateStatus) -> Facts {
+        let mut facts = Facts::default();
+        let state = self.saved.get();
+        if let Some(inspection) = &self.inspection {
+            for (name, text) in inspection.facts.iter().take(PLATFORM_FACTS_MAX) {
+                facts.set_text(&[host_paths::FACTS, name], text);
+            }
+            if let Some(installed) = &inspection.machine.installed {
+                facts.set_installed(installed);
+            }
+        }
+        let wanted = self.decision.as_ref().and_then(|decision| decision.target.as_ref());
+        let available = wanted
+            .filter(|_| status != UpdateStatus::UpToDate)
+            .map(|target| format!("{}@{}", target.profile, target.version));
+        facts.set_update_status(&StatusFacts {
+            status: status.text().to_owned(),
+            indicator: status.indicator().name().to_owned(),
+            time: attempt_of(&state.update)
+                .map(|attempt| attempt.activated.unwrap_or(attempt.started))
+                .or_else(|| state.finished.last().map(|run| run.ended)),
+            available,
+        });
+        if let Some(decision) = &self.decision {
+            facts.set_decision(decision);
+        }
+        self.set_runs(&mut facts);
+        facts
+    }
+
+    fn set_runs(&self, facts: &mut Facts) {
+        let state = self.saved.get();
+        let known = |attempt: u64| {
+            state.finished.iter().any(|run| run.attempt.number == attempt)
+                || attempt_of(&state.update).is_some_and(|open| open.number == attempt)
+        };
+        for run in &self.reporter.former_runs {
+            // A run that was open on a disk that was lost ended with it.
+            if run.end.is_some() && run.attempt.is_some_and(|attempt| !known(attempt)) {
+                facts.set_run(run);
+            }
+        }
+        for FinishedRun { attempt, status, detail, ended } in &state.finished {
+            let run = self.run(attempt, status, detail, Some(*ended));
+            facts.set_run(&run);
+        }
+        if let Some(attempt) = attempt_of(&state.update) {
+            let progress = coarse(&attempt.progress);
+            facts.set_progress(Some(&progress));
+            let run = self.run(attempt, self.eim_status().name(), "", None);
+            facts.set_run(&UpdateRun { bytes: progress, ..run });
+        }
+    }
+
+    fn run(
+        &self,
+        attempt: &Attempt,
+        status: &str,
+        detail: &str,
+        end: Option<WallTime>,
+    ) -> UpdateRun {
+        let host = self
+            .replica
+            .as_ref()
+            .and_then(|replica| admission::host_spec(replica.standing(), &self.own))
+            .map_or_else(String::new, |spec| spec.name.clone());
+        let mut detail = detail.to_owned();
+        detail.truncate(detail.floor_char_boundary(limits::RUN_DETAIL_BYTES_MAX));
+        UpdateRun {
+            // EIM's name, with the attempt, since two may begin in one second.
+            name: format!("{} #{}", run_name(&host, attempt.started), attempt.number),
+            status: status.to_owned(),
+            from: attempt.from_version.clone(),
+            to: Some(format!("{}@{}", attempt.target.profile, attempt.target.version)),
+            policy: Some(attempt.target.policy.to_string()),
+            attempt: Some(attempt.number),
+            start: Some(attempt.started),
+            end,
+            detail,
+            bytes: image_bytes(&attempt.progress),
+        }
+    }
+}
+
+fn image_bytes(progress: &StageProgress) -> ImageBytes {
+    ImageBytes {
+        total: progress.total_bytes,
+        verified: progress.verified_bytes,
+        own: progress.own_bytes,
+        origin: progress.origin_bytes,
+        peers: progress.peer_bytes.values().sum(),
+    }
+}
+
+/// Progress in tenths, so that a download makes ten reports and not a thousand.
+fn coarse(progress: &StageProgress) -> ImageBytes {
+    let exact = image_bytes(progress);
+    let tenth = (exact.total / 10).max(1);
+    let down = |bytes: u64| bytes / tenth * tenth;
+    ImageBytes {
+        total: exact.total,
+        verified: down(exact.verified),
+        own: down(exact.own),
+        origin: down(exact.origin),
+        peers: down(exact.peers),
+    }
+}

@@ -1,0 +1,413 @@
+//! Repair: comparing with one peer and pulling or pushing what one side lacks (DESIGN section 5).
+//!
+//! No session is kept: each message is answered from what is held now, so that losing, repeating
+//! or reordering any of them costs time and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daymark_protocol::document::DocumentId;
+use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::limits;
+use daymark_protocol::wire::{
+    Bucket, BucketOf, Fingerprint, Head, Hello, ITEMS_PER_MESSAGE_MAX, SyncMessage, WantedReports,
+    in_parts,
+};
+
+use crate::admission;
+use crate::buckets;
+use crate::effect::{Admission, Batch, Channel, Effect};
+use crate::intake::Origin;
+use crate::node::Node;
+use crate::timer::Timer;
+
+/// Pause between comparisons that this node opens, ms: drawn anew each time.
+const REPAIR_PAUSE_MS: std::ops::RangeInclusive<u64> = 10_000..=30_000;
+/// Hashes in one message, 32 bytes each, with room for its buckets.
+const HASHES_PER_MESSAGE: usize = 1_700;
+/// Heads in one message, 80 bytes each, with room for its buckets.
+const HEADS_PER_MESSAGE: usize = 650;
+/// Bytes of a blob in one message.
+const PIECE_BYTES: usize = 60 * 1024;
+
+/// Fingerprints of what a node compares, kept until something changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fingerprints {
+    fleet: Fingerprint,
+    site: [u8; 8],
+    site_entries: Fingerprint,
+    heads: Fingerprint,
+}
+
+impl Node {
+    /// Opens a comparison with one peer.
+    pub(crate) fn compare(&mut self, peer: KeyId, batch: &mut Batch) {
+        if self.wanted_admission(&peer) < Admission::Authority {
+            return;
+        }
+        let Some(hello) = self.hello() else { return };
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.compared = Some(self.reading.mono);
+        }
+        self.send_sync(peer, &SyncMessage::Hello(hello), batch);
+    }
+
+    /// Opens a comparison with a random peer, and waits for the next time.
+    pub(crate) fn repair(&mut self, batch: &mut Batch) {
+        self.remember_addresses();
+        let admitted: Vec<KeyId> = self
+            .peers
+            .keys()
+            .filter(|peer| self.wanted_admission(peer) >= Admission::Authority)
+            .copied()
+            .collect();
+        let chosen = self.peer_choice.below(admitted.len() as u64);
+        let chosen = usize::try_from(chosen).unwrap_or(0);
+        if let Some(peer) = admitted.get(chosen) {
+            self.compare(*peer, batch);
+        }
+        let pause_ms = self.jitter.between(*REPAIR_PAUSE_MS.start(), *REPAIR_PAUSE_MS.end());
+        self.timers.set(Timer::Repair, self.reading.mono.plus_ms(pause_ms));
+    }
+
+    /// A message over the sync channel.
+    pub(crate) fn sync_received(&mut self, peer: KeyId, bytes: &[u8], batch: &mut Batch) {
+        let admission = self.wanted_admission(&peer);
+        if admission < Admission::Authority {
+            self.counters.unadmitted += 1;
+            return;
+        }
+        let Ok(message) = SyncMessage::decode(bytes) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let member = admission == Admission::Member;
+        match message {
+            SyncMessage::Hello(hello) => self.on_hello(peer, &hello, member, batch),
+            SyncMessage::WantRoots { first, last } => self.on_want_roots(peer, first, last, batch),
+            SyncMessage::Roots(roots) => {
+                let before = self.root_version();
+                self.take_roots(&roots, Origin::Repair, batch);
+                if self.root_version() > before || self.roots_wanted().is_some() {
+                    self.compare(peer, batch);
+                }
+            }
+            SyncMessage::Buckets { of: BucketOf::Entries(document), bits, fingerprints } => {
+                self.on_entry_buckets(peer, document, bits, &fingerprints, batch);
+            }
+            SyncMessage::Buckets { of: BucketOf::Heads, bits, fingerprints } if member => {
+                self.on_head_buckets(peer, bits, &fingerprints, batch);
+            }
+            SyncMessage::Hashes { document, bits, buckets } => {
+                self.on_hashes(peer, document, bits, &buckets, batch);
+            }
+            SyncMessage::Heads { bits, buckets } if member => {
+                self.on_heads(peer, bits, &buckets, batch);
+            }
+            SyncMessage::WantEntries { document, hashes } => {
+                self.send_entries(peer, &document, &hashes, batch);
+            }
+            SyncMessage::Entries(entries) => {
+                self.take_entries(&entries, Origin::Repair, batch);
+            }
+            SyncMessage::WantReports(wanted) if member => {
+                self.on_want_reports(peer, &wanted, batch);
+            }
+            SyncMessage::Reports(reports) if member => {
+                self.take_reports(&reports, Origin::Repair, batch);
+                self.want_blobs(peer, batch);
+            }
+            SyncMessage::WantBlob { digest, offset } if member => {
+                self.on_want_blob(peer, digest, offset, batch);
+            }
+            SyncMessage::Blob { digest, offset, total, bytes } if member => {
+                self.on_blob(peer, digest, offset, total, &bytes, batch);
+            }
+            SyncMessage::Buckets { of: BucketOf::Heads, .. }
+            | SyncMessage::Heads { .. }
+            | SyncMessage::WantReports(_)
+            | SyncMessage::Reports(_)
+            | SyncMessage::WantBlob { .. }
+            | SyncMessage::Blob { .. } => self.counters.unadmitted += 1,
+        }
+    }
+
+    fn hello(&mut self) -> Option<Hello> {
+        let prints = self.fingerprints()?;
+        let replica = self.replica.as_ref()?;
+        let pin = replica.chain().newest_pin();
+        let digest = pin.map_or(Digest([0; 32]), |pin| pin.digest);
+        Some(Hello {
+            root_version: replica.chain().newest_version(),
+            root_digest: std::array::from_fn(|at| digest.0[at]),
+            fleet: prints.fleet,
+            site: prints.site,
+            site_entries: prints.site_entries,
+            heads: prints.heads,
+            wall: self.reading.wall,
+            synchronised: self.reading.synchronised,
+        })
+    }
+
+    fn fingerprints(&mut self) -> Option<Fingerprints> {
+        if let Some(kept) = self.fingerprints {
+            return Some(kept);
+        }
+        let replica = self.replica.as_ref()?;
+        let site = admission::site_of(replica.standing(), &self.own);
+        let heads: Vec<Digest> = self.heads().iter().map(Head::digest).collect();
+        let prints = Fingerprints {
+            fleet: Fingerprint::of(replica.hashes(&DocumentId::Fleet)),
+            site: Hello::site_name(&site),
+            site_entries: Fingerprint::of(replica.hashes(&site)),
+            heads: Fingerprint::of(heads.iter()),
+        };
+        self.fingerprints = Some(prints);
+        Some(prints)
+    }
+
+    /// Heads of the reports of the own site's hosts, by host.
+    fn heads(&self) -> Vec<Head> {
+        let Some(replica) = &self.replica else { return vec![] };
+        let site = admission::site_of(replica.standing(), &self.own);
+        replica
+            .heads()
+            .filter(|(host, head)| {
+                head.generation > 0 && admission::site_of(replica.standing(), host) == site
+            })
+            .map(|(host, head)| Head {
+                host: *host,
+                generation: head.generation,
+                count: head.count,
+                hash: head.hash,
+            })
+            .collect()
+    }
+
+    fn on_hello(&mut self, peer: KeyId, hello: &Hello, member: bool, batch: &mut Batch) {
+        if member {
+            self.clock.heard(&self.reading, peer, hello.wall);
+        }
+        let (Some(own), Some(prints)) = (self.hello(), self.fingerprints()) else { return };
+        if hello.root_version > own.root_version || self.roots_wanted().is_some() {
+            let (first, last) = self.roots_wanted().unwrap_or((
+                own.root_version + 1,
+                hello.root_version.min(own.root_version + limits::ROOTS_PER_MESSAGE_MAX as u64),
+            ));
+            return self.send_sync(peer, &SyncMessage::WantRoots { first, last }, batch);
+        }
+        if hello.root_version < own.root_version {
+            // It will ask for the roots, and compare again when it has them.
+            return self.send_sync(peer, &SyncMessage::Hello(own), batch);
+        }
+        let same_site = hello.site == prints.site;
+        let fleet_differs = hello.fleet != prints.fleet;
+        let site_differs = same_site && hello.site_entries != prints.site_entries;
+        let heads_differ = same_site && member && hello.heads != prints.heads;
+        if !(fleet_differs || site_differs || heads_differ) {
+            self.counters.agreements += 1;
+            if same_site && member {
+                self.met_agreement(batch);
+            }
+            return;
+        }
+        self.counters.differences += 1;
+        if fleet_differs {
+            self.send_entry_buckets(peer, DocumentId::Fleet, batch);
+        }
+        if let (true, Some(replica)) = (site_differs, &self.replica) {
+            let site = admission::site_of(replica.standing(), &self.own);
+            self.send_entry_buckets(peer, site, batch);
+        }
+        if heads_differ {
+            let heads = self.heads();
+            let bits = buckets::bits_for(heads.len());
+            let own = buckets::sort(heads, bits, |head| head.host.0);
+            let fingerprints = buckets::fingerprints(&own, bits, Head::digest);
+            let message = SyncMessage::Buckets { of: BucketOf::Heads, bits, fingerprints };
+            self.send_sync(peer, &message, batch);
+        }
+    }
+
+    fn on_want_roots(&mut self, peer: KeyId, first: u64, last: u64, batch: &mut Batch) {
+        for part in in_parts(self.roots_between(first, last), limits::ROOTS_PER_MESSAGE_MAX) {
+            self.send_sync(peer, &SyncMessage::Roots(part), batch);
+        }
+    }
+
+    fn sorted_hashes(&self, document: &DocumentId, bits: u8) -> BTreeMap<u16, Vec<Digest>> {
+        let hashes = self.replica.iter().flat_map(|replica| replica.hashes(document)).copied();
+        buckets::sort(hashes, bits, |hash| hash.0)
+    }
+
+    fn send_entry_buckets(&mut self, peer: KeyId, document: DocumentId, batch: &mut Batch) {
+        let Some(replica) = &self.replica else { return };
+        let bits = buckets::bits_for(replica.hashes(&document).count());
+        let own = self.sorted_hashes(&document, bits);
+        let fingerprints = buckets::fingerprints(&own, bits, |hash| *hash);
+        let of = BucketOf::Entries(document);
+        self.send_sync(peer, &SyncMessage::Buckets { of, bits, fingerprints }, batch);
+    }
+
+    fn on_entry_buckets(
+        &mut self,
+        peer: KeyId,
+        document: DocumentId,
+        bits: u8,
+        theirs: &[[u8; 8]],
+        batch: &mut Batch,
+    ) {
+        if !self.compares(&document) {
+            return;
+        }
+        let own = self.sorted_hashes(&document, bits);
+        let prints = buckets::fingerprints(&own, bits, |hash| *hash);
+        let differing = buckets::differing(&own, &prints, theirs);
+        for buckets in buckets::in_parts(differing, HASHES_PER_MESSAGE) {
+            let message = SyncMessage::Hashes { document: document.clone(), bits, buckets };
+            self.send_sync(peer, &message, batch);
+        }
+    }
+
+    /// Whether a document is one that this node compares: whose whole it is meant to have.
+    fn compares(&self, document: &DocumentId) -> bool {
+        let Some(replica) = &self.replica else { return false };
+        match document {
+            DocumentId::Fleet => true,
+            DocumentId::Site(_) => admission::site_of(replica.standing(), &self.own) == *document,
+            DocumentId::Host(_) => false,
+        }
+    }
+
+    fn on_hashes(
+        &mut self,
+        peer: KeyId,
+        document: DocumentId,
+        bits: u8,
+        theirs: &[Bucket<Digest>],
+        batch: &mut Batch,
+    ) {
+        if !self.compares(&document) {
+            return;
+        }
+        let own = self.sorted_hashes(&document, bits);
+        let (mut lacking, mut surplus) = (Vec::new(), Vec::new());
+        for bucket in theirs {
+            let theirs: BTreeSet<Digest> = bucket.items.iter().copied().collect();
+            let ours: BTreeSet<Digest> =
+                own.get(&bucket.index).into_iter().flatten().copied().collect();
+            lacking.extend(theirs.difference(&ours).copied());
+            surplus.extend(ours.difference(&theirs).copied());
+        }
+        for hashes in lacking.chunks(ITEMS_PER_MESSAGE_MAX) {
+            let (document, hashes) = (document.clone(), hashes.to_vec());
+            self.send_sync(peer, &SyncMessage::WantEntries { document, hashes }, batch);
+        }
+        self.send_entries(peer, &document, &surplus, batch);
+    }
+
+    fn send_entries(
+        &mut self,
+        peer: KeyId,
+        document: &DocumentId,
+        hashes: &[Digest],
+        batch: &mut Batch,
+    ) {
+        let Some(replica) = &self.replica else { return };
+        let entry = |hash: &Digest| replica.entry(document, hash);
+        let entries: Vec<Vec<u8>> = hashes.iter().filter_map(entry).collect();
+        for part in in_parts(entries, ITEMS_PER_MESSAGE_MAX) {
+            if !self.spend(&peer) {
+                return;
+            }
+            self.send_sync(peer, &SyncMessage::Entries(part), batch);
+        }
+    }
+
+    fn on_head_buckets(&mut self, peer: KeyId, bits: u8, theirs: &[[u8; 8]], batch: &mut Batch) {
+        let own = buckets::sort(self.heads(), bits, |head| head.host.0);
+        let prints = buckets::fingerprints(&own, bits, Head::digest);
+        let differing = buckets::differing(&own, &prints, theirs);
+        for buckets in buckets::in_parts(differing, HEADS_PER_MESSAGE) {
+            self.send_sync(peer, &SyncMessage::Heads { bits, buckets }, batch);
+        }
+    }
+
+    fn on_heads(&mut self, peer: KeyId, bits: u8, theirs: &[Bucket<Head>], batch: &mut Batch) {
+        let own = buckets::sort(self.heads(), bits, |head| head.host.0);
+        let (mut lacking, mut surplus) = (Vec::new(), Vec::new());
+        for bucket in theirs {
+            let ours: BTreeMap<KeyId, Head> = own
+                .get(&bucket.index)
+                .into_iter()
+                .flatten()
+                .map(|head| (head.host, *head))
+                .collect();
+            let hosts: BTreeMap<KeyId, Head> =
+                bucket.items.iter().map(|head| (head.host, *head)).collect();
+            for (host, head) in &hosts {
+                lacking.extend(ahead(head, ours.get(host)));
+            }
+            for (host, head) in &ours {
+                surplus.extend(ahead(head, hosts.get(host)));
+            }
+        }
+        for wanted in lacking.chunks(HEADS_PER_MESSAGE) {
+            self.send_sync(peer, &SyncMessage::WantReports(wanted.to_vec()), batch);
+        }
+        self.on_want_reports(peer, &surplus, batch);
+    }
+
+    fn on_want_reports(&mut self, peer: KeyId, wanted: &[WantedReports], batch: &mut Batch) {
+        let Some(replica) = &self.replica else { return };
+        let mut reports = Vec::new();
+        for want in wanted {
+            let Some(chain) = replica.host_chain(&want.host) else { continue };
+            let same = chain.generation() == want.generation;
+            let from = if same { want.from_count } else { 1 };
+            reports.extend(
+                chain
+                    .evidence()
+                    .filter(|report| report.report().count >= from)
+                    .map(|report| report.bytes().to_vec()),
+            );
+        }
+        for part in in_parts(reports, ITEMS_PER_MESSAGE_MAX) {
+            if !self.spend(&peer) {
+                return;
+            }
+            self.send_sync(peer, &SyncMessage::Reports(part), batch);
+        }
+    }
+
+    fn on_want_blob(&mut self, peer: KeyId, digest: Digest, offset: u32, batch: &mut Batch) {
+        let Some(blob) = self.replica.as_ref().and_then(|replica| replica.blob(&digest)) else {
+            return;
+        };
+        let (Ok(start), Ok(total)) = (usize::try_from(offset), u32::try_from(blob.len())) else {
+            return;
+        };
+        let Some(rest) = blob.get(start..) else { return };
+        let bytes = rest[..rest.len().min(PIECE_BYTES)].to_vec();
+        self.send_sync(peer, &SyncMessage::Blob { digest, offset, total, bytes }, batch);
+    }
+
+    pub(crate) fn send_sync(&mut self, peer: KeyId, message: &SyncMessage, batch: &mut Batch) {
+        let bytes = message.encode();
+        self.counters.sent_bytes += bytes.len() as u64;
+        batch.now(Effect::Send { peer, channel: Channel::Sync, bytes });
+    }
+}
+
+/// What one side lacks of a host's reports, if the other side's head is ahead of its own. Heads of
+/// one place with different hashes are a fork: then each side shows all (RULES D6).
+fn ahead(head: &Head, other: Option<&Head>) -> Option<WantedReports> {
+    let from_count = match other {
+        None => 1,
+        Some(other) if other.generation < head.generation => 1,
+        Some(other) if other.generation > head.generation => return None,
+        Some(other) if other.count < head.count => other.count + 1,
+        Some(other) if other.count == head.count && other.hash != head.hash => 1,
+        Some(_) => return None,
+    };
+    Some(WantedReports { host: head.host, generation: head.generation, from_count })
+}

@@ -1,0 +1,3 @@
+//! The daemon's parts against the real world: sockets, files, processes.
+
+mod mesh;
