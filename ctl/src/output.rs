@@ -42,7 +42,7 @@ pub fn rows<R: Row>(format: Format, rows: &[R], as_of: &str) -> Outcome<()> {
             Ok(())
         }
         Format::Json => json(rows),
-        Format::Yaml => yaml(rows),
+        Format::Yaml => yaml(&rows),
         Format::Csv => {
             csv_line(R::HEADS.iter().map(|head| (*head).to_owned()));
             for row in rows {
@@ -80,7 +80,7 @@ fn json<T: Serialize + ?Sized>(value: &T) -> Outcome<()> {
     Ok(())
 }
 
-fn yaml<T: Serialize + ?Sized>(value: &T) -> Outcome<()> {
+fn yaml<T: Serialize>(value: &T) -> Outcome<()> {
     let text_form = serde_saphyr::to_string(value)
         .map_err(|error| Failure::from(anyhow::anyhow!("cannot print YAML: {error}")))?;
     text(text_form.trim_end());
@@ -104,7 +104,7 @@ fn csv_line(cells: impl IntoIterator<Item = String>) {
 /// A table without frame, as kubectl prints them.
 pub fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
 

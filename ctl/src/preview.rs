@@ -3,7 +3,8 @@
 
 use daymark_protocol::decide::{Reach, Verdict, World, decide};
 use daymark_protocol::id::{Digest, KeyId, ResourceId};
-use daymark_protocol::resource::{Kind, Target};
+use daymark_protocol::resource::Kind;
+use daymark_protocol::target::UnknownProfile;
 use daymark_protocol::time::{Now, WallTime};
 use daymark_protocol::trust::{Line, SignerScope, Standing, State, Validity, Version};
 
@@ -109,11 +110,7 @@ pub fn hosts(session: &Session, changes: &[Change]) -> Vec<String> {
 
 fn reaches(standing: &Standing, change: &Change, host: &KeyId) -> bool {
     let Some(target) = &change.target else { return false };
-    let none = Target::default();
-    if *target == none {
-        return false;
-    }
-    Reach::new(standing, *host).place().is_some_and(|place| target.reaches(place))
+    target.reaches(Reach::new(standing, *host).place(), UnknownProfile::Matches)
 }
 
 /// What a host would decide, in a line.

@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use daymark_node::control::client::Client;
+use daymark_node::control::Client;
 use daymark_node::folder::{ItemName, ReplicaFolder};
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::document::{
     Changes, DocumentId, Interest, Outcome as Taken, Replica, Stored, StoredEntry, StoredReport,
 };
 use daymark_protocol::id::{FleetId, KeyId};
-use daymark_protocol::resource::Role;
-use daymark_protocol::trust::{Floors, Root, RootChain, Standing};
+use daymark_protocol::resource::{Role, Scope};
+use daymark_protocol::trust::{Floors, Root, RootChain, Standing, Version};
 
 use crate::cli::Global;
 use crate::commands::explain::Explained;
@@ -100,6 +100,17 @@ impl Session {
     /// What a host says of itself.
     pub fn host(&self, host: &KeyId) -> Option<HostSummary> {
         HostSummary::of(self.replica.host_view(host)?)
+    }
+
+    /// Whether a host holds what this replica holds of the document that a version lives in, and
+    /// so the version too.
+    pub fn holds(&self, host: &KeyId, version: &Version) -> bool {
+        let document = match &version.scope {
+            Scope::Site(site) => DocumentId::Site(site.clone()),
+            Scope::Fleet | Scope::Region(_) => DocumentId::Fleet,
+        };
+        let held = self.replica.host_view(host).and_then(|view| view.facts().held(&document));
+        held == Some(self.replica.fingerprint(&document))
     }
 
     /// The hosts that `--site` and `--label` select, if they are given.

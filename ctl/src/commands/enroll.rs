@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use daymark_protocol::control::{EnrolmentRequest, SignedRequest};
+use daymark_protocol::control::EnrolmentRequest;
 use daymark_protocol::id::ResourceId;
 use daymark_protocol::resource::{Baseline, HostSpec, Kind, Scope, Spec};
-use daymark_protocol::trust::{Context, PublicKey, Signature};
+use daymark_protocol::trust::{Context, Envelope, PublicKey};
 
 use crate::change::{self, Change, ChangeEffect};
 use crate::cli::EnrollArgs;
@@ -90,16 +90,20 @@ fn read(path: &Path) -> Outcome<(EnrolmentRequest, PublicKey)> {
     if size > REQUEST_BYTES_MAX {
         return Err(bad("it is too large"));
     }
-    let signed: SignedRequest = serde_json::from_slice(&std::fs::read(path)?)
-        .map_err(|error| bad(&error.to_string()))?;
+    let envelope =
+        Envelope::parse(&std::fs::read(path)?).map_err(|error| bad(&error.to_string()))?;
+    if envelope.context != Context::Enrolment {
+        return Err(bad("it is signed as something else"));
+    }
     let request: EnrolmentRequest =
-        serde_json::from_str(&signed.request).map_err(|error| bad(&error.to_string()))?;
+        serde_json::from_slice(&envelope.payload).map_err(|error| bad(&error.to_string()))?;
     let key = hex::<32>(&request.public_key)
         .and_then(|raw| PublicKey::from_bytes(raw).ok())
         .ok_or_else(|| bad("its public key is not usable"))?;
-    let signature =
-        hex::<64>(&signed.signature).map(Signature).ok_or_else(|| bad("its signature is not hex"))?;
-    if !key.verify(Context::Enrolment, signed.request.as_bytes(), &signature) {
+    let signed = envelope.signatures.iter().any(|(id, signature)| {
+        *id == key.id() && key.verify(Context::Enrolment, &envelope.payload, signature)
+    });
+    if !signed {
         return Err(Failure::refused(format!(
             "the signature of {} is not by the key that it names",
             path.display()

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::id::KeyId;
 use daymark_protocol::resource::Role;
 use daymark_protocol::trust::{
-    Context, Envelope, Pin, PublicKey, Root, RootChain, RootKey, RoleKeys, SigningKey,
+    Context, Envelope, Pin, PublicKey, RoleKeys, RootChain, RootDraft,
 };
 use data_encoding::HEXLOWER;
 use serde::Serialize;
@@ -34,13 +34,10 @@ pub fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
         })?;
         members.insert(name.to_owned(), public_key(key)?);
     }
-    let root = root(args, &members)?;
-    let payload = root.to_payload();
-    let root = Root::parse(&payload)?;
-    let mut envelope = Envelope { context: Context::Root, payload, signatures: Vec::new() };
+    let (payload, root) = root(args, &members)?.finish()?;
+    let mut envelope = Envelope::signed(Context::Root, payload, []);
     for key in &own {
-        let signing: SigningKey = passphrase::open(&home.keys(), &key.name)?;
-        envelope.signatures.push((key.id, signing.sign(Context::Root, &envelope.payload)));
+        envelope.add_signature(&passphrase::open(&home.keys(), &key.name)?);
     }
     let pin = Pin { version: 1, digest: root.digest };
     let folder = home.create_context(&args.name, &ContextFile { pin, node: None })?;
@@ -94,7 +91,7 @@ fn public_key(hex: &str) -> Outcome<PublicKey> {
     Ok(PublicKey::from_bytes(raw)?)
 }
 
-fn root(args: &FleetInitArgs, members: &Members) -> Outcome<Root> {
+fn root(args: &FleetInitArgs, members: &Members) -> Outcome<RootDraft> {
     let now = times::now();
     let root_role = role_keys(&args.root, members)?;
     let single = RoleKeys { threshold: 1, keys: root_role.keys.clone() };
@@ -102,7 +99,7 @@ fn root(args: &FleetInitArgs, members: &Members) -> Outcome<Root> {
         Some(text) => role_keys(text, members),
         None => Ok(otherwise.clone()),
     };
-    let roles = BTreeMap::from([
+    let roles = [
         (Role::Policy, given(&args.policy, &root_role)?),
         (Role::Halt, given(&args.halt, &single)?),
         (Role::Emergency, given(&args.emergency, &root_role)?),
@@ -110,26 +107,18 @@ fn root(args: &FleetInitArgs, members: &Members) -> Outcome<Root> {
         (Role::Enroll, given(&args.enroll, &single)?),
         (Role::Heartbeat, single),
         (Role::Root, root_role),
-    ]);
-    let used: BTreeSet<KeyId> = roles.values().flat_map(|role| role.keys.iter().copied()).collect();
-    let keys = members
-        .iter()
-        .filter(|(_, public)| used.contains(&public.id()))
-        .map(|(holder, public)| {
-            (public.id(), RootKey { public: public.clone(), holder: holder.clone() })
-        })
-        .collect();
-    Ok(Root {
-        version: 1,
-        issued: now,
-        expires: now.plus_ms(times::length_ms(&args.expires_in)?),
-        fleet_name: args.name.clone(),
-        keys,
-        roles,
-        previous: BTreeSet::new(),
-        unread: Vec::new(),
-        digest: Digest::of(b""),
-    })
+    ];
+    let expires = now.plus_ms(times::length_ms(&args.expires_in)?);
+    let mut draft = RootDraft::first(&args.name, now, expires);
+    for (holder, public) in members {
+        if roles.iter().any(|(_, role)| role.keys.contains(&public.id())) {
+            draft = draft.key(public.clone(), holder);
+        }
+    }
+    for (role, RoleKeys { threshold, keys }) in roles {
+        draft = draft.role(role, threshold, keys);
+    }
+    Ok(draft)
 }
 
 /// `2-of-3`: all members, of whom there must be three; `1-of-alice,bob`: these.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::id::Digest;
-use daymark_protocol::resource::{Role, Spec};
+use daymark_protocol::resource::Role;
 use daymark_protocol::trust::{Context, Envelope, Root, Statement};
 
 use crate::cli::{Format, SignArgs};
@@ -101,14 +101,10 @@ fn describe(session: &Session, statement: &Statement) -> Vec<String> {
         if payload.reason.is_empty() { String::new() } else { format!(": {}", payload.reason) }
     )];
     for resource in &payload.resources {
-        let name = resource
-            .spec
-            .as_ref()
-            .and_then(|spec| {
-                let kind = resource.known_kind()?;
-                Spec::parse(kind, resource.schema, spec.get()).ok()
-            })
-            .map_or_else(|| resource.id.to_string(), |spec| crate::names::spec_name(&spec));
+        let name = match resource.spec() {
+            Ok(Some(spec)) => crate::names::spec_name(spec),
+            Ok(None) | Err(_) => resource.id.to_string(),
+        };
         let mark = if resource.gone { "-" } else { "+" };
         lines.push(format!(
             "  {mark} {} {name} (version {}) for {}",
@@ -116,7 +112,7 @@ fn describe(session: &Session, statement: &Statement) -> Vec<String> {
             resource.version,
             targets::show(session.standing(), resource.target.as_ref())
         ));
-        if let (Some(spec), Format::Wide) = (&resource.spec, session.global.output) {
+        if let (Some(spec), Format::Wide) = (&resource.raw_spec, session.global.output) {
             lines.push(format!("    {}", spec.get()));
         }
     }

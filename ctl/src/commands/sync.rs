@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use daymark_node::control::client::Client;
+use daymark_node::control::Client;
 use daymark_node::folder::{ItemName, ReplicaFolder};
-use daymark_protocol::control::{Item, ReplicaIndex, Submission, SubmitOutcome, Wanted};
+use daymark_protocol::control::{Item, ReplicaIndex, SubmitOutcome, Wanted};
 use daymark_protocol::document::Outcome as Taken;
+use daymark_protocol::id::FleetId;
 use serde::Serialize;
 
 use crate::cli::SyncArgs;
@@ -74,8 +75,9 @@ fn received(outcomes: &[Taken]) -> u64 {
 /// Syncs with a node, over its control socket.
 pub async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
     let client = Client::new(socket);
+    let status = client.status().await.map_err(unreachable)?;
+    check_fleet(session, status.fleet)?;
     let index = client.replica().await.map_err(unreachable)?;
-    check_fleet(session, &index)?;
     let mut moved = Moved::default();
     let held: BTreeSet<ItemName> = session.items()?.iter().map(ItemName::of).collect();
     let theirs = names(&index);
@@ -112,12 +114,12 @@ pub async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
 
 /// Hands items to a node.
 pub async fn hand_in(client: &Client, items: &[Item]) -> Outcome<Vec<SubmitOutcome>> {
-    let submission = Submission { items: items.iter().cloned().map(Into::into).collect() };
-    Ok(client.submit(&submission).await.map_err(unreachable)?.outcomes)
+    let items = items.iter().cloned().map(Into::into).collect();
+    Ok(client.submit(items).await.map_err(unreachable)?.outcomes)
 }
 
-fn check_fleet(session: &Session, index: &ReplicaIndex) -> Outcome<()> {
-    match (index.fleet, session.replica().chain().fleet()) {
+fn check_fleet(session: &Session, fleet: Option<FleetId>) -> Outcome<()> {
+    match (fleet, session.replica().chain().fleet()) {
         (None, _) => Err(Failure::refused("this machine belongs to no fleet yet")
             .next("`daymark-node join FOLDER --fleet FINGERPRINT` on it")),
         (Some(theirs), Some(ours)) if theirs != ours => {

@@ -127,10 +127,11 @@ fn progress(session: &Session, version: &Version, goal: Goal) -> (usize, Vec<Str
         if !version.reaches(Reach::new(standing, key).place(), UnknownProfile::Matches) {
             continue;
         }
-        let reached = session.host(&key).is_some_and(|host| match goal {
-            Goal::Held => host.holds(version),
-            Goal::Done => runs_target(&host, version),
-        });
+        let reached = session.holds(&key, version)
+            && match goal {
+                Goal::Held => true,
+                Goal::Done => session.host(&key).is_some_and(|host| runs_target(&host, version)),
+            };
         if reached {
             there += 1;
         } else {
@@ -144,9 +145,6 @@ fn progress(session: &Session, version: &Version, goal: Goal) -> (usize, Vec<Str
 fn runs_target(host: &crate::hosts::HostSummary, version: &Version) -> bool {
     use daymark_protocol::decide::Verdict;
     let Ok(Some(Spec::OsUpdatePolicy(policy))) = &version.spec else { return false };
-    if !host.holds(version) {
-        return false;
-    }
     match &policy.target_os {
         Some(os) => host.machine.installed.as_ref().is_some_and(|installed| {
             installed.profile.as_deref() == Some(&os.profile)
