@@ -208,6 +208,20 @@ impl ReplicaFolder {
         Ok(true)
     }
 
+    /// Removes an item that is no longer kept; that it is gone already is no error.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`].
+    pub fn remove(&self, name: &ItemName) -> Result<(), FolderError> {
+        let path = self.path.join(name.path());
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(FolderError::Write { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// The enrolment requests, by file name, unchecked.
     ///
     /// # Errors

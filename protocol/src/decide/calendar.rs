@@ -56,6 +56,10 @@ impl Calendar {
         Self { schedules, blackouts, zone, all }
     }
 
+    pub(super) fn windows(&self) -> &Windows {
+        &self.all
+    }
+
     /// The window that a host on `profile` may use under a policy.
     pub(super) fn usable(
         &self,

@@ -12,6 +12,7 @@ use crate::id::{Digest, KeyId, ResourceId};
 use crate::resource::{Kind, OsUpdatePolicySpec, RetrySpec, Spec, TargetOs};
 use crate::target::{HostPlace, Rank, UnknownProfile};
 use crate::time::WallTime;
+use crate::window::Windows;
 use crate::trust::{RootState, Seen, Standing, Version};
 
 /// What counts for one host.
@@ -98,6 +99,11 @@ impl Reach {
     /// The host to decide for.
     pub fn host(&self) -> KeyId {
         self.place.host.key
+    }
+
+    /// The windows of every schedule that reaches the host, without what its blackouts close.
+    pub fn windows(&self) -> &Windows {
+        self.calendar.windows()
     }
 
     /// Where the host is, as targets ask for it; the OS profile is the machine's to say.

@@ -36,10 +36,13 @@ pub enum Context {
     Report,
     /// A host's newest word on where it is (RULES D7).
     Liveness,
+    /// A machine's request to be enrolled.
+    Enrolment,
 }
 
 impl Context {
-    const ALL: [Self; 4] = [Self::Root, Self::Statement, Self::Report, Self::Liveness];
+    const ALL: [Self; 5] =
+        [Self::Root, Self::Statement, Self::Report, Self::Liveness, Self::Enrolment];
 
     /// The DSSE `payloadType`.
     pub fn payload_type(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Context {
             Self::Statement => "application/vnd.daymark.statement.v1+json",
             Self::Report => "application/vnd.daymark.report.v1",
             Self::Liveness => "application/vnd.daymark.liveness.v1",
+            Self::Enrolment => "application/vnd.daymark.enrolment.v1+json",
         }
     }
 
