@@ -1,0 +1,113 @@
+//! The demo's OS images: two disks that differ as a small update does, each with the agent in a
+//! partition of its own.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use daymark_protocol::resource::{FileSystem, LayoutPart, OsProfileSpec, OsType, PartSource};
+
+use crate::release::sample_disk::{SampleDisk, UKI_PATH, write_sample_disk};
+
+/// The demo's OS profile.
+pub const PROFILE: &str = "edge-demo";
+/// Size of the demo's own root file system, bytes.
+const ROOTFS_BYTES: usize = 24 << 20;
+/// An update changes one block in this many.
+const CHANGED_EVERY: u32 = 12;
+/// Largest image of the user's that is taken, bytes: it is held in memory once.
+const USER_IMAGE_BYTES_MAX: u64 = 4 << 30;
+
+/// One version of the OS.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// Image version.
+    pub version: String,
+    /// The disk image.
+    pub disk: PathBuf,
+}
+
+/// Writes the disk image of one version. `content` is the user's image, or else `generation` tells
+/// the demo's own apart.
+pub fn write(
+    folder: &Path,
+    version: &str,
+    generation: u32,
+    agent: &[u8],
+    content: Option<&Path>,
+) -> anyhow::Result<Release> {
+    let rootfs = match content {
+        Some(path) => user_image(path)?,
+        None => rootfs(generation),
+    };
+    let uki = format!("UKI of {PROFILE} {version}\n").repeat(4096);
+    let disk = folder.join(format!("{PROFILE}-{version}.raw"));
+    let partitions: [(&str, &[u8]); 2] = [("rootfs", &rootfs), ("agent", agent)];
+    write_sample_disk(&disk, &SampleDisk { uki: uki.as_bytes(), partitions: &partitions })
+        .with_context(|| format!("cannot write {}", disk.display()))?;
+    Ok(Release { version: version.to_owned(), disk })
+}
+
+fn user_image(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut bytes = Vec::new();
+    file.take(USER_IMAGE_BYTES_MAX).read_to_end(&mut bytes)?;
+    anyhow::ensure!(!bytes.is_empty(), "{} is empty", path.display());
+    Ok(bytes)
+}
+
+/// A root file system of blocks that compress about as well as programs do; of a later generation
+/// every twelfth block is new.
+fn rootfs(generation: u32) -> Vec<u8> {
+    const BLOCK_BYTES: usize = 64 << 10;
+    let mut bytes = Vec::with_capacity(ROOTFS_BYTES);
+    for block in 0..u32::try_from(ROOTFS_BYTES / BLOCK_BYTES).unwrap_or(0) {
+        let changed = if block % CHANGED_EVERY == generation % CHANGED_EVERY { generation } else { 0 };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&block.to_be_bytes()).update(&changed.to_be_bytes());
+        let mut random = vec![0_u8; BLOCK_BYTES / 2];
+        hasher.finalize_xof().fill(&mut random);
+        bytes.extend_from_slice(&random);
+        bytes.resize(bytes.len() + BLOCK_BYTES / 2, u8::try_from(block % 251).unwrap_or(0));
+    }
+    bytes
+}
+
+/// The profile of one version, as `release add` takes it.
+pub fn profile(version: &str) -> OsProfileSpec {
+    let partition = |label: &str| LayoutPart { partition: label.to_owned(), file: None };
+    let uki = LayoutPart {
+        partition: "ESP".into(),
+        file: Some(PartSource { file_system: FileSystem::Vfat, path: UKI_PATH.into() }),
+    };
+    OsProfileSpec {
+        name: format!("Demo edge OS {version}"),
+        os_type: OsType::Immutable,
+        provider: "OS_PROVIDER_KIND_INFRA".into(),
+        architecture: String::new(),
+        profile_name: PROFILE.into(),
+        os_image_url: String::new(),
+        os_image_version: version.into(),
+        os_image_sha256: None,
+        os_package_manifest_url: String::new(),
+        os_existing_cves_url: String::new(),
+        os_fixed_cves_url: String::new(),
+        security_feature: String::new(),
+        platform_bundle: None,
+        description: String::new(),
+        tls_ca_certificate: String::new(),
+        layout: [
+            ("rootfs".to_owned(), partition("rootfs")),
+            ("agent".to_owned(), partition("agent")),
+            ("uki".to_owned(), uki),
+        ]
+        .into(),
+        index_digest: None,
+        index_bytes: None,
+        parts: [].into(),
+        minimum_version: None,
+        activation_seconds: Some(30),
+        health_checks: Vec::new(),
+    }
+}
