@@ -16,7 +16,7 @@ pub mod names;
 pub mod output;
 pub mod passphrase;
 pub mod preview;
-//STUB pub mod release;
+pub mod release;
 pub mod session;
 pub mod targets;
 pub mod times;

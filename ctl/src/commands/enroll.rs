@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use daymark_protocol::control::EnrolmentRequest;
 use daymark_protocol::id::ResourceId;
 use daymark_protocol::resource::{Baseline, HostSpec, Kind, Scope, Spec};
-use daymark_protocol::trust::{Context, Envelope, PublicKey};
+use daymark_protocol::trust::{Context, Envelope, PublicKey, Standing};
 
 use crate::change::{self, Change, ChangeEffect};
 use crate::cli::EnrollArgs;
@@ -20,53 +20,66 @@ const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs `enroll`.
 pub async fn run(mut session: Session, args: EnrollArgs) -> Outcome {
-    let (request, key) = read(&args.request)?;
-    let host = key.id();
     let standing = session.standing();
+    let site =
+        session.global.site.as_deref().map(|site| names::find_site(standing, site)).transpose()?;
+    let baseline = args.baseline.as_deref().map(baseline).transpose()?;
+    let name = args.name.as_deref();
+    let change =
+        change(standing, &args.request, name, site, &session.global.labels, baseline)?;
+    submit::run(&mut session, vec![change]).await
+}
+
+/// The change that enrols the machine of a request.
+pub fn change(
+    standing: &Standing,
+    request: &Path,
+    name: Option<&str>,
+    site: Option<ResourceId>,
+    labels: &[String],
+    baseline: Option<Baseline>,
+) -> Outcome<Change> {
+    let (request, key) = read(request)?;
+    let host = key.id();
     if let Some((_, held)) = names::host_spec(standing, &host) {
         return Err(Failure::refused(format!("this machine is enrolled already, as {}", held.name))
             .next("`daymarkctl describe host` shows it"));
     }
-    let name = args.name.unwrap_or_else(|| request.name.clone());
+    let name = name.unwrap_or(&request.name).to_owned();
     if let Some((other, _, _)) =
         names::hosts(standing).into_iter().find(|(_, _, spec)| spec.name == name)
     {
         return Err(Failure::refused(format!("host {} is named {name} already", other.short()))
             .next("choose another name with --name"));
     }
-    let site =
-        session.global.site.as_deref().map(|site| names::find_site(standing, site)).transpose()?;
-    let baseline = args.baseline.as_deref().map(baseline).transpose()?;
     let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
     let spec = Spec::Host(HostSpec {
         name: name.clone(),
         public_key: request.public_key.clone(),
         uuid: filled(&request.uuid),
         serial: filled(&request.serial),
-        labels: targets::labels(&session.global.labels)?,
+        labels: targets::labels(labels)?,
         baseline,
     });
     spec.validate().map_err(|error| Failure::usage(format!("host {name:?}: {error}")))?;
     let id = ResourceId::from(host);
-    let scope = match &site {
-        Some(site) => Scope::Site(site.clone()),
-        None => Scope::Site("none".parse().map_err(Failure::usage)?),
+    let home = match &site {
+        Some(site) => site.clone(),
+        None => "none".parse().map_err(Failure::usage)?,
     };
-    let version = change::next_version(standing, Kind::Host, &id)?;
-    let change = Change {
+    Ok(Change {
         kind: Kind::Host,
+        version: change::next_version(standing, Kind::Host, &id)?,
         id,
         name,
-        scope,
+        scope: Scope::Site(home),
         target: None,
         site,
         moved_from: None,
         until: None,
         spec: Some(spec),
-        version,
         effect: ChangeEffect::Create,
-    };
-    submit::run(&mut session, vec![change]).await
+    })
 }
 
 fn baseline(text: &str) -> Outcome<Baseline> {

@@ -1,6 +1,7 @@
 //! `fleet init|info`: the first root, and what the newest one says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use daymark_protocol::id::KeyId;
 use daymark_protocol::resource::Role;
@@ -20,8 +21,40 @@ use crate::{output, passphrase, times};
 /// Everybody who will hold keys, by name.
 type Members = BTreeMap<String, PublicKey>;
 
+/// A founded fleet.
+#[derive(Debug)]
+pub struct Founded {
+    /// What pins it.
+    pub pin: Pin,
+    /// Signatures that its root has and needs.
+    pub signatures: (usize, u32),
+    /// The file for co-signers, while signatures are missing.
+    pub draft: Option<PathBuf>,
+}
+
 /// Runs `fleet init`.
 pub fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
+    let founded = found(global, args)?;
+    output::text(&format!("Fleet {} is founded.\nFingerprint: {}", args.name, founded.pin));
+    let Some(draft) = founded.draft else {
+        output::text(
+            "Next: `daymarkctl create site NAME --zone ZONE`, then `daymark-node init` on a machine.",
+        );
+        return Ok(Exit::Done);
+    };
+    let (have, need) = founded.signatures;
+    output::text(&format!(
+        "Its root needs {need} signatures and has {have}. Pass {} to the other members; each runs\n  \
+         daymarkctl context add {} FOLDER --fleet {} && daymarkctl sign FILE",
+        draft.display(),
+        args.name,
+        founded.pin
+    ));
+    Ok(Exit::Pending)
+}
+
+/// Writes and signs the first root and makes the context.
+pub fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
     let home = Home::open(global)?;
     let own = own_keys(&home, global)?;
     let mut members = Members::new();
@@ -44,24 +77,18 @@ pub fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
     let mut chain = RootChain::new(pin);
     let accepted = chain.accept(&envelope.to_json());
     session::write_root(&folder, 1, &envelope.to_json())?;
-    output::text(&format!("Fleet {} is founded.\nFingerprint: {pin}", args.name));
-    if accepted.is_ok() {
-        output::text(
-            "Next: `daymarkctl create site NAME --zone ZONE`, then `daymark-node init` on a machine.",
-        );
-        return Ok(Exit::Done);
-    }
     let draft = folder.join("root-1.draft.json");
-    std::fs::write(&draft, envelope.to_json())?;
-    output::text(&format!(
-        "Its root needs {} signatures and has {}. Pass {} to the other members; each runs\n  \
-         daymarkctl context add {} FILE --fleet {pin} && daymarkctl sign FILE",
-        root.role(Role::Root).map_or(0, |role| role.threshold),
-        envelope.signatures.len(),
-        draft.display(),
-        args.name,
-    ));
-    Ok(Exit::Pending)
+    if accepted.is_err() {
+        std::fs::write(&draft, envelope.to_json())?;
+    }
+    Ok(Founded {
+        pin,
+        signatures: (
+            envelope.signatures.len(),
+            root.role(Role::Root).map_or(0, |role| role.threshold),
+        ),
+        draft: accepted.is_err().then_some(draft),
+    })
 }
 
 fn own_keys(home: &Home, global: &Global) -> Outcome<Vec<KeyInfo>> {

@@ -11,7 +11,7 @@ pub mod fleet;
 pub mod get;
 pub mod key;
 pub mod peers;
-//STUB pub mod release;
+pub mod release;
 pub mod sign;
 pub mod stop;
 pub mod submit;
@@ -58,7 +58,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Unhold(args) => stop::unhold(session()?, args).await,
         Command::Retry(args) => stop::retry(session()?, args).await,
         Command::Release(ReleaseCommand::Add { image, profile, to }) => {
-            let _ = (image, profile, to); Ok(Exit::Done)
+            release::add(session()?, &image, &profile, &to).await
         }
         Command::Export(ExportCommand::Document { document, to }) => {
             export::document(&session()?, &document, to)

@@ -2,45 +2,41 @@
 
 use std::path::Path;
 
-use daymark_protocol::resource::{Kind, Role, Scope, Spec};
+use daymark_protocol::resource::{Role, Scope, Spec};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::change::Change;
 use crate::commands::submit;
-use crate::exit::{Failure, Outcome};
-use crate::release::{self, profile_yaml};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::release::{AddProgress, add_image, read_profile};
 use crate::session::Session;
 use crate::{output, times};
 
 /// Runs `release add`.
 pub async fn add(mut session: Session, image: &Path, profile: &Path, to: &Path) -> Outcome {
     session.keys_for(Role::Release)?;
-    let spec = profile_yaml::read(profile).map_err(|error| Failure::usage(format!("{error:#}")))?;
+    let spec = read_profile(profile).map_err(Failure::usage)?;
     let bar = progress_bar(image);
-    let added = release::add(image, spec, to, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
+    let added = add_image(image, &spec, to, &mut |progress: AddProgress| {
+        bar.set_length(progress.total_bytes);
+        bar.set_position(progress.done_bytes);
     })
-    .map_err(|error| Failure::new(release_exit(&error), format!("{:#}", anyhow::Error::new(error))))?;
+    .map_err(|error| Failure { exit: Exit::Usage, ..Failure::from(error) })?;
     bar.finish_and_clear();
+    let there = if added.was_there { " (was there already)" } else { "" };
     output::text(&format!(
-        "{} {}: {} in {} chunks, {} packed, in {:.1} s",
+        "{} {}: {} in {} chunks, {} packed, in {:.1} s{there}",
         added.profile.profile_name,
         added.profile.os_image_version,
-        times::bytes(added.summary.image_bytes),
-        added.summary.chunks,
-        times::bytes(added.summary.packed_bytes),
-        added.summary.elapsed.as_secs_f64()
+        times::bytes(added.image_bytes),
+        added.chunks,
+        times::bytes(added.pack_bytes),
+        added.took.as_secs_f64()
     ));
     let fleet = session.fleet()?;
     let spec = Spec::OsProfile(Box::new(added.profile));
-    debug_assert_eq!(spec.kind(), Kind::OsProfile);
     let change = Change::put(session.standing(), &fleet, Scope::Fleet, spec, None, None)?;
     submit::run(&mut session, vec![change]).await
-}
-
-fn release_exit(_error: &release::ReleaseError) -> crate::exit::Exit {
-    crate::exit::Exit::Usage
 }
 
 /// A bar that is shown on terminals only.

@@ -82,7 +82,7 @@ async fn sign_statements(session: &mut Session, statements: &[Digest]) -> Outcom
             .pending()
             .find(|(pending, _)| *pending == digest)
             .map_or(Role::Policy, |(_, pending)| pending.role);
-        items.extend(submit::signed(session, &held.statement, role, &mut keys)?);
+        items.extend(submit::sign_statement(session, &held.statement, role, &mut keys)?);
     }
     if items.is_empty() {
         return Ok(Exit::Done);

@@ -39,16 +39,30 @@ pub async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
     if !session.global.yes && !output::confirm("Sign this?") {
         return Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"));
     }
+    let signed = sign(session, changes)?;
+    submit(session, &signed.items, &signed.statements).await
+}
+
+/// Signed statements.
+#[derive(Debug)]
+pub struct Signed {
+    /// Their entries.
+    pub items: Vec<Item>,
+    /// Their digests.
+    pub statements: Vec<Digest>,
+}
+
+/// Writes the statements of changes and signs them with this machine's keys.
+pub fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
     let fleet = session.fleet()?;
     let mut keys = Keys::default();
-    let mut items = Vec::new();
-    let mut statements = Vec::new();
-    for plan in &plans {
-        let statement = draft(session, fleet, plan)?;
-        items.extend(signed(session, &statement, plan.role, &mut keys)?);
-        statements.push(statement.digest());
+    let mut signed = Signed { items: Vec::new(), statements: Vec::new() };
+    for plan in change::plan(session.standing(), changes)? {
+        let statement = draft(session, fleet, &plan)?;
+        signed.items.extend(sign_statement(session, &statement, plan.role, &mut keys)?);
+        signed.statements.push(statement.digest());
     }
-    submit(session, &items, &statements).await
+    Ok(signed)
 }
 
 /// Opened keys, so that each passphrase is asked once.
@@ -92,7 +106,7 @@ fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Sta
 }
 
 /// The entries of a statement with the signatures of this machine's keys, as many as are needed.
-pub fn signed(
+pub fn sign_statement(
     session: &Session,
     statement: &Statement,
     role: Role,

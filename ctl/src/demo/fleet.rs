@@ -1,0 +1,251 @@
+//! The demo's administrators: their keys and what they sign. The same code as the commands'.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use daymark_node::control::Client;
+use daymark_node::slots::ImageIdentity;
+use daymark_protocol::id::KeyId;
+use daymark_protocol::resource::{
+    HaltSpec, Kind, OsUpdatePolicySpec, PromotionMode, ScheduleStatus, Scope, SingleScheduleSpec,
+    SiteSpec, Spec, Target, UpdatePolicy,
+};
+use daymark_protocol::trust::{Pin, Stance};
+
+use crate::change::Change;
+use crate::cli::{FleetInitArgs, Format, Global};
+use crate::commands::{enroll, fleet, submit, sync, update};
+use crate::demo::image::{self, PROFILE, Release};
+use crate::exit::Failure;
+use crate::home::Home;
+use crate::release::{AddProgress, add_image};
+use crate::session::Session;
+use crate::{names, times};
+
+/// Length of the demo's windows.
+const WINDOW_MS: i64 = 600_000;
+/// Seconds over which the five start.
+const SPREAD_S: u32 = 3;
+
+/// The fleet of the demo.
+#[derive(Debug)]
+pub struct Fleet {
+    home: PathBuf,
+    global: Global,
+    session: Session,
+}
+
+/// A published image.
+#[derive(Debug)]
+pub struct Published {
+    /// What was packed, for people.
+    pub text: String,
+    /// What a factory installs.
+    pub identity: ImageIdentity,
+    /// Size of the index.
+    pub index_bytes: u64,
+}
+
+fn plain(failure: Failure) -> anyhow::Error {
+    failure.error
+}
+
+impl Fleet {
+    /// Founds the fleet: alice and bob, policies need both.
+    pub fn found(home: &Path) -> anyhow::Result<Self> {
+        let global = Global {
+            home: Some(home.to_owned()),
+            context: None,
+            node: None,
+            output: Format::Name,
+            site: None,
+            labels: Vec::new(),
+            dry_run: false,
+            yes: true,
+            reason: "demo".into(),
+            ticket: String::new(),
+            keys: Vec::new(),
+        };
+        let keys = Home::open(&global).map_err(plain)?.keys();
+        for name in ["alice", "bob"] {
+            keys.create(name, "").map_err(plain)?;
+        }
+        let args = FleetInitArgs {
+            name: "demo".into(),
+            members: Vec::new(),
+            root: "2-of-2".into(),
+            policy: Some("2-of-2".into()),
+            release: Some("1-of-2".into()),
+            enroll: Some("1-of-2".into()),
+            halt: None,
+            emergency: None,
+            expires_in: "30d".into(),
+        };
+        fleet::found(&global, &args).map_err(plain)?;
+        let session = Session::open(global.clone()).map_err(plain)?;
+        Ok(Self { home: home.to_owned(), global, session })
+    }
+
+    /// The administrators' folder.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The fleet's fingerprint.
+    pub fn fingerprint(&self) -> anyhow::Result<String> {
+        let root = self.session.root().map_err(plain)?;
+        Ok(Pin { version: root.version, digest: root.digest }.to_string())
+    }
+
+    fn put(&mut self, spec: Spec, target: Option<Target>) -> anyhow::Result<Change> {
+        let fleet = self.session.fleet().map_err(plain)?;
+        Change::put(self.session.standing(), &fleet, Scope::Fleet, spec, target, None).map_err(plain)
+    }
+
+    /// Signs changes and keeps them in the replica.
+    fn sign(&mut self, changes: Vec<Change>) -> anyhow::Result<submit::Signed> {
+        let signed = submit::sign(&self.session, changes).map_err(plain)?;
+        self.session.take(&signed.items).map_err(plain)?;
+        Ok(signed)
+    }
+
+    /// Two sites.
+    pub fn create_sites(&mut self) -> anyhow::Result<()> {
+        for name in ["north", "south"] {
+            let site = SiteSpec { name: name.into(), zone: Some("UTC".into()), ..SiteSpec::default() };
+            let change = self.put(Spec::Site(site), None)?;
+            self.sign(vec![change])?;
+        }
+        Ok(())
+    }
+
+    /// Chunks an image into the release folder and signs its profile.
+    pub fn publish(&mut self, built: &Release, release: &Path) -> anyhow::Result<Published> {
+        let profile = image::profile(&built.version);
+        let added = add_image(&built.disk, &profile, release, &mut |_: AddProgress| {})?;
+        let change = self.put(Spec::OsProfile(Box::new(added.profile.clone())), None)?;
+        self.sign(vec![change])?;
+        let os = update::target_os(self.session.standing(), PROFILE, &built.version).map_err(plain)?;
+        let index = added.profile.index_digest.context("the profile names no index")?;
+        Ok(Published {
+            text: format!(
+                "{} in {} chunks, {} packed",
+                times::bytes(added.image_bytes),
+                added.chunks,
+                times::bytes(added.pack_bytes)
+            ),
+            identity: ImageIdentity {
+                profile: os.digest,
+                profile_name: PROFILE.into(),
+                version: built.version.clone(),
+                index,
+                parts: added.profile.parts.clone(),
+            },
+            index_bytes: added.profile.index_bytes.context("the profile names no index size")?,
+        })
+    }
+
+    /// Enrols one machine.
+    pub fn enroll(&mut self, request: &Path, name: &str, site: &str) -> anyhow::Result<()> {
+        let site = names::find_site(self.session.standing(), site).map_err(plain)?;
+        let change =
+            enroll::change(self.session.standing(), request, Some(name), Some(site), &[], None)
+                .map_err(plain)?;
+        self.sign(vec![change]).map(drop)
+    }
+
+    /// Writes everything to a folder, as onto a stick.
+    pub fn write_stick(&mut self, folder: &Path) -> anyhow::Result<()> {
+        sync::folder(&mut self.session, folder).map(drop).map_err(plain)
+    }
+
+    fn policy(&self, name: &str, version: &str) -> anyhow::Result<Spec> {
+        let os = update::target_os(self.session.standing(), PROFILE, version).map_err(plain)?;
+        Ok(Spec::OsUpdatePolicy(Box::new(OsUpdatePolicySpec {
+            name: name.into(),
+            description: String::new(),
+            update_policy: UpdatePolicy::Target,
+            target_os: Some(os),
+            update_packages: String::new(),
+            update_sources: Vec::new(),
+            update_kernel_command: String::new(),
+            versions: None,
+            promotion: PromotionMode::default(),
+            soak_seconds: None,
+            from_any: false,
+            allow_downgrade: false,
+            avoid: Vec::new(),
+            schedules: Vec::new(),
+            priority: 0,
+            spread_seconds: Some(SPREAD_S),
+            stage_ahead_seconds: None,
+        })))
+    }
+
+    fn everyone() -> Option<Target> {
+        Some(Target { all: true, ..Target::default() })
+    }
+
+    /// A policy for everyone and a window that is open now, handed to one node.
+    pub async fn submit_update(&mut self, version: &str, socket: &Path) -> anyhow::Result<()> {
+        let policy = self.policy("demo", version)?;
+        let now = times::now();
+        let window = Spec::SingleSchedule(SingleScheduleSpec {
+            name: format!("demo-{version}"),
+            schedule_status: ScheduleStatus::OsUpdate,
+            start_seconds: now.as_seconds(),
+            end_seconds: Some(now.plus_ms(WINDOW_MS).as_seconds()),
+        });
+        let changes =
+            vec![self.put(policy, Self::everyone())?, self.put(window, Self::everyone())?];
+        self.sign(changes)?;
+        let moved = sync::node(&mut self.session, socket).await.map_err(plain)?;
+        anyhow::ensure!(moved.refused == 0, "the node refused {} items", moved.refused);
+        Ok(())
+    }
+
+    /// A policy that alice alone signed, handed to one node. Returns what she is told.
+    pub async fn submit_half_signed(&mut self, version: &str, socket: &Path) -> anyhow::Result<String> {
+        let spec = self.policy("half-signed", version)?;
+        let change = self.put(spec, Self::everyone())?;
+        self.session.global.keys = vec!["alice".into()];
+        let signed = self.sign(vec![change]);
+        self.session.global.keys.clear();
+        let signed = signed?;
+        sync::hand_in(&Client::new(socket), &signed.items).await.map_err(plain)?;
+        let stances = &self.session.replica().judgement().stances;
+        let stance = signed.statements.first().and_then(|digest| stances.get(digest));
+        match stance {
+            Some(Stance::Pending(pending)) => Ok(format!(
+                "the policy has {} of {} signatures of the role {}; it changes nothing",
+                pending.quorum.have.len(),
+                pending.quorum.need,
+                pending.role
+            )),
+            other => anyhow::bail!("a half-signed policy stands as {other:?}"),
+        }
+    }
+
+    /// Halts everyone, by one key, through one node.
+    pub async fn halt(&mut self, socket: &Path) -> anyhow::Result<()> {
+        let name = format!("demo-{}", times::now().as_ms());
+        let change = self.put(Spec::Halt(HaltSpec { name, policy: None }), Self::everyone())?;
+        debug_assert_eq!(change.kind, Kind::Halt);
+        self.sign(vec![change])?;
+        sync::node(&mut self.session, socket).await.map(drop).map_err(plain)
+    }
+
+    /// Names of the machines by key id.
+    pub fn key_names(&self) -> BTreeMap<KeyId, String> {
+        names::hosts(self.session.standing())
+            .into_iter()
+            .map(|(key, _, spec)| (key, spec.name.clone()))
+            .collect()
+    }
+
+    /// Options that act on this fleet.
+    pub fn global(&self) -> &Global {
+        &self.global
+    }
+}
