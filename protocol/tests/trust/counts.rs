@@ -219,7 +219,7 @@ fn c6_a_floor_whose_version_is_not_held_makes_the_id_unknown() {
     let chain = fleet(&[("A", 1)]);
     let go = sign(&say(&chain, policy("p", 1, "go")), "A");
     let stop = sign(&say(&chain, policy("p", 2, "stop")), "A");
-    let all = hold([go.clone(), stop.clone()]);
+    let all = hold([go.clone(), stop]);
     let first = judged(&chain, &all, &Floors::default());
     assert_eq!(first.raised.len(), 1);
     let floors = floors_of(first.raised);
