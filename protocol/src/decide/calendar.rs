@@ -41,6 +41,8 @@ pub(super) struct Usable {
     pub(super) short: Option<Window>,
     /// Blackouts that close at the latest `now`, each with when it opens again.
     pub(super) closed_by: Vec<(String, WallTime)>,
+    /// When a schedule comes into force, or a yearly blackout's statement ends.
+    pub(super) changes_at: Option<WallTime>,
     /// Schedules that cannot be followed as written.
     pub(super) problems: Vec<String>,
 }
@@ -84,6 +86,7 @@ impl Calendar {
         let mut made = (!is_all).then(|| make(&schedules));
         let first = made.as_ref().unwrap_or(&self.all);
         let mut usable = self.at(first, now);
+        usable.changes_at = self.changes_at(spec, now);
         loop {
             let windows = made.as_ref().unwrap_or(&self.all);
             let Some(piece) = windows.next_usable(now.latest, needed_ms) else { break };
@@ -111,6 +114,16 @@ impl Calendar {
         used.flat_map(|schedule| &schedule.source.missing)
     }
 
+    fn changes_at(&self, spec: &OsUpdatePolicySpec, now: &Now) -> Option<WallTime> {
+        let used = self.schedules.iter().filter(|one| uses(spec, one));
+        let begins = used.filter_map(|one| match one.source.span.in_force(now) {
+            InForce::Unsure(at) => Some(at),
+            InForce::Yes | InForce::Ended => None,
+        });
+        let ends = self.blackouts.iter().filter_map(|blackout| blackout.closing.until);
+        begins.chain(ends.filter(|end| now.earliest < *end)).min()
+    }
+
     /// What is open and closed at present.
     fn at(&self, windows: &Windows, now: &Now) -> Usable {
         let told = |id: &ResourceId| {
@@ -125,6 +138,7 @@ impl Calendar {
                 .closed_at(now.latest)
                 .map(|(id, closed)| (told(id), closed.to))
                 .collect(),
+            changes_at: None,
             problems: windows
                 .problems()
                 .iter()
@@ -177,16 +191,19 @@ fn windows<'a>(
 ) -> Windows {
     let schedules: Vec<(ResourceId, window::Schedule<'_>)> = schedules
         .iter()
-        .filter_map(|schedule| {
-            let spec = match &schedule.spec {
-                Spec::SingleSchedule(spec) => window::Schedule::Single(spec),
-                Spec::RepeatedSchedule(spec) => window::Schedule::Repeated(spec),
-                _ => return None,
-            };
-            Some((schedule.source.id.clone(), spec))
-        })
+        .filter_map(|schedule| Some((schedule.source.id.clone(), as_schedule(&schedule.spec)?)))
         .collect();
     let blackouts: Vec<(ResourceId, &BlackoutSpec)> =
         blackouts.map(|blackout| (blackout.id.clone(), &blackout.spec)).collect();
     Windows::new(&schedules, &blackouts, zone)
+}
+
+fn as_schedule(spec: &Spec) -> Option<window::Schedule<'_>> {
+    if let Spec::SingleSchedule(spec) = spec {
+        Some(window::Schedule::Single(spec))
+    } else if let Spec::RepeatedSchedule(spec) = spec {
+        Some(window::Schedule::Repeated(spec))
+    } else {
+        None
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::line::{Says, Span, says};
 use super::place::Place;
-use super::reach::missing;
+use super::reach::{lost, missing};
 use crate::id::{Digest, ResourceId};
 use crate::resource::{Kind, OsProfileSpec, OsType, PartDigest, PartName, Spec};
 use crate::time::WallTime;
@@ -54,11 +54,13 @@ pub(super) enum ImageStanding {
 pub(super) struct Images {
     all: Vec<Image>,
     floors: BTreeMap<String, Version>,
+    lost: Option<String>,
 }
 
 impl Images {
     pub(super) fn of(standing: &Standing, place: &Place) -> Self {
-        let mut images = Self::default();
+        let lost = lost(standing, Kind::OsProfile);
+        let mut images = Self { lost, ..Self::default() };
         for (id, line) in standing.of_kind(Kind::OsProfile) {
             images.take(standing, place, id, line);
         }
@@ -116,12 +118,8 @@ impl Images {
 
     /// The image that a digest names, in whatever standing; one that counts first.
     pub(super) fn by_digest(&self, digest: &Digest) -> Option<&Image> {
-        let mut named = self.all.iter().filter(|image| image.digest == *digest);
-        let first = named.next()?;
-        match first.standing {
-            ImageStanding::Counts => Some(first),
-            _ => named.find(|image| image.standing == ImageStanding::Counts).or(Some(first)),
-        }
+        let named = || self.all.iter().filter(|image| image.digest == *digest);
+        named().find(|image| image.standing == ImageStanding::Counts).or_else(|| named().next())
     }
 
     /// The image that a digest names, if it counts.
@@ -135,6 +133,12 @@ impl Images {
         profile: &'p str,
     ) -> impl Iterator<Item = &'a Image> + use<'a, 'p> {
         self.all.iter().filter(move |image| image.profile == profile)
+    }
+
+    /// An OS profile of which only a floor is left: it may have been anything, and may have said
+    /// below which version nobody goes (I4, I6).
+    pub(super) fn lost(&self) -> Option<&String> {
+        self.lost.as_ref()
     }
 
     /// The version below which no host of a profile goes.

@@ -16,6 +16,7 @@ use crate::version::{Version, VersionRange};
 /// A version that LATEST may mean.
 struct Candidate<'a> {
     version: &'a Version,
+    digest: Digest,
     image: Result<&'a Image, Because>,
     /// What the signers of its promotion saw and is missing here.
     missing: &'a [Seen],
@@ -28,6 +29,14 @@ pub(super) fn latest<'a>(
     profile: &str,
     now: &Now,
 ) -> Resolution<'a> {
+    let lost = match spec.promotion {
+        PromotionMode::Manual => reach.lost_promotion.as_ref(),
+        PromotionMode::Automatic => reach.images.lost(),
+    };
+    if let Some(lost) = lost {
+        let message = format!("what {profile} may be is not all held: {lost}");
+        return Resolution::Wait(Because::new("promotion-unknown", message));
+    }
     let range = spec.versions.as_deref().map(VersionRange::new);
     let wanted = |version: &Version, digest: &Digest| {
         range.as_ref().is_none_or(|range| range.admits(version)) && !spec.avoid.contains(digest)
@@ -59,42 +68,31 @@ fn highest<'a>(
         let because = Because::new("nothing-promoted", message).changes_at(now, soaked_at);
         return Resolution::Nothing(because);
     };
-    let mut first: Option<(&Image, &[Seen], Because)> = None;
-    for candidate in candidates.iter().filter(|candidate| candidate.version == top) {
-        let image = match &candidate.image {
-            Ok(image) => *image,
-            Err(because) => return Resolution::Wait(because.clone().changes_at(now, soaked_at)),
-        };
-        match &mut first {
-            Some((other, ..)) if other.digest != image.digest => {
-                return Resolution::Wait(
-                    Because::new(
-                        "version-conflict",
-                        format!("two different images are both {profile} {top}"),
-                    )
-                    .fact("osprofile", format!("{} {}", other.id, other.digest.short()))
-                    .fact("osprofile", format!("{} {}", image.id, image.digest.short())),
-                );
-            }
-            // Promoted twice: it stays promoted until the later end.
-            Some((_, missing, because)) => {
-                *missing = if missing.is_empty() { candidate.missing } else { missing };
-                *because = because.clone().changes_at(now, candidate.until);
-            }
-            None => {
-                let message = format!("the latest promoted version of {profile} is {top}");
-                let because = Because::new("latest", message)
-                    .fact("osprofile", format!("{} {}", image.id, image.digest.short()))
-                    .changes_at(now, candidate.until)
-                    .changes_at(now, soaked_at);
-                first = Some((image, candidate.missing, because));
-            }
+    let group = || candidates.iter().filter(|candidate| candidate.version == top);
+    let certain = group().find_map(|candidate| Some((candidate, *candidate.image.as_ref().ok()?)));
+    // A second promotion of the same image adds nothing, whatever is not known of it.
+    let other = group()
+        .find(|candidate| certain.is_none_or(|(certain, _)| certain.digest != candidate.digest));
+    let because = match (certain, other.map(|other| (other.digest, &other.image))) {
+        (_, Some((_, Err(because)))) => because.clone(),
+        (Some((candidate, image)), None) => {
+            let message = format!("the latest promoted version of {profile} is {top}");
+            let because = Because::new("latest", message)
+                .fact("osprofile", format!("{} {}", image.id, image.digest.short()))
+                .changes_at(now, soaked_at);
+            let because = group().fold(because, |because, one| because.changes_at(now, one.until));
+            return Resolution::Image(image, candidate.missing, because);
         }
-    }
-    match first {
-        Some((image, missing, because)) => Resolution::Image(image, missing, because),
-        None => Resolution::Nothing(Because::new("nothing-promoted", "nothing is promoted")),
-    }
+        (certain, Some((digest, Ok(_)))) => {
+            let named = certain.map(|(certain, _)| certain.digest).unwrap_or(digest);
+            let message = format!("two different images are both {profile} {top}");
+            Because::new("version-conflict", message)
+                .fact("osprofile", named.short())
+                .fact("osprofile", digest.short())
+        }
+        (None, None) => Because::new("nothing-promoted", "nothing is promoted"),
+    };
+    Resolution::Wait(because.changes_at(now, soaked_at))
 }
 
 fn promoted<'a>(
@@ -116,7 +114,8 @@ fn promoted<'a>(
             let image = promoted_image(reach, promotion, now)?;
             let profile_until = image.as_ref().ok().and_then(|image| image.span.until);
             let until = [promotion.source.span.until, profile_until].into_iter().flatten().min();
-            Some(Candidate { version, image, missing: &promotion.source.missing, until })
+            let (digest, missing) = (promotion.os.digest, promotion.source.missing.as_slice());
+            Some(Candidate { version, digest, image, missing, until })
         })
         .collect()
 }
@@ -181,12 +180,8 @@ fn soaked<'a>(
             }
             (ImageStanding::Counts, InForce::Yes) => Ok(image),
         };
-        candidates.push(Candidate {
-            version,
-            image: judged,
-            missing: &[],
-            until: image.span.until,
-        });
+        let (digest, until) = (image.digest, image.span.until);
+        candidates.push(Candidate { version, digest, image: judged, missing: &[], until });
     }
     (candidates, next)
 }

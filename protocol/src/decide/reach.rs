@@ -23,6 +23,8 @@ pub struct Reach {
     /// Nearest first (RULES Q10).
     pub(super) policies: Vec<Policy>,
     pub(super) promotions: Vec<Promotion>,
+    /// A promotion of which only a floor is left: it may have promoted anything (I6).
+    pub(super) lost_promotion: Option<String>,
     pub(super) images: Images,
     pub(super) retries: Vec<Retry>,
     pub(super) closings: Vec<Closing>,
@@ -88,6 +90,7 @@ impl Reach {
             root: standing.root.clone(),
             policies: policies(standing, &place),
             promotions: promotions(standing, &place),
+            lost_promotion: lost(standing, Kind::Promotion),
             images: Images::of(standing, &place),
             retries: retries(standing, &place),
             calendar: Calendar::new(schedules, &closings, place.zone.clone()),
@@ -110,6 +113,15 @@ impl Reach {
     pub fn place(&self) -> &HostPlace {
         &self.place.host
     }
+}
+
+/// The first line of a kind that is unknown and of which no version is held.
+pub(super) fn lost(standing: &Standing, kind: Kind) -> Option<String> {
+    let mut lines = standing.of_kind(kind).filter(|(_, line)| line.versions.is_empty());
+    lines.find_map(|(id, line)| match says(line) {
+        Says::Unknown(why) => Some(format!("{kind} {id}: {why}")),
+        Says::This(..) | Says::Gone(_) => None,
+    })
 }
 
 /// What of `sees` the host lies within the scope of, and is not held (RULES S5).

@@ -27,14 +27,14 @@ impl<'a> Running<'a> {
                 && version.is_none_or(|version| version == claim.version)
         });
         Self {
-            profile: reported.or(claim.map(|claim| claim.profile.as_str())),
-            version: version.or(claim.map(|claim| claim.version.as_str())),
+            profile: reported.or_else(|| claim.map(|claim| claim.profile.as_str())),
+            version: version.or_else(|| claim.map(|claim| claim.version.as_str())),
             index_digest: installed.and_then(|installed| installed.index_digest),
             sha256: installed.and_then(|installed| installed.image_sha256),
             source: installed
                 .filter(|_| reported.is_some() || version.is_some())
                 .map(|installed| installed.source)
-                .or(claim.map(|_| InstalledSource::Baseline)),
+                .or_else(|| claim.map(|_| InstalledSource::Baseline)),
         }
     }
 

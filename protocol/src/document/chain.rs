@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::document::closed::ClosedGeneration;
 use crate::document::host_view::HostView;
 use crate::document::report::{RefusedReport, SignedReport};
-use crate::id::{Digest, KeyId};
+use crate::id::{Digest, FleetId, KeyId};
 use crate::limits;
 
 /// Where a host's chain stands: compared between peers to find what is missing.
@@ -54,14 +54,58 @@ pub struct ReportGap {
     pub to: u64,
 }
 
+/// A report in a chain: its bytes and place. What it says is folded into the view, and of a large
+/// site's reports nothing more stays in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainLink {
+    generation: u64,
+    count: u64,
+    hash: Digest,
+    bytes: Box<[u8]>,
+}
+
+impl ChainLink {
+    /// Its generation.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Its place in the generation, from 1; both sides of a fork have the same.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// SHA-256 of its bytes.
+    pub fn hash(&self) -> Digest {
+        self.hash
+    }
+
+    /// The report.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl From<&SignedReport> for ChainLink {
+    fn from(report: &SignedReport) -> Self {
+        Self {
+            generation: report.report().generation,
+            count: report.report().count,
+            hash: report.hash(),
+            bytes: report.bytes().into(),
+        }
+    }
+}
+
 /// The reports of one host.
 #[derive(Clone, Debug)]
 pub struct HostChain {
-    reports: Vec<SignedReport>,
+    fleet: Option<FleetId>,
+    reports: Vec<ChainLink>,
     bytes: usize,
     view: HostView,
     /// Both sides of a fork, lowest digests first.
-    fork: Option<[SignedReport; 2]>,
+    fork: Option<[ChainLink; 2]>,
     held: BTreeMap<(u64, u64, Digest), SignedReport>,
 }
 
@@ -69,6 +113,7 @@ impl HostChain {
     /// The empty chain of a host.
     pub fn new(host: KeyId) -> Self {
         Self {
+            fleet: None,
             reports: Vec::new(),
             bytes: 0,
             view: HostView::new(host),
@@ -152,13 +197,10 @@ impl HostChain {
             return self.fork_at(count, report);
         }
         if let Some(sides) = self.fork.take() {
-            self.fork = Some(lowest_two(sides, report));
+            self.fork = Some(lowest_two(sides, (&report).into()));
             return ChainOutcome::Forked;
         }
-        match self.reports.last() {
-            Some(last) if report.follows(last) => self.extend(report),
-            Some(_) | None => self.hold(report),
-        }
+        if self.is_next(&report) { self.extend(report) } else { self.hold(report) }
     }
 
     /// Adds a report that follows, and the held ones that follow it.
@@ -179,14 +221,23 @@ impl HostChain {
     }
 
     fn next_held(&mut self) -> Option<SignedReport> {
-        let last = self.reports.last()?;
         let (generation, count) = (self.generation(), self.length() + 1);
         let place = self
             .held
             .range((generation, count, Digest([0; 32]))..=(generation, count, Digest([0xff; 32])))
-            .find(|(_, report)| report.follows(last))
+            .find(|(_, report)| self.is_next(report))
             .map(|(place, _)| *place)?;
         self.held.remove(&place)
+    }
+
+    /// Whether a report is the next link: same fleet and generation, the next count, and it names
+    /// the hash of the last.
+    fn is_next(&self, report: &SignedReport) -> bool {
+        let said = report.report();
+        self.fleet == Some(said.fleet)
+            && said.generation == self.generation()
+            && said.count == self.length() + 1
+            && self.reports.last().is_some_and(|last| last.hash == said.previous)
     }
 
     fn push(&mut self, report: SignedReport) -> Result<(), RefusedReport> {
@@ -196,7 +247,8 @@ impl HostChain {
         }
         self.view.apply(report.report())?;
         self.bytes = bytes;
-        self.reports.push(report);
+        self.fleet = Some(report.report().fleet);
+        self.reports.push((&report).into());
         Ok(())
     }
 
@@ -208,7 +260,7 @@ impl HostChain {
             return ChainOutcome::Superseded;
         }
         let other = above.swap_remove(0);
-        self.fork = Some(sorted_pair(other, report));
+        self.fork = Some(sorted_pair(other, (&report).into()));
         self.refold();
         let generation = self.generation();
         self.held.retain(|(held, _, _), _| *held > generation);
@@ -218,7 +270,7 @@ impl HostChain {
     fn refold(&mut self) {
         let mut view = HostView::new(self.view.host());
         self.bytes = 0;
-        for report in &self.reports {
+        for report in self.decoded() {
             // They were applied in this order before.
             if view.apply(report.report()).is_ok() {
                 self.bytes += report.bytes().len();
@@ -260,7 +312,7 @@ impl HostChain {
         self.reports
             .first()
             .or_else(|| self.fork.as_ref().map(|[side, _]| side))
-            .map_or(0, |report| report.report().generation)
+            .map_or(0, |link| link.generation)
     }
 
     fn length(&self) -> u64 {
@@ -269,12 +321,18 @@ impl HostChain {
 
     /// The reports of the current generation, in order. Of a forked generation, those below the
     /// fork.
-    pub fn reports(&self) -> &[SignedReport] {
+    pub fn reports(&self) -> &[ChainLink] {
         &self.reports
     }
 
+    /// The same, read again.
+    pub fn decoded(&self) -> Vec<SignedReport> {
+        // They were read before they were taken.
+        self.reports.iter().filter_map(|link| SignedReport::decode(&link.bytes).ok()).collect()
+    }
+
     /// All that is to be stored and passed on: the chain, then both sides of a fork.
-    pub fn evidence(&self) -> impl Iterator<Item = &SignedReport> {
+    pub fn evidence(&self) -> impl Iterator<Item = &ChainLink> {
         self.reports.iter().chain(self.fork.iter().flatten())
     }
 
@@ -315,7 +373,7 @@ impl HostChain {
 
     /// The current generation as the blob that the next one names.
     pub fn closed(&self) -> Option<ClosedGeneration> {
-        ClosedGeneration::of(self.reports.iter().map(SignedReport::bytes))
+        ClosedGeneration::of(self.reports.iter().map(ChainLink::bytes))
     }
 }
 
@@ -323,10 +381,10 @@ fn place_of(report: &SignedReport) -> (u64, u64, Digest) {
     (report.report().generation, report.report().count, report.hash())
 }
 
-fn sorted_pair(one: SignedReport, other: SignedReport) -> [SignedReport; 2] {
+fn sorted_pair(one: ChainLink, other: ChainLink) -> [ChainLink; 2] {
     if one.hash() <= other.hash() { [one, other] } else { [other, one] }
 }
 
-fn lowest_two([one, two]: [SignedReport; 2], three: SignedReport) -> [SignedReport; 2] {
+fn lowest_two([one, two]: [ChainLink; 2], three: ChainLink) -> [ChainLink; 2] {
     if three.hash() < two.hash() { sorted_pair(one, three) } else { [one, two] }
 }

@@ -20,7 +20,7 @@ pub mod retention;
 pub use self::canonical::{
     CanonicalDocument, CanonicalError, document_of_entries, document_of_reports,
 };
-pub use self::chain::{ChainHead, ChainOutcome, HostChain, ReportGap};
+pub use self::chain::{ChainHead, ChainLink, ChainOutcome, HostChain, ReportGap};
 pub use self::closed::{ClosedGeneration, NotAGeneration};
 pub use self::document_id::DocumentId;
 pub use self::entry::{

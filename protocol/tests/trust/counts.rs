@@ -150,7 +150,9 @@ fn s5_a_draft_does_not_stand_in_for_a_closing_that_is_missing() {
     let key = ("Blackout".to_owned(), id("b"));
     assert!(!fresh(&chain, [thief.clone()]).standing.held.contains_key(&key));
     let real = sign(&say(&chain, blackout("b", 4)), "AB");
-    assert_eq!(fresh(&chain, [thief, real]).standing.held[&key], 4);
+    let site = sign(&say(&chain, host('K', 7, "site-a")), "E");
+    let held = fresh(&chain, [thief, real, site]).standing.held;
+    assert_eq!(held.into_iter().collect::<Vec<_>>(), [(key, 4)]);
 }
 
 #[test]
@@ -219,7 +221,7 @@ fn c6_a_floor_whose_version_is_not_held_makes_the_id_unknown() {
     let chain = fleet(&[("A", 1)]);
     let go = sign(&say(&chain, policy("p", 1, "go")), "A");
     let stop = sign(&say(&chain, policy("p", 2, "stop")), "A");
-    let all = hold([go.clone(), stop.clone()]);
+    let all = hold([go.clone(), stop]);
     let first = judged(&chain, &all, &Floors::default());
     assert_eq!(first.raised.len(), 1);
     let floors = floors_of(first.raised);

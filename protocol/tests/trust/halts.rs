@@ -42,10 +42,15 @@ fn c4_a_resume_lifts_by_name_at_the_policy_threshold() {
 fn b4_a_halt_is_not_undone_by_another_under_its_id_nor_by_a_tombstone() {
     let chain = fleet(&[("ABC", 2)]);
     let ours = sign(&say(&chain, halt("h", 1)), "A");
-    let theirs = [1, 2, (1 << 63) - 1].map(|version| sign(&say(&chain, halt("h", version)), "C"));
+    let theirs = [1, 2, (1 << 63) - 1].map(|version| {
+        let statement = draft(&chain).reason("another").resource(halt("h", version));
+        sign(&statement.finish().unwrap(), "C")
+    });
     let gone = sign(&say(&chain, ResourceDraft::tombstone(Kind::Halt, id("h"), 9)), "ABC");
+    assert_eq!(standing(&fresh(&chain, [gone.clone()])), 0);
     let held = [ours.clone(), gone].into_iter().chain(theirs);
     let judgement = fresh(&chain, held);
+    assert_eq!(standing(&judgement), 4);
     let digest = ours.statement.digest();
     assert!(judgement.standing.halts.iter().any(|halt| halt.version.statement == digest));
 }

@@ -224,7 +224,7 @@ fn r4_the_chain_is_the_same_whatever_order_the_roots_come_in() {
 #[test]
 fn r5_what_this_version_cannot_read_of_a_root_makes_it_wait() {
     let (payload, first) = first_root("A", 1).finish().unwrap();
-    let text = String::from_utf8(payload.clone()).unwrap();
+    let text = String::from_utf8(payload).unwrap();
     let with = |field: &str| {
         let payload = text.replacen('{', &format!("{{{field},"), 1).into_bytes();
         let root = Root::parse(&payload).unwrap();

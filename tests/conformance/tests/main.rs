@@ -4,6 +4,7 @@
 use daymark_conformance::{file, file_names};
 
 mod cron;
+mod decide;
 mod policy_create;
 mod schedules;
 mod status;

@@ -126,6 +126,10 @@ pub(in crate::decide) fn newer(
     {
         return answer(false, "below-minimum", format!("no host of it goes below {floor}"));
     }
+    if let Some(lost) = images.lost() {
+        let message = format!("what the minimum version is cannot be told: {lost}");
+        return answer(false, "minimum-unknown", message);
+    }
     match order {
         Some(Ordering::Greater) => answer(true, "newer", format!("{told} is newer")),
         Some(Ordering::Equal) => {

@@ -26,17 +26,19 @@ pub(in crate::decide) fn window(usable: &Usable, needed_ms: u64, now: &Now) -> G
             .fact("window", told(&piece))
             .changes_at(now, last_start.map(|last| last.plus_ms(1)))
             .changes_at(now, piece.end)
+            .changes_at(now, usable.changes_at)
             .pass(Gate::Window);
     }
     let because = match (usable.closed_by.is_empty(), usable.short, usable.piece) {
         (false, ..) => Because::new("blackout", "a blackout closes"),
-        (true, Some(_), Some(piece)) if piece.start <= now.latest => {
+        (true, _, Some(piece)) if piece.start <= now.latest => {
             Because::new("window-unsure", "a window begins within the error of the clock")
         }
         (true, Some(short), _) => {
             Because::new("too-little-left", "too little is left of the open window")
                 .fact("open", told(&short))
                 .fact("needed", format!("{} s", needed_ms.div_ceil(1000)))
+                .changes_at(now, short.end)
         }
         (true, None, Some(_)) => Because::new("outside-window", "no window is open"),
         (true, None, None) => {
@@ -50,6 +52,7 @@ pub(in crate::decide) fn window(usable: &Usable, needed_ms: u64, now: &Now) -> G
         Some(piece) => because.fact("next", told(&piece)).changes_at(now, piece.start),
         None => because,
     };
+    let because = because.changes_at(now, usable.changes_at);
     usable
         .problems
         .iter()

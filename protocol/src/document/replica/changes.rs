@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::document::DocumentId;
-use crate::document::report::SignedReport;
+use crate::document::chain::ChainLink;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::trust::FloorRecord;
 
@@ -46,15 +46,10 @@ pub struct StoredReport {
     pub bytes: Vec<u8>,
 }
 
-impl From<&SignedReport> for StoredReport {
-    fn from(report: &SignedReport) -> Self {
-        let said = report.report();
-        Self {
-            host: said.host,
-            generation: said.generation,
-            count: said.count,
-            bytes: report.bytes().to_vec(),
-        }
+impl StoredReport {
+    pub(super) fn of(host: KeyId, link: &ChainLink) -> Self {
+        let (generation, count) = (link.generation(), link.count());
+        Self { host, generation, count, bytes: link.bytes().to_vec() }
     }
 }
 

@@ -63,7 +63,9 @@ impl Replica {
         if after != before {
             let same = after.generation == before.generation && !chain.is_forked();
             let skip = if same { usize::try_from(before.count).unwrap_or(0) } else { 0 };
-            changes.reports.extend(chain.evidence().skip(skip).map(StoredReport::from));
+            changes
+                .reports
+                .extend(chain.evidence().skip(skip).map(|link| StoredReport::of(host, link)));
             let closed = chain.view().facts().closed_generation();
             changes.dropped_blobs.extend(self.blobs.set_name(host, closed));
         }

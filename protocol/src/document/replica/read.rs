@@ -7,7 +7,7 @@ use crate::document::DocumentId;
 use crate::document::canonical::{
     CanonicalDocument, CanonicalError, document_of_entries, document_of_reports,
 };
-use crate::document::chain::{ChainHead, HostChain, ReportGap};
+use crate::document::chain::{ChainHead, ChainLink, HostChain, ReportGap};
 use crate::document::host_view::HostView;
 use crate::id::{Digest, KeyId};
 use crate::trust::{Floors, Held, Judgement, RootChain, Standing};
@@ -102,7 +102,7 @@ impl Replica {
 
     /// A host's reports as bytes, in order; of a forked generation with both sides of the fork.
     pub fn reports(&self, host: &KeyId) -> impl Iterator<Item = &[u8]> {
-        self.hosts.get(host).into_iter().flat_map(HostChain::evidence).map(|report| report.bytes())
+        self.hosts.get(host).into_iter().flat_map(HostChain::evidence).map(ChainLink::bytes)
     }
 
     /// Where a host's chain stands.
@@ -144,7 +144,8 @@ impl Replica {
                 document_of_entries(entries.iter().map(Vec::as_slice))
             }
             DocumentId::Host(host) => {
-                document_of_reports(self.hosts.get(host).map_or(&[], HostChain::reports))
+                let reports = self.hosts.get(host).map(HostChain::decoded).unwrap_or_default();
+                document_of_reports(&reports)
             }
         }
     }

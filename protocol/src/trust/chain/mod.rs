@@ -5,111 +5,20 @@
 //! the thresholds of their own and of the roots that they name. Expiry plays no part here; whoever
 //! decides compares [`Root::expires`] of the newest root with now.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod outcome;
+mod whole;
+
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::id::{Digest, FleetId, KeyId};
 use crate::limits;
 use crate::resource::Role;
-use crate::trust::envelope::{Envelope, EnvelopeError};
+use crate::trust::envelope::Envelope;
 use crate::trust::root::{RefusedRoot, Root};
 use crate::trust::{Context, Pin, PublicKey, Signature};
 
-/// Why a root was not taken into the chain.
-#[derive(Debug, thiserror::Error)]
-pub enum RootError {
-    /// Not an envelope.
-    #[error("a root's envelope was refused")]
-    Envelope(#[source] EnvelopeError),
-    /// An envelope of something else.
-    #[error("the envelope does not hold a root")]
-    NotARoot,
-    /// Not a root.
-    #[error("a root was refused")]
-    Root(#[source] RefusedRoot),
-    /// At or below the pinned version, and not the one that the pin leads to.
-    #[error("root {version} ({}) is not of the chain that this machine took", digest.short())]
-    NotInChain {
-        /// Its version.
-        version: u64,
-        /// Its digest.
-        digest: Digest,
-    },
-    /// A root next to it is needed first; offered again later it may be taken.
-    #[error("root {version} cannot be placed before root {needs} is held")]
-    NotYet {
-        /// Its version.
-        version: u64,
-        /// The version that is needed first.
-        needs: u64,
-    },
-    /// Its signatures do not meet a threshold of role `root`.
-    #[error("root {version} has {have} of {need} signatures that root {by} demands")]
-    TooFewSignatures {
-        /// Its version.
-        version: u64,
-        /// The version of the root whose threshold is not met.
-        by: u64,
-        /// Distinct valid keys.
-        have: usize,
-        /// How many are needed.
-        need: u32,
-    },
-    /// [`limits::RIVAL_ROOTS_MAX`] others of its version are held.
-    #[error("too many rival roots of version {0}")]
-    TooManyRivals(u64),
-}
-
-/// What became of a root that was not refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// It is new.
-    New {
-        /// Its version.
-        version: u64,
-        /// Its digest.
-        digest: Digest,
-    },
-    /// It was held, and signatures of it are new.
-    Signatures {
-        /// Its version.
-        version: u64,
-        /// Its digest.
-        digest: Digest,
-    },
-    /// Nothing about it is new.
-    Known,
-}
-
-/// Why nothing can be judged under a chain.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChainWait {
-    /// Roots are missing (RULES R2).
-    #[error("roots {first} to {last} of the chain are not held")]
-    Missing {
-        /// The lowest of the gap, or of the part of it that one message can bring.
-        first: u64,
-        /// The highest of the gap.
-        last: u64,
-    },
-    /// A root uses what this version does not know.
-    #[error("root {version} says what this version of the agent cannot read: {what}")]
-    Unread {
-        /// Its version.
-        version: u64,
-        /// What is not understood.
-        what: String,
-    },
-    /// Two valid roots of one version, and no higher one that meets the thresholds of both
-    /// (RULES R4).
-    #[error(
-        "there are rival roots of version {version}; a higher one signed by both must settle it"
-    )]
-    Rivals {
-        /// Their version.
-        version: u64,
-    },
-}
+pub use self::outcome::{Accepted, ChainWait, RootError};
 
 #[derive(Clone, Debug)]
 struct HeldRoot {
@@ -338,60 +247,6 @@ impl RootChain {
         self.held.entry(version).or_default().insert(digest, renewed);
         self.wait = self.find_wait();
         Accepted::Signatures { version, digest }
-    }
-
-    fn find_wait(&self) -> Option<ChainWait> {
-        if let Some(last) = self.first_gap() {
-            let first = last.saturating_sub(limits::ROOTS_PER_MESSAGE_MAX as u64 - 1).max(1);
-            return Some(ChainWait::Missing { first, last });
-        }
-        let unread = self.held.values().flat_map(BTreeMap::values).find_map(|held| {
-            let what = held.root.unread.join(", ");
-            let version = held.root.version;
-            (!what.is_empty()).then_some(ChainWait::Unread { version, what })
-        });
-        unread.or_else(|| self.find_rivals())
-    }
-
-    /// The highest version of which a root is named, or pinned, and not held.
-    fn first_gap(&self) -> Option<u64> {
-        if !self.held.contains_key(&self.pin.version) {
-            return Some(self.pin.version);
-        }
-        (2..=self.pin.version).rev().find_map(|version| {
-            let below = self.held.get(&(version - 1));
-            let mut named = self.held.get(&version)?.values().flat_map(|held| &held.root.previous);
-            let whole = named.all(|digest| below.is_some_and(|below| below.contains_key(digest)));
-            (!whole).then_some(version - 1)
-        })
-    }
-
-    /// A version with rivals of which not every one's threshold is met by the newest root or by
-    /// one that it descends from.
-    fn find_rivals(&self) -> Option<ChainWait> {
-        let (top, newest) = self.held.last_key_value()?;
-        let version = *top;
-        if newest.len() > 1 {
-            return Some(ChainWait::Rivals { version });
-        }
-        let mut line: Vec<&HeldRoot> = newest.values().collect();
-        let mut named: BTreeSet<Digest> =
-            line.iter().flat_map(|h| &h.root.previous).copied().collect();
-        for (&version, held) in self.held.range(..version).rev() {
-            let met = |root: &Root| {
-                line.iter().any(|later| check_threshold(&later.root, &later.envelope, root).is_ok())
-            };
-            // Those named need no look: what names them met their thresholds when it was taken.
-            let rivals = held.iter().filter(|(digest, _)| !named.contains(*digest));
-            if rivals.into_iter().any(|(_, rival)| !met(&rival.root)) {
-                return Some(ChainWait::Rivals { version });
-            }
-            let ancestors: Vec<_> =
-                held.iter().filter(|(digest, _)| named.contains(*digest)).map(|(_, h)| h).collect();
-            named = ancestors.iter().flat_map(|h| &h.root.previous).copied().collect();
-            line.extend(ancestors);
-        }
-        None
     }
 }
 
