@@ -34,6 +34,8 @@ pub const ROOTS_MAX: usize = 1024;
 pub const VERSIONS_KEPT_PER_ID: usize = 4;
 /// Drafts kept per signing key (RULES D3): a flooding key crowds out only its own.
 pub const DRAFTS_PER_KEY_MAX: usize = 64;
+/// Site documents kept by a replica of all sites: a stolen key could make sites up without end.
+pub const SITE_DOCUMENTS_MAX: usize = 4_096;
 /// Finished host ids kept per signer (RULES D3).
 pub const HOST_IDS_PER_SIGNER_MAX: usize = 16_384;
 /// Finished ids of any other kind kept per signer (RULES D3).

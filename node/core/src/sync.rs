@@ -367,7 +367,7 @@ impl Node {
             reports.extend(
                 chain
                     .evidence()
-                    .filter(|report| report.report().count >= from)
+                    .filter(|report| report.count() >= from)
                     .map(|report| report.bytes().to_vec()),
             );
         }

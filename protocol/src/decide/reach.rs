@@ -12,8 +12,8 @@ use crate::id::{Digest, KeyId, ResourceId};
 use crate::resource::{Kind, OsUpdatePolicySpec, RetrySpec, Spec, TargetOs};
 use crate::target::{HostPlace, Rank, UnknownProfile};
 use crate::time::WallTime;
-use crate::window::Windows;
 use crate::trust::{RootState, Seen, Standing, Version};
+use crate::window::Windows;
 
 /// What counts for one host.
 #[derive(Clone, Debug)]

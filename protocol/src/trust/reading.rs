@@ -1,5 +1,6 @@
 //! Reads the specs of a statement's resources, as far as this version understands them, and finds
-//! what contradicts the statement around them. An error makes the id unknown; nothing is refused.
+//! what breaks the limits of its kind or contradicts the statement around it. An error makes the id
+//! unknown; nothing is refused.
 
 use crate::limits;
 use crate::resource::{HostSpec, Kind, Scope, Spec};
@@ -30,6 +31,7 @@ fn read_spec(resource: &Resource, payload: &Payload) -> Result<Option<Spec>, Str
     }
     let Some(json) = &resource.raw_spec else { return Ok(None) };
     let spec = Spec::parse(kind, resource.schema, json.get()).map_err(|e| e.to_string())?;
+    spec.validate().map_err(|invalid| invalid.to_string())?;
     match &spec {
         Spec::Host(host) => check_host(resource, host, &payload.scope)?,
         Spec::Emergency(_) => check_emergency(payload)?,

@@ -194,6 +194,7 @@ fn q2_what_is_no_longer_of_interest_is_dropped() {
     assert_eq!(changes.drops.len(), 2);
     assert_eq!(changes.dropped_reports, [(id_of(&host), u64::MAX)]);
     assert_eq!(replica.documents().count(), 0);
+    assert_eq!(replica.statements().count(), 0);
     assert!(replica.host_view(&id_of(&host)).is_none());
 }
 

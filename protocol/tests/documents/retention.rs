@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use daymark_protocol::document::retention::{Candidate, RetainedResource, Standing, retain};
 use daymark_protocol::document::{DocumentId, Outcome};
 use daymark_protocol::id::{Digest, KeyId, ResourceId};
+use daymark_protocol::limits;
+use daymark_protocol::resource::{Kind, Scope};
 use daymark_protocol::trust::Statement;
 use proptest::prelude::*;
 
@@ -354,4 +356,28 @@ proptest! {
             prop_assert!(replica.hashes(&DocumentId::Fleet).count() > 0);
         }
     }
+}
+
+#[test]
+fn i9_sites_that_nobody_declared_are_bounded_and_crowd_out_none_that_is() {
+    let fleet = Fleet::new();
+    let mut replica = fleet.replica();
+    let scope = Scope::Site(daymark_protocol::trust::named_id(
+        Kind::Site,
+        &fleet.id(),
+        &Scope::Fleet,
+        "berlin",
+    ));
+    let berlin = fleet.site_in(scope, "press hall", 1, "in Berlin");
+    accept(&mut replica, &signed(&fleet.site("berlin", 1, "Berlin"), &[&key(1), &key(2)]));
+    accept(&mut replica, &signed(&berlin, &[&key(1), &key(2)]));
+    let flood: Vec<Vec<u8>> = (0..limits::SITE_DOCUMENTS_MAX + 50)
+        .flat_map(|number| {
+            let site = Scope::Site(format!("made-up-{number}").parse().unwrap());
+            signed(&fleet.site_in(site, "x", 1, "x"), &[&key(1)])
+        })
+        .collect();
+    accept(&mut replica, &flood);
+    assert_eq!(replica.documents().count(), 1 + limits::SITE_DOCUMENTS_MAX);
+    assert!(replica.statement(&berlin.digest()).is_some());
 }

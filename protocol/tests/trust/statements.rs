@@ -106,6 +106,12 @@ fn n6_what_a_newer_agent_may_say_is_accepted_and_unread() {
 }
 
 #[test]
+fn s3_a_value_beyond_its_limit_is_accepted_and_unread() {
+    let long = changed(r#""name":"go""#, &format!(r#""name":"{}""#, "x".repeat(51))).unwrap();
+    assert!(long.payload().resources[0].spec().is_err());
+}
+
+#[test]
 fn i6_an_unreadable_target_reaches_everyone() {
     let narrowed = changed(r#"{"all":true}"#, r#"{"site":"site-a","phase":"moon"}"#).unwrap();
     assert_eq!(narrowed.payload().resources[0].target, Some(everyone()));

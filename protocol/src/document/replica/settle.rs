@@ -7,6 +7,7 @@ use crate::document::DocumentId;
 use crate::document::entry::{Entry, signature_entry, statement_entry};
 use crate::document::retention::{self, Candidate, Retained, RetainedResource};
 use crate::id::{Digest, KeyId};
+use crate::limits;
 use crate::resource::{Kind, Scope, Spec};
 use crate::trust::{FloorRecord, Held, Stance, Statement, Validity, judge};
 
@@ -24,9 +25,14 @@ impl Replica {
         };
         let lifted = self.lifted();
         let mut drops_any = false;
-        for document in documents {
-            let retained = self.retained(&document, &lifted);
-            drops_any |= self.reindex(document, &retained, changes);
+        let crowded = self.crowded_out(&documents);
+        for (document, members) in self.members(documents) {
+            let retained = if crowded.contains(&document) {
+                Retained::new()
+            } else {
+                self.retained(&members, &lifted)
+            };
+            drops_any |= self.reindex(document, &members, &retained, changes);
         }
         if drops_any {
             self.forget_dropped();
@@ -61,13 +67,48 @@ impl Replica {
         self.documents.keys().chain(indexed).cloned().collect()
     }
 
-    /// What is kept of one document.
-    fn retained(&self, document: &DocumentId, lifted: &BTreeMap<Digest, Vec<Scope>>) -> Retained {
-        let candidates: BTreeMap<Digest, Candidate> = self
-            .indexed
+    /// The statements of each of these documents.
+    fn members(&self, documents: BTreeSet<DocumentId>) -> BTreeMap<DocumentId, Vec<Digest>> {
+        let mut members: BTreeMap<DocumentId, Vec<Digest>> =
+            documents.into_iter().map(|document| (document, Vec::new())).collect();
+        for (digest, indexed) in &self.indexed {
+            for document in &indexed.documents {
+                if let Some(of) = members.get_mut(document) {
+                    of.push(*digest);
+                }
+            }
+        }
+        members
+    }
+
+    /// The sites that find no room among [`limits::SITE_DOCUMENTS_MAX`]: those that have a Site
+    /// resource come first, so that a stolen key that makes sites up crowds out none of them.
+    fn crowded_out(&self, documents: &BTreeSet<DocumentId>) -> BTreeSet<DocumentId> {
+        if self.documents.len() + documents.len() <= limits::SITE_DOCUMENTS_MAX {
+            return BTreeSet::new();
+        }
+        let mut sites: Vec<(bool, Digest, DocumentId)> = self
+            .all_documents()
+            .into_iter()
+            .filter_map(|document| match &document {
+                DocumentId::Site(site) => {
+                    let line = (Kind::Site, site.clone());
+                    let made_up = !self.judgement.standing.lines.contains_key(&line);
+                    Some((made_up, Digest::of(site.as_str().as_bytes()), document))
+                }
+                DocumentId::Fleet | DocumentId::Host(_) => None,
+            })
+            .collect();
+        sites.sort_unstable();
+        let crowded = sites.into_iter().skip(limits::SITE_DOCUMENTS_MAX);
+        crowded.map(|(_, _, document)| document).collect()
+    }
+
+    /// What is kept of one document's statements.
+    fn retained(&self, members: &[Digest], lifted: &BTreeMap<Digest, Vec<Scope>>) -> Retained {
+        let candidates: BTreeMap<Digest, Candidate> = members
             .iter()
-            .filter(|(_, indexed)| indexed.documents.contains(document))
-            .filter_map(|(digest, _)| {
+            .filter_map(|digest| {
                 let held = self.statements.get(digest)?;
                 Some((*digest, self.candidate(digest, held, lifted)))
             })
@@ -129,10 +170,17 @@ impl Replica {
     }
 
     /// Puts a document's index right. Returns whether anything of it is not kept.
-    fn reindex(&mut self, document: DocumentId, kept: &Retained, changes: &mut Changes) -> bool {
+    fn reindex(
+        &mut self,
+        document: DocumentId,
+        members: &[Digest],
+        kept: &Retained,
+        changes: &mut Changes,
+    ) -> bool {
         let mut drops_any = false;
         let mut entries = BTreeMap::new();
-        for (digest, indexed) in &mut self.indexed {
+        for digest in members {
+            let Some(indexed) = self.indexed.get_mut(digest) else { continue };
             let Some(signers) = kept.get(digest) else {
                 drops_any |= indexed.documents.remove(&document);
                 continue;
@@ -148,6 +196,7 @@ impl Replica {
         }
         let before = self.documents.remove(&document).unwrap_or_default();
         for hash in before.keys().filter(|hash| !entries.contains_key(*hash)) {
+            drops_any = true;
             changes.drops.push((document.clone(), *hash));
         }
         for (hash, entry) in entries.iter().filter(|(hash, _)| !before.contains_key(*hash)) {
