@@ -17,7 +17,7 @@ pub async fn add(mut session: Session, image: &Path, profile: &Path, to: &Path) 
     session.keys_for(Role::Release)?;
     let spec = read_profile(profile).map_err(Failure::usage)?;
     let bar = progress_bar(image);
-    let added = add_image(image, &spec, to, &mut |progress: AddProgress| {
+    let added = add_image(image, spec, to, &mut |progress: AddProgress| {
         bar.set_length(progress.total_bytes);
         bar.set_position(progress.done_bytes);
     })

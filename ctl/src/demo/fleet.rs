@@ -123,7 +123,7 @@ impl Fleet {
     /// Chunks an image into the release folder and signs its profile.
     pub fn publish(&mut self, built: &Release, release: &Path) -> anyhow::Result<Published> {
         let profile = image::profile(&built.version);
-        let added = add_image(&built.disk, &profile, release, &mut |_: AddProgress| {})?;
+        let added = add_image(&built.disk, profile, release, &mut |_: AddProgress| {})?;
         let change = self.put(Spec::OsProfile(Box::new(added.profile.clone())), None)?;
         self.sign(vec![change])?;
         let os = update::target_os(self.session.standing(), PROFILE, &built.version).map_err(plain)?;
