@@ -201,7 +201,11 @@ async fn machine(settings: &Settings) -> Vec<Finding> {
     let machine = match Machine::open(Arc::new(settings.clone()), seen) {
         Ok(machine) => machine,
         Err(error) => {
-            return vec![problem("slots", error.to_string(), "check platform.slots in the configuration")];
+            return vec![problem(
+                "slots",
+                error.to_string(),
+                "check platform.slots in the configuration",
+            )];
         }
     };
     let inspection = machine.inspect().await;
@@ -238,9 +242,11 @@ async fn machine(settings: &Settings) -> Vec<Finding> {
             "set IMAGE_ID and IMAGE_VERSION in os-release, or enrol the machine with its baseline",
         ),
     });
-    findings.extend(seen.other_updaters.iter().map(|name| {
-        problem("updaters", format!("{name} is active too"), updaters::advice(name))
-    }));
+    findings.extend(
+        seen.other_updaters.iter().map(|name| {
+            problem("updaters", format!("{name} is active too"), updaters::advice(name))
+        }),
+    );
     findings.extend(
         seen.inhibitors.iter().map(|why| warning("inhibited", why.clone(), "wait, or lift it")),
     );

@@ -117,7 +117,8 @@ impl Performer {
         match self.machine.backend() {
             Backend::Slots { slots, switch } => {
                 let boot = switch.state().map_err(|error| error.to_string())?;
-                let slot = slots.inactive(boot.booted.as_deref()).ok_or("there is no second slot")?;
+                let slot =
+                    slots.inactive(boot.booted.as_deref()).ok_or("there is no second slot")?;
                 let (index, index_bytes) = target
                     .index_digest
                     .zip(target.index_bytes)

@@ -14,7 +14,6 @@ use std::time::Duration;
 use daymark_core::effect::{Effect, OpId, Reply};
 use daymark_core::event::{RequestId, StageProgress};
 use daymark_core::{ClockTrust, CoreConfig, Event, Node, Start};
-use daymark_protocol::id::KeyId;
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::SigningKey;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -190,9 +189,9 @@ fn start_of(identity: &HostKeyFile, durable: persist::Read) -> Result<Start, Age
         seed,
         durable: durable.state,
         roots: durable.roots,
-        entries: durable.entries,
-        reports: durable.reports,
-        blobs: durable.blobs,
+        entries: durable.stored.entries,
+        reports: durable.stored.reports,
+        blobs: durable.stored.blobs,
         floors: durable.floors,
     })
 }
@@ -340,9 +339,5 @@ impl Agent {
         };
         self.waiting.insert(id, reply);
         self.step(event).await
-    }
-
-    fn host(&self) -> KeyId {
-        self.node.host()
     }
 }

@@ -15,10 +15,8 @@ use crate::store::{Store, Stored};
 pub(super) struct Read {
     pub(super) state: DurableState,
     pub(super) roots: Vec<Vec<u8>>,
-    pub(super) entries: Vec<Vec<u8>>,
-    pub(super) reports: Vec<Vec<u8>>,
-    pub(super) blobs: Vec<Vec<u8>>,
-    pub(super) floors: Vec<FloorRecord>,
+    pub(super) stored: Stored,
+    pub(super) floors: Floors,
 }
 
 /// The data folder and the store, open.
@@ -35,21 +33,13 @@ impl Disk {
         let data = DataFolder::open(folder)?;
         let (journal, lines) = Journal::open(&data.path().join("floors"))?;
         let (store, stored) = Store::open(&data.path().join("store"))?;
-        let mut read =
-            Read { state: data.read_state()?, roots: data.read_roots()?, ..Read::default() };
         let mut floors = Floors::default();
         for line in lines {
-            let record = FloorRecord::decode(&line).map_err(|_| AgentError::Floor)?;
-            floors.apply(record.clone());
-            read.floors.push(record);
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            floors.apply(FloorRecord::decode(line).map_err(|_| AgentError::Floor)?);
         }
-        for item in stored {
-            match item {
-                Stored::Entry(_, bytes) => read.entries.push(bytes),
-                Stored::Report(_, bytes) => read.reports.push(bytes),
-                Stored::Blob(bytes) => read.blobs.push(bytes),
-            }
-        }
+        let (state, roots) = (data.read_state()?, data.read_roots()?);
+        let read = Read { state, roots, stored, floors: floors.clone() };
         Ok((Self { data, journal, floors, store }, read))
     }
 
@@ -81,6 +71,7 @@ impl Disk {
                 }
                 Write::DropReports { host, below } => self.store.drop_reports(host, *below)?,
                 Write::PutBlob { digest, bytes } => self.store.put_blob(digest, bytes)?,
+                Write::DropBlob { digest } => self.store.drop_blob(digest)?,
                 Write::PutRoot { version, bytes } => self.data.write_root(*version, bytes)?,
                 Write::AppendFloor(record) => floors.push(record.clone()),
                 Write::PutState(state) => self.data.write_state(state)?,
@@ -153,15 +144,16 @@ mod tests {
             Write::PutBlob { digest: Digest([4; 32]), bytes: b"blob".to_vec() },
         ];
         let (mut disk, read) = Disk::open(folder.path()).unwrap();
-        assert!(read.floors.is_empty() && read.entries.is_empty());
+        assert_eq!((read.floors.records().count(), read.stored), (0, Stored::default()));
         disk.write(&writes).unwrap();
         drop(disk);
         let (_disk, read) = Disk::open(folder.path()).unwrap();
         assert_eq!(read.state, state);
-        assert_eq!(read.floors.len(), 3);
+        // The higher version takes the place of the lower.
+        assert_eq!(read.floors.records().count(), 2);
         assert_eq!(read.roots, [b"root".to_vec()]);
-        assert_eq!(read.entries, [b"entry".to_vec()]);
-        assert_eq!(read.reports, [b"report".to_vec()]);
-        assert_eq!(read.blobs, [b"blob".to_vec()]);
+        assert_eq!(read.stored.entries[0].bytes, b"entry");
+        assert_eq!(read.stored.reports[0].bytes, b"report");
+        assert_eq!(read.stored.blobs, [(Digest([4; 32]), b"blob".to_vec())]);
     }
 }

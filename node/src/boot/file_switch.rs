@@ -43,9 +43,10 @@ impl FileBootSwitch {
 impl BootSwitch for FileBootSwitch {
     fn state(&self) -> Result<BootState, BootSwitchError> {
         let record = self.read()?;
-        let unconfirmed = self.booted.as_ref().is_some_and(|booted| {
-            record.is_on_trial(booted) && record.default != *booted
-        });
+        let unconfirmed = self
+            .booted
+            .as_ref()
+            .is_some_and(|booted| record.is_on_trial(booted) && record.default != *booted);
         let trial = record.trial.filter(|trial| trial.tries_left > 0);
         Ok(BootState {
             booted: self.booted.clone(),

@@ -26,7 +26,11 @@ pub(super) fn init(
         Err(DurableError::NotInitialised { .. }) => {
             // Held while the key is drawn, so that no agent starts beside it.
             let folder = DataFolder::open(data)?;
-            HostKeyFile::create(folder.path(), hardware.machine_id.clone(), hardware.serial.clone())?
+            HostKeyFile::create(
+                folder.path(),
+                hardware.machine_id.clone(),
+                hardware.serial.clone(),
+            )?
         }
         Err(error) => return Err(error.into()),
     };

@@ -8,14 +8,14 @@ use daymark_protocol::control::{Item, Join, Submitted};
 use daymark_protocol::trust::Pin;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, print};
+use super::{Usage, print};
 use crate::control::{Client, ClientError};
 use crate::folder::{ItemName, ReplicaFolder};
 use crate::settings::Settings;
 
 pub(super) fn join(settings: &Settings, folder: &Path, fleet: &str) -> anyhow::Result<()> {
     let pin: Pin = fleet.parse().map_err(|error: daymark_protocol::id::InvalidId| {
-        Failure::Usage(format!("{error}; `daymarkctl fleet info` prints it"))
+        Usage(format!("{error}; `daymarkctl fleet info` prints it"))
     })?;
     let folder = ReplicaFolder::open(folder)?;
     let (roots, others) = read(&folder)?;

@@ -140,16 +140,10 @@ fn days(text: &str) -> Result<jiff::SignedDuration, ()> {
     days.checked_mul(24).map(jiff::SignedDuration::from_hours).ok_or(())
 }
 
-/// An end that is not success, as an exit status.
+/// Wrong usage that only shows when a value is looked at.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
-    /// 4.
-    #[error("{0}")]
-    Refused(String),
-    /// 2.
-    #[error("{0}")]
-    Usage(String),
-}
+#[error("{0}")]
+struct Usage(String);
 
 /// Runs `daymark-node` with this process's arguments.
 pub fn main_node() -> ExitCode {
@@ -171,13 +165,7 @@ pub fn main_node() -> ExitCode {
 
 fn status_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
-        if let Some(failure) = cause.downcast_ref::<Failure>() {
-            return match failure {
-                Failure::Refused(_) => 4,
-                Failure::Usage(_) => 2,
-            };
-        }
-        if cause.is::<SettingsError>() {
+        if cause.is::<Usage>() || cause.is::<SettingsError>() {
             return 2;
         }
         match cause.downcast_ref::<ClientError>() {

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::Failure;
+use super::Usage;
 use crate::agent::Ended;
 use crate::settings::{Log, LogFormat, Settings};
 use crate::{EXIT_REBOOT, boot};
@@ -64,10 +64,9 @@ fn die_with_the_boot_program() {
 
 fn start_log(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.level).map_err(|error| {
-        Failure::Usage(format!("log.level {:?} is no level or filter: {error}", log.level))
+        Usage(format!("log.level {:?} is no level or filter: {error}", log.level))
     })?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().init(),

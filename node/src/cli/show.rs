@@ -16,9 +16,8 @@ fn client(settings: &Settings) -> anyhow::Result<BlockingClient> {
 }
 
 pub(super) fn status(settings: &Settings, json: bool) -> anyhow::Result<()> {
-    let (status, decision) = client(settings)?.run(async |client: &Client| {
-        (client.status().await, client.decision().await.ok())
-    });
+    let (status, decision) = client(settings)?
+        .run(async |client: &Client| (client.status().await, client.decision().await.ok()));
     let status = status?;
     if json {
         return print(&serde_json::to_string_pretty(&status)?);

@@ -258,9 +258,8 @@ fn activate_slot(
     let state = switch.state().map_err(plain)?;
     let slot = slots.inactive(state.booted.as_deref()).ok_or("there is no second slot")?;
     let record = slots.record(slot).map_err(|error| error.to_string())?;
-    let staged = record.is_some_and(|record| {
-        record.complete && target.index_digest == Some(record.image.index)
-    });
+    let staged = record
+        .is_some_and(|record| record.complete && target.index_digest == Some(record.image.index));
     if !staged {
         return Err(format!("slot {slot} does not hold {}@{}", target.profile, target.version));
     }
