@@ -16,12 +16,12 @@ const BUSY_TRIES: u32 = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It cannot be started.
-    #[error("cannot start {program}: {source}")]
+    #[error("cannot start {program}: {cause}")]
     Start {
         /// The program.
         program: String,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It did not end in time and was killed.
     #[error("{program} did not end within {} s", timeout.as_secs())]
@@ -32,12 +32,12 @@ pub enum CommandError {
         timeout: Duration,
     },
     /// Talking to it failed.
-    #[error("cannot talk to {program}: {source}")]
+    #[error("cannot talk to {program}: {cause}")]
     Talk {
         /// The program.
         program: String,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
@@ -127,9 +127,9 @@ pub async fn run(run: Run) -> Result<Output, CommandError> {
     let ended = tokio::time::timeout(run.timeout, talk(&mut child, &run.input)).await;
     match ended {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(source)) => {
+        Ok(Err(cause)) => {
             kill_group(group);
-            Err(CommandError::Talk { program: run.name(), source })
+            Err(CommandError::Talk { program: run.name(), cause })
         }
         Err(_) => {
             kill_group(group);
@@ -158,7 +158,7 @@ async fn start(run: &Run) -> Result<Child, CommandError> {
                 tries += 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(source) => return Err(CommandError::Start { program: run.name(), source }),
+            Err(cause) => return Err(CommandError::Start { program: run.name(), cause }),
         }
     }
 }

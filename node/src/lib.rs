@@ -1,13 +1,17 @@
 //! The Daymark daemon: moves data between the world and `daymark-core`, and decides nothing.
 
+pub mod agent;
 pub mod boot;
 mod boot_cli;
+mod cli;
 pub mod clock;
 pub mod command;
 pub mod control;
+mod doctor;
 pub mod durable;
 pub mod folder;
 pub mod mesh;
+mod notify;
 pub mod platform;
 pub mod settings;
 pub mod slots;
@@ -18,6 +22,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 pub use self::boot_cli::main_boot;
+pub use self::cli::main_node;
 
 /// Exit status that asks whoever started the agent to restart the machine (`EX_TEMPFAIL`).
 pub const EXIT_REBOOT: u8 = 75;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use daymark_protocol::document::DocumentId;
+use daymark_protocol::document::{DocumentId, StoredEntry, StoredReport};
 use daymark_protocol::id::{Digest, KeyId};
 
 /// Memory that sled may use for its cache; a node is to stay below 32 MiB (DESIGN section 10).
@@ -50,15 +50,15 @@ impl StoreError {
     }
 }
 
-/// One stored thing, as read back at start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// An entry of a document.
-    Entry(DocumentId, Vec<u8>),
-    /// A host's report.
-    Report(KeyId, Vec<u8>),
-    /// A blob.
-    Blob(Vec<u8>),
+/// Everything stored, as read back at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Entries of all documents.
+    pub entries: Vec<StoredEntry>,
+    /// Reports of all hosts, in order of generation and count.
+    pub reports: Vec<StoredReport>,
+    /// Blobs, by the digest they were stored under.
+    pub blobs: Vec<(Digest, Vec<u8>)>,
 }
 
 /// What a store holds, by name.
@@ -83,12 +83,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store and reads everything: entries, then reports in order of generation and
-    /// count, then blobs. If what is there is damaged it is set aside and a new store begun.
+    /// Opens the store and reads everything. If what is there is damaged it is set aside and a new
+    /// store begun.
     ///
     /// # Errors
     /// If neither works.
-    pub fn open(path: &Path) -> Result<(Self, Vec<Stored>), StoreError> {
+    pub fn open(path: &Path) -> Result<(Self, Stored), StoreError> {
         let error = match Self::open_whole(path) {
             Ok(opened) => return Ok(opened),
             Err(error) if !is_damage(&error) => return Err(error),
@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// sled panics on some damaged files, so a panic counts as damage.
-    fn open_whole(path: &Path) -> Result<(Self, Vec<Stored>), StoreError> {
+    fn open_whole(path: &Path) -> Result<(Self, Stored), StoreError> {
         let attempt = std::panic::AssertUnwindSafe(|| {
             let store = Self::open_unguarded(path)?;
             let stored = store.read_all()?;
@@ -143,23 +143,27 @@ impl Store {
         self.set_aside.as_deref()
     }
 
-    fn read_all(&self) -> Result<Vec<Stored>, StoreError> {
-        let mut stored = Vec::new();
+    fn read_all(&self) -> Result<Stored, StoreError> {
+        let mut stored = Stored::default();
         for item in self.entries.iter() {
             let (key, bytes) = item.map_err(StoreError::access("read"))?;
-            if let Some(document) = document_of(&key) {
-                stored.push(Stored::Entry(document, bytes.to_vec()));
+            if let (Some(document), Some(hash)) = (document_of(&key), key.last_chunk::<32>()) {
+                let hash = Digest(*hash);
+                stored.entries.push(StoredEntry { document, hash, bytes: bytes.to_vec() });
             }
         }
         for item in self.reports.iter() {
             let (key, bytes) = item.map_err(StoreError::access("read"))?;
-            if let Some(host) = key.first_chunk::<32>() {
-                stored.push(Stored::Report(KeyId(*host), bytes.to_vec()));
+            if let Some((host, generation, count)) = report_name(&key) {
+                let bytes = bytes.to_vec();
+                stored.reports.push(StoredReport { host, generation, count, bytes });
             }
         }
         for item in self.blobs.iter() {
-            let (_, bytes) = item.map_err(StoreError::access("read"))?;
-            stored.push(Stored::Blob(bytes.to_vec()));
+            let (key, bytes) = item.map_err(StoreError::access("read"))?;
+            if let Some(digest) = key.first_chunk::<32>() {
+                stored.blobs.push((Digest(*digest), bytes.to_vec()));
+            }
         }
         Ok(stored)
     }
@@ -224,6 +228,15 @@ impl Store {
     /// [`StoreError::Full`] or [`StoreError::Access`].
     pub fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
         self.blobs.insert(digest.as_bytes(), bytes).map_err(StoreError::access("write"))?;
+        Ok(())
+    }
+
+    /// Removes a blob.
+    ///
+    /// # Errors
+    /// [`StoreError::Access`].
+    pub fn drop_blob(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.blobs.remove(digest.as_bytes()).map_err(StoreError::access("write"))?;
         Ok(())
     }
 
@@ -385,17 +398,17 @@ mod tests {
         drop(filled(&path));
         let site: DocumentId = "site/site-1234".parse().unwrap();
         let host = KeyId([9; 32]);
+        let stored = Store::open(&path).unwrap().1;
+        let entries: Vec<_> =
+            stored.entries.iter().map(|entry| (&entry.document, entry.bytes.as_slice())).collect();
         assert_eq!(
-            Store::open(&path).unwrap().1,
-            [
-                Stored::Entry(DocumentId::Fleet, b"statement".to_vec()),
-                Stored::Entry(site, b"zeros in its hash".to_vec()),
-                Stored::Report(host, vec![9]),
-                Stored::Report(host, vec![1]),
-                Stored::Report(host, vec![2]),
-                Stored::Blob(b"blob".to_vec()),
-            ]
+            entries,
+            [(&DocumentId::Fleet, &b"statement"[..]), (&site, b"zeros in its hash")]
         );
+        let reports: Vec<_> = stored.reports.iter().map(|r| (r.generation, r.count)).collect();
+        assert_eq!(reports, [(2, 9), (300, 1), (300, 2)]);
+        assert!(stored.reports.iter().all(|report| report.host == host));
+        assert_eq!(stored.blobs, [(Digest([3; 32]), b"blob".to_vec())]);
     }
 
     #[test]
@@ -420,7 +433,7 @@ mod tests {
         drop(filled(&path));
         std::fs::write(path.join("conf"), b"not a configuration").unwrap();
         let (store, stored) = Store::open(&path).unwrap();
-        assert!(stored.is_empty());
+        assert_eq!(stored, Stored::default());
         assert!(store.set_aside().unwrap().exists());
         store.put_blob(&Digest([3; 32]), b"again").unwrap();
         store.flush().unwrap();

@@ -20,12 +20,12 @@ const PROGRAM_NAME: &str = "daymark-node";
 #[derive(Debug, thiserror::Error)]
 pub enum AgentPartError {
     /// The slot cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     Read {
         /// File or device.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// There is no program in it.
     #[error("{} holds no program", path.display())]
@@ -40,12 +40,12 @@ pub enum AgentPartError {
         path: PathBuf,
     },
     /// It cannot be written to the run folder.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {cause}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
@@ -64,7 +64,7 @@ impl AgentPart {
     /// # Errors
     /// If the slot holds no program, or the copy fails.
     pub fn extract(slot: &Path, run_folder: &Path) -> Result<Self, AgentPartError> {
-        let read = |source| AgentPartError::Read { path: slot.to_owned(), source };
+        let read = |cause| AgentPartError::Read { path: slot.to_owned(), cause };
         let mut file = File::open(slot).map_err(read)?;
         let mut head = Vec::new();
         (&mut file).take(64).read_to_end(&mut head).map_err(read)?;
@@ -82,7 +82,7 @@ impl AgentPart {
         let program = run_folder.join(PROGRAM_NAME);
         file.rewind().map_err(read)?;
         copy(&mut file.take(bytes), &program)
-            .map_err(|source| AgentPartError::Write { path: program.clone(), source })?;
+            .map_err(|cause| AgentPartError::Write { path: program.clone(), cause })?;
         Ok(Self { program, bytes })
     }
 }

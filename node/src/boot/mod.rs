@@ -4,12 +4,14 @@
 //! loader for this.
 
 mod agent_part;
+mod file_switch;
 mod program;
 mod switch_file;
 #[cfg(test)]
 mod tests;
 
 pub use self::agent_part::{AgentPart, AgentPartError};
+pub use self::file_switch::FileBootSwitch;
 pub use self::program::{BootError, BootOptions, boot};
 pub use self::switch_file::{
     BOOT_ID_VARIABLE, BOOT_SLOT_VARIABLE, Chosen, SwitchFile, SwitchRecord, Trial,

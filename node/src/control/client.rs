@@ -25,7 +25,7 @@ const SUBMIT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub enum ClientError {
     /// Nobody serves the socket.
     #[error(
-        "no agent answers at {}: {source}; start it with `daymark-node run`, or name its socket",
+        "no agent answers at {}; start it with `daymark-node run`, or name its socket",
         socket.display()
     )]
     Unreachable {

@@ -4,9 +4,12 @@
 pub mod facts;
 pub mod health;
 pub mod inhibitors;
+mod machine;
 mod os_release;
 mod program;
 pub mod updaters;
 
+pub use self::machine::{Backend, Machine, Rebooting, boot_id};
+pub(crate) use self::machine::NO_BACKEND;
 pub use self::os_release::OsRelease;
 pub use self::program::{Inspected, Order, Program};

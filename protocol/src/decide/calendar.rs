@@ -77,35 +77,24 @@ impl Calendar {
                 && schedule.source.span.in_force(now) == InForce::Yes
         };
         let closes = |blackout: &&Blackout| blackout.closing.stands(now, profile);
-        let mut schedules: Vec<&Schedule> = self.schedules.iter().filter(opens).collect();
+        let schedules: Vec<&Schedule> = self.schedules.iter().filter(opens).collect();
         let make = |schedules: &[&Schedule]| {
             windows(schedules, self.blackouts.iter().filter(closes), self.zone.as_deref())
         };
         let is_all =
             schedules.len() == self.schedules.len() && self.blackouts.iter().all(|b| closes(&b));
-        let mut made = (!is_all).then(|| make(&schedules));
-        let first = made.as_ref().unwrap_or(&self.all);
-        let mut usable = self.at(first, now);
-        usable.changes_at = self.changes_at(spec, now);
-        loop {
-            let windows = made.as_ref().unwrap_or(&self.all);
-            let Some(piece) = windows.next_usable(now.latest, needed_ms) else { break };
-            let Some(ends) = schedules.iter().filter_map(|one| one.source.span.until).min() else {
-                usable.piece = Some(piece);
-                break;
-            };
-            // A schedule that ends opens nothing from there on. Counting that end against the
-            // whole piece, even where another schedule goes on, errs on the closed side.
-            let piece = Window { end: Some(piece.end.map_or(ends, |end| end.min(ends))), ..piece };
-            if leaves(&piece, needed_ms, now) {
-                usable.piece = Some(piece);
-                break;
-            }
-            schedules.retain(|one| one.source.span.until.is_none_or(|until| until > ends));
-            made = Some(make(&schedules));
-        }
-        usable.is_open = usable.piece.is_some_and(|piece| piece.start <= now.earliest);
-        usable
+        let made = (!is_all).then(|| make(&schedules));
+        let current = made.as_ref().unwrap_or(&self.all);
+        let piece = first_piece(current, schedules, make, needed_ms, now);
+        let usable = Usable {
+            piece,
+            is_open: piece.is_some_and(|piece| piece.start <= now.earliest),
+            short: None,
+            closed_by: Vec::new(),
+            changes_at: self.changes_at(spec, now),
+            problems: Vec::new(),
+        };
+        if usable.is_open { usable } else { self.explained(usable, current, now) }
     }
 
     /// What the signers of schedules that the policy uses saw and is missing here (RULES S5).
@@ -124,28 +113,43 @@ impl Calendar {
         begins.chain(ends.filter(|end| now.earliest < *end)).min()
     }
 
-    /// What is open and closed at present.
-    fn at(&self, windows: &Windows, now: &Now) -> Usable {
+    /// Adds what is open and closed at present: why nothing can be used.
+    fn explained(&self, usable: Usable, windows: &Windows, now: &Now) -> Usable {
         let told = |id: &ResourceId| {
             let named = self.blackouts.iter().find(|blackout| blackout.id == *id);
             named.map_or_else(|| id.to_string(), |blackout| blackout.closing.told.clone())
         };
+        let closed = windows.closed_at(now.latest).map(|(id, closed)| (told(id), closed.to));
+        let problems = windows.problems().iter().map(|one| format!("{}: {}", one.id, one.message));
         Usable {
-            piece: None,
-            is_open: false,
             short: windows.usable_at(now.earliest),
-            closed_by: windows
-                .closed_at(now.latest)
-                .map(|(id, closed)| (told(id), closed.to))
-                .collect(),
-            changes_at: None,
-            problems: windows
-                .problems()
-                .iter()
-                .map(|one| format!("{}: {}", one.id, one.message))
-                .collect(),
+            closed_by: closed.collect(),
+            problems: problems.collect(),
+            ..usable
         }
     }
+}
+
+/// The first usable piece with enough left. A schedule that ends opens nothing from there on:
+/// counting that end against the whole piece, even where another schedule goes on, errs on the
+/// closed side.
+fn first_piece(
+    current: &Windows,
+    mut schedules: Vec<&Schedule>,
+    make: impl Fn(&[&Schedule]) -> Windows,
+    needed_ms: u64,
+    now: &Now,
+) -> Option<Window> {
+    let mut piece = current.next_usable(now.latest, needed_ms)?;
+    while let Some(ends) = schedules.iter().filter_map(|one| one.source.span.until).min() {
+        let cut = Window { end: Some(piece.end.map_or(ends, |end| end.min(ends))), ..piece };
+        if leaves(&cut, needed_ms, now) {
+            return Some(cut);
+        }
+        schedules.retain(|one| one.source.span.until.is_none_or(|until| until > ends));
+        piece = make(&schedules).next_usable(now.latest, needed_ms)?;
+    }
+    Some(piece)
 }
 
 fn uses(spec: &OsUpdatePolicySpec, schedule: &Schedule) -> bool {

@@ -1,0 +1,184 @@
+//! Finds the parts of an image: the whole of it, partitions of a GPT disk, or files within one.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use daymark_protocol::resource::{FileSystem, LayoutPart, OsProfileSpec, PartName, PartSource};
+
+use super::error::ReleaseError;
+
+/// The part that a bare file system becomes.
+const ROOTFS: &str = "rootfs";
+
+/// A part within the raw image.
+#[derive(Clone, Debug)]
+pub(super) struct FoundPart {
+    pub(super) name: PartName,
+    /// Its bytes in the image: all of them, or the file system that holds the file.
+    window: Window,
+    partition: String,
+    file: Option<PartSource>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    start: u64,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Partition {
+    number: u32,
+    label: String,
+    window: Window,
+}
+
+/// The parts of `raw`, by ascending name, as the profile's layout says.
+pub(super) fn find_parts(
+    raw: &File,
+    image: &Path,
+    profile: &OsProfileSpec,
+) -> Result<Vec<FoundPart>, ReleaseError> {
+    let bytes = raw.metadata().map_err(|error| ReleaseError::io("read", image, error))?.len();
+    let partitions = partitions(raw, image)?;
+    match (profile.layout.is_empty(), partitions.is_empty()) {
+        (true, true) => {
+            let window = Window { start: 0, bytes };
+            let name = ROOTFS.to_owned();
+            Ok(vec![FoundPart { name, window, partition: String::new(), file: None }])
+        }
+        (true, false) => Err(ReleaseError::NoLayout {
+            path: image.to_owned(),
+            found: listed(&partitions),
+            first: partitions.first().map_or_else(String::new, shown),
+        }),
+        (false, true) => Err(ReleaseError::NoPartitions { path: image.to_owned() }),
+        (false, false) => {
+            let find = |(name, at)| find_part(image, bytes, &partitions, name, at);
+            profile.layout.iter().map(find).collect()
+        }
+    }
+}
+
+fn find_part(
+    image: &Path,
+    bytes: u64,
+    partitions: &[Partition],
+    name: &PartName,
+    at: &LayoutPart,
+) -> Result<FoundPart, ReleaseError> {
+    let path = || image.to_owned();
+    let (part, wanted) = (name.clone(), at.partition.clone());
+    let labelled: Vec<&Partition> = partitions.iter().filter(|p| p.label == wanted).collect();
+    let by_number = || partitions.iter().find(|p| p.number.to_string() == wanted);
+    let found = match labelled.as_slice() {
+        [one] => *one,
+        [] => by_number().ok_or_else(|| ReleaseError::NoPartition {
+            path: path(),
+            part: part.clone(),
+            partition: wanted.clone(),
+            found: listed(partitions),
+        })?,
+        [..] => return Err(ReleaseError::TwoPartitions { path: path(), part, partition: wanted }),
+    };
+    let inside = found.window.start.checked_add(found.window.bytes).is_some_and(|end| end <= bytes);
+    if !inside {
+        return Err(ReleaseError::PartitionOutside { path: path(), part, partition: wanted });
+    }
+    Ok(FoundPart { name: part, window: found.window, partition: wanted, file: at.file.clone() })
+}
+
+/// The partitions of a GPT disk by number; none if the file is no such disk.
+fn partitions(raw: &File, image: &Path) -> Result<Vec<Partition>, ReleaseError> {
+    let failed = |error| ReleaseError::io("read", image, error);
+    let device = raw.try_clone().map_err(failed)?;
+    let Ok(disk) = gpt::GptConfig::new().open_from_device(device) else { return Ok(Vec::new()) };
+    let used = disk.partitions().iter().filter(|(_, partition)| partition.is_used());
+    used.map(|(number, partition)| {
+        let start = partition.bytes_start(*disk.logical_block_size()).map_err(failed)?;
+        let bytes = partition.bytes_len(*disk.logical_block_size()).map_err(failed)?;
+        let window = Window { start, bytes };
+        Ok(Partition { number: *number, label: partition.name.clone(), window })
+    })
+    .collect()
+}
+
+fn shown(partition: &Partition) -> String {
+    if partition.label.is_empty() { partition.number.to_string() } else { partition.label.clone() }
+}
+
+fn listed(partitions: &[Partition]) -> String {
+    let one = |partition: &Partition| format!("{} ({:?})", partition.number, partition.label);
+    partitions.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+impl FoundPart {
+    /// Reads the part from its start to its end.
+    pub(super) fn read(
+        &self,
+        raw: &File,
+        consume: &mut dyn FnMut(&mut dyn Read) -> Result<(), ReleaseError>,
+    ) -> Result<(), ReleaseError> {
+        let raw = raw.try_clone();
+        let raw = raw.map_err(|error| ReleaseError::io("read", Path::new(&self.name), error))?;
+        let mut window = WindowReader { raw, window: self.window, at: 0 };
+        let Some(file) = &self.file else { return consume(&mut window) };
+        let missing = |source| ReleaseError::NoFile {
+            part: self.name.clone(),
+            partition: self.partition.clone(),
+            file: file.path.clone(),
+            source,
+        };
+        match file.file_system {
+            FileSystem::Vfat => {
+                let options = fatfs::FsOptions::new().update_accessed_date(false);
+                let system = fatfs::FileSystem::new(window, options).map_err(missing)?;
+                let mut file = system.root_dir().open_file(&file.path).map_err(missing)?;
+                consume(&mut file)
+            }
+        }
+    }
+}
+
+/// A stretch of the image as a read-only file of its own.
+#[derive(Debug)]
+struct WindowReader {
+    raw: File,
+    window: Window,
+    at: u64,
+}
+
+impl Read for WindowReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.window.bytes.saturating_sub(self.at);
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let offset = self.window.start + self.at;
+        let count = std::os::unix::fs::FileExt::read_at(&self.raw, &mut buffer[..count], offset)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for WindowReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.window.bytes.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// The FAT library asks for it; images are never written.
+impl Write for WindowReader {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

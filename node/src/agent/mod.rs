@@ -1,0 +1,343 @@
+//! The agent: moves data between the core and the world. Event → step → immediate effects →
+//! durable writes → the effects that rely on them. No branch here depends on what the core
+//! decided.
+
+mod acts;
+mod links;
+mod persist;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daymark_core::effect::{Effect, OpId, Reply};
+use daymark_core::event::{RequestId, StageProgress};
+use daymark_core::{ClockTrust, CoreConfig, Event, Node, Start};
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::SigningKey;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::links::Members;
+use self::persist::Disk;
+use crate::clock::Clock;
+use crate::control::{ControlError, ControlServer, Replica, Request};
+use crate::durable::{DurableError, HostKeyFile};
+use crate::mesh::{MeshError, MeshEvent, MeshHandle};
+use crate::notify::Notifier;
+use crate::platform::{Backend, Machine};
+use crate::settings::{ClockSource, Settings};
+use crate::slots::SlotError;
+use crate::store::StoreError;
+use crate::transfer::{ChunkServer, InvalidSource};
+
+/// Events of the mesh on their way; peers wait while they are not taken.
+const MESH_EVENTS_MAX: usize = 256;
+/// Requests of the control socket on their way.
+const REQUESTS_MAX: usize = 32;
+/// Ends and progress of operations on their way.
+const OUTCOMES_MAX: usize = 256;
+/// How often the machine is looked at if nothing else calls for it.
+const INSPECT_EVERY: Duration = Duration::from_secs(30);
+/// Longest sleep, so that a wall clock that jumps is noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+/// Links that the core keeps up by itself, within what the configuration allows.
+const LINKS: usize = 8;
+
+/// Why the agent cannot run, or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[allow(missing_docs, reason = "each wraps the error of the part that it names")]
+pub enum AgentError {
+    Durable(#[from] DurableError),
+    Store(#[from] StoreError),
+    Slots(#[from] SlotError),
+    Mesh(#[from] MeshError),
+    Control(#[from] ControlError),
+    Config(#[from] daymark_core::InvalidConfig),
+    Source(#[from] InvalidSource),
+    /// A line of the floor journal that this version does not understand.
+    #[error("the floor journal holds a line of a newer agent; start that version")]
+    Floor,
+    /// No random numbers, signals or threads.
+    #[error("the operating system refuses: {0}")]
+    System(String),
+}
+
+/// How the agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// The machine is to restart.
+    Reboot,
+}
+
+/// What tasks report back to the loop.
+#[derive(Debug)]
+enum Outcome {
+    /// Something for the core.
+    Event(Event),
+    /// The machine is to restart.
+    Leave,
+}
+
+/// A running agent.
+struct Agent {
+    node: Node,
+    disk: Disk,
+    clock: Arc<Clock>,
+    machine: Machine,
+    mesh: MeshHandle,
+    members: Members,
+    peers: watch::Sender<usize>,
+    chunks: Option<Arc<ChunkServer>>,
+    settings: Arc<Settings>,
+    outcomes: mpsc::Sender<Outcome>,
+    look: Arc<tokio::sync::Notify>,
+    running: BTreeMap<OpId, CancellationToken>,
+    progress: Option<watch::Receiver<StageProgress>>,
+    waiting: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    requests: u64,
+    view: view::View,
+    leaving: Option<Ended>,
+}
+
+/// Runs the agent until `stop` is set or the machine is to restart.
+///
+/// # Errors
+/// [`AgentError`]: it could not start, or could no longer make its state durable.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<Ended, AgentError> {
+    let settings = Arc::new(settings);
+    let (disk, durable) = Disk::open(&settings.data_dir)?;
+    let identity = HostKeyFile::read(&settings.data_dir)?;
+    let (peers, peers_seen) = watch::channel(0);
+    let machine = Machine::open(Arc::clone(&settings), peers_seen)?;
+    let control = ControlServer::bind(&settings.control_socket).await?;
+    let (mesh_sender, mut mesh_events) = mpsc::channel(MESH_EVENTS_MAX);
+    let mesh = crate::mesh::start(links::mesh_config(&settings), identity.seed, mesh_sender)?;
+    let (outcomes, mut ends) = mpsc::channel(OUTCOMES_MAX);
+    let (requests, mut asked) = mpsc::channel(REQUESTS_MAX);
+    let (stop_control, control_stopped) = watch::channel(false);
+    let replica = Replica { store: disk.store().clone(), roots: disk.roots() };
+    let control = tokio::spawn(control.serve(requests, replica, control_stopped));
+
+    let clock = Arc::new(Clock::default());
+    clock.refresh().await;
+    let start = start_of(&identity, durable)?;
+    let config = core_config(&settings)?;
+    let reading = clock.read();
+    let (node, batch) = Node::new(config, start, reading);
+    let chunks = match machine.backend() {
+        Backend::Slots { slots, .. } => Some(Arc::new(ChunkServer::new(Arc::clone(slots)))),
+        Backend::Program(_) | Backend::None => None,
+    };
+    let mut agent = Agent {
+        node,
+        disk,
+        clock,
+        machine,
+        mesh,
+        members: Members::default(),
+        peers,
+        chunks,
+        settings,
+        outcomes,
+        look: Arc::default(),
+        running: BTreeMap::new(),
+        progress: None,
+        waiting: BTreeMap::new(),
+        requests: 0,
+        view: view::View::new(reading.wall),
+        leaving: None,
+    };
+    agent.perform(batch).await?;
+    agent.watch_machine(&stop);
+    let notifier = Notifier::start(&stop);
+    notifier.ready();
+    let ended = agent.turn(&stop, &mut mesh_events, &mut asked, &mut ends).await;
+    notifier.stopping();
+    stop.cancel();
+    let _ = stop_control.send(true);
+    drop(asked);
+    agent.mesh.shutdown().await;
+    let _ = control.await;
+    agent.disk.close()?;
+    ended
+}
+
+fn core_config(settings: &Settings) -> Result<CoreConfig, AgentError> {
+    let trust = match settings.clock {
+        ClockSource::Os => ClockTrust::Synchronised,
+        ClockSource::Rtc => ClockTrust::Rtc,
+    };
+    let links = usize::try_from(settings.network.connections_max).unwrap_or(LINKS).min(LINKS);
+    Ok(CoreConfig::new(trust, built(), links)?)
+}
+
+/// When this agent was built.
+fn built() -> WallTime {
+    WallTime::from_seconds(env!("DAYMARK_BUILT_S").parse().unwrap_or_default())
+}
+
+fn start_of(identity: &HostKeyFile, durable: persist::Read) -> Result<Start, AgentError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| AgentError::System(error.to_string()))?;
+    Ok(Start {
+        key: SigningKey::from_seed(identity.seed),
+        seed,
+        durable: durable.state,
+        roots: durable.roots,
+        entries: durable.stored.entries,
+        reports: durable.stored.reports,
+        blobs: durable.stored.blobs,
+        floors: durable.floors,
+    })
+}
+
+impl Agent {
+    async fn turn(
+        &mut self,
+        stop: &CancellationToken,
+        mesh_events: &mut mpsc::Receiver<MeshEvent>,
+        asked: &mut mpsc::Receiver<Request>,
+        ends: &mut mpsc::Receiver<Outcome>,
+    ) -> Result<Ended, AgentError> {
+        loop {
+            if let Some(ended) = self.leaving {
+                return Ok(ended);
+            }
+            let sleep = self.sleep();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(Ended::Stopped),
+                Some(event) = mesh_events.recv() => self.mesh_event(event).await?,
+                Some(request) = asked.recv() => self.request(request).await?,
+                Some(outcome) = ends.recv() => match outcome {
+                    Outcome::Leave => self.leaving = Some(Ended::Reboot),
+                    Outcome::Event(event) => self.outcome(event).await?,
+                },
+                () = tokio::time::sleep(sleep) => self.step(Event::Wake).await?,
+            }
+        }
+    }
+
+    /// Until the core's next deadline, at most [`SLEEP_MAX`].
+    fn sleep(&self) -> Duration {
+        let now = self.clock.read().mono;
+        let deadline = self.node.next_deadline();
+        let until = deadline.map(|(at, _)| Duration::from_millis(at.since_ms(now)));
+        until.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
+    }
+
+    async fn outcome(&mut self, event: Event) -> Result<(), AgentError> {
+        match &event {
+            Event::OpDone { op, .. } => {
+                self.running.remove(op);
+                self.look.notify_one();
+            }
+            Event::Inspected(inspection) => {
+                self.view.inspected(inspection);
+                if !inspection.boot_unconfirmed {
+                    self.disk.boot_is_confirmed()?;
+                }
+            }
+            _ => {}
+        }
+        self.step(event).await
+    }
+
+    async fn step(&mut self, event: Event) -> Result<(), AgentError> {
+        let batch = self.node.step(self.clock.read(), event);
+        self.perform(batch).await
+    }
+
+    /// The order is the point: what promises nothing, then the disk, then what relies on it.
+    async fn perform(&mut self, mut batch: daymark_core::Batch) -> Result<(), AgentError> {
+        for effect in batch.take_immediate() {
+            self.effect(effect).await;
+        }
+        tokio::task::block_in_place(|| self.disk.write(batch.writes()))?;
+        for effect in batch.confirm_durable() {
+            self.effect(effect).await;
+        }
+        Ok(())
+    }
+
+    async fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { peer, channel, bytes } => self.mesh.send(peer, channel, bytes).await,
+            Effect::Subscribe(topic) => self.mesh.subscribe(topic).await,
+            Effect::Publish { topic, bytes } => self.mesh.publish(topic, bytes).await,
+            Effect::Verdict { id, verdict } => self.mesh.verdict(id, verdict).await,
+            Effect::Admit { peer, admission } => self.mesh.admit(peer, admission).await,
+            Effect::Dial { peer, addresses } => self.mesh.dial(peer, addresses).await,
+            Effect::Reply { request, reply } => {
+                if let Some(waiting) = self.waiting.remove(&request) {
+                    // Whoever asked may have gone.
+                    let _ = waiting.send(reply);
+                }
+                self.look.notify_one();
+            }
+            Effect::Perform { op, act } => self.start(op, act),
+            Effect::Cancel { op } => {
+                if let Some(token) = self.running.get(&op) {
+                    token.cancel();
+                }
+            }
+        }
+    }
+
+    /// Looks at the machine regularly and when called for, beside the loop.
+    fn watch_machine(&self, stop: &CancellationToken) {
+        let (machine, look, clock) =
+            (self.machine.clone(), Arc::clone(&self.look), Arc::clone(&self.clock));
+        let (outcomes, stop) = (self.outcomes.clone(), stop.clone());
+        tokio::spawn(async move {
+            loop {
+                clock.refresh().await;
+                let inspection = Box::new(machine.inspect().await);
+                let sent = outcomes.send(Outcome::Event(Event::Inspected(inspection))).await;
+                if sent.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = look.notified() => {}
+                    () = tokio::time::sleep(INSPECT_EVERY) => {}
+                }
+            }
+        });
+    }
+
+    async fn request(&mut self, request: Request) -> Result<(), AgentError> {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        let (event, reply) = match request {
+            // Whoever asked may have gone: the answer then goes nowhere.
+            Request::Status(answer) => {
+                let _ = answer.send(self.status());
+                return Ok(());
+            }
+            Request::Decision(answer) => {
+                let _ = answer.send(self.decision());
+                return Ok(());
+            }
+            Request::Peers(answer) => {
+                let _ = answer.send(self.peer_list().await);
+                return Ok(());
+            }
+            Request::Metrics(answer) => {
+                let _ = answer.send(self.metrics());
+                return Ok(());
+            }
+            Request::Submit(items, reply) => (Event::Submit { request: id, items }, reply),
+            Request::Join(pin, items, reply) => (Event::Join { request: id, pin, items }, reply),
+            Request::Inhibit(why, until, reply) => {
+                (Event::Inhibit { request: id, why, until }, reply)
+            }
+        };
+        self.waiting.insert(id, reply);
+        self.step(event).await
+    }
+}

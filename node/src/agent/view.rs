@@ -1,0 +1,194 @@
+//! What the control socket shows of the agent. Nothing is decided from it.
+
+use std::fmt::Write as _;
+
+use daymark_core::durable::{Attempt, UpdateState};
+use daymark_core::effect::Admission;
+use daymark_core::event::Inspection;
+use daymark_protocol::control::{AttemptStatus, DecisionAnswer, Peer, Status};
+use daymark_protocol::time::WallTime;
+
+use super::Agent;
+use crate::platform::boot_id;
+
+/// What the agent itself remembers for its view.
+#[derive(Debug)]
+pub(super) struct View {
+    started: WallTime,
+    inspection: Option<Inspection>,
+    listening: Vec<String>,
+    boot_id: Option<String>,
+}
+
+impl View {
+    pub(super) fn new(started: WallTime) -> Self {
+        Self { started, inspection: None, listening: Vec::new(), boot_id: boot_id() }
+    }
+
+    pub(super) fn inspected(&mut self, inspection: &Inspection) {
+        self.inspection = Some(inspection.clone());
+    }
+
+    pub(super) fn listening(&mut self, addresses: &[String]) {
+        self.listening = addresses.to_vec();
+    }
+}
+
+impl Agent {
+    pub(super) fn status(&self) -> Status {
+        let core = self.node.status();
+        let durable = self.node.durable();
+        let seen = self.view.inspection.as_ref();
+        let installed = seen.and_then(|seen| seen.machine.installed.as_ref());
+        let installed = installed.and_then(|installed| {
+            let version = installed.version.clone()?;
+            Some(match &installed.profile {
+                Some(profile) => format!("{profile}@{version}"),
+                None => version,
+            })
+        });
+        let mut inhibitors: Vec<(String, Option<WallTime>)> =
+            core.inhibitors.into_iter().map(|(why, until)| (why, Some(until))).collect();
+        inhibitors.extend(
+            seen.iter().flat_map(|seen| &seen.machine.inhibitors).map(|why| (why.clone(), None)),
+        );
+        let mut problems = core.problems;
+        problems.extend(core.last_error);
+        problems.extend(self.disk.store().set_aside().map(|aside| {
+            let aside = aside.display();
+            format!("the store was damaged and is refilled from peers; delete {aside} when done")
+        }));
+        let (update, attempt) = update(&core.update);
+        Status {
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            host: core.host,
+            name: core.name,
+            site: core.site,
+            fleet: core.fleet,
+            root_version: Some(core.root_version).filter(|version| *version > 0),
+            now: core.now,
+            clock_synchronised: core.clock_synchronised,
+            started: self.view.started,
+            documents: core.documents,
+            peers: core.peers.into_iter().map(peer).collect(),
+            booted_slot: seen.and_then(|seen| seen.booted_slot.clone()),
+            boot_id: self.view.boot_id.clone(),
+            installed,
+            update: update.to_owned(),
+            attempt: attempt.map(|attempt| self.attempt_status(attempt)),
+            quarantined: durable
+                .quarantine
+                .iter()
+                .map(|image| format!("attempt {}: {}", image.attempt, image.reason))
+                .collect(),
+            inhibitors,
+            problems,
+            mesh_restarts: self.mesh.stats().restarts,
+            listening: self.view.listening.clone(),
+        }
+    }
+
+    fn attempt_status(&self, attempt: &Attempt) -> AttemptStatus {
+        // The task's own figures are newer than what the core made durable.
+        let running = self.progress.as_ref().map(|progress| progress.borrow().clone());
+        let progress = running
+            .filter(|running| running.total_bytes > 0)
+            .unwrap_or_else(|| attempt.progress.clone());
+        AttemptStatus {
+            number: attempt.number,
+            from: attempt.from_version.clone(),
+            to: format!("{}@{}", attempt.target.profile, attempt.target.version),
+            started: attempt.started,
+            verified_bytes: progress.verified_bytes,
+            total_bytes: progress.total_bytes,
+            own_bytes: progress.own_bytes,
+            origin_bytes: progress.origin_bytes,
+            peer_bytes: progress.peer_bytes,
+            refused: progress.refused,
+        }
+    }
+
+    pub(super) fn decision(&self) -> Option<DecisionAnswer> {
+        let decision = self.node.decision()?.clone();
+        Some(DecisionAnswer { now: self.node.status().now, decision })
+    }
+
+    /// Every connected peer, and every other that the core says it would admit.
+    pub(super) async fn peer_list(&self) -> Vec<Peer> {
+        let connected = self.mesh.peers().await;
+        let mut peers: Vec<Peer> = self.node.status().peers.into_iter().map(peer).collect();
+        for peer in &mut peers {
+            let found = connected.iter().find(|connected| connected.peer == peer.host);
+            peer.connected = found.is_some();
+            if let Some(found) = found {
+                peer.admission = admission(found.admission).to_owned();
+            }
+        }
+        peers
+    }
+
+    /// Prometheus' text format; names end in their unit.
+    pub(super) fn metrics(&self) -> String {
+        let core = self.node.status();
+        let mesh = self.mesh.stats();
+        let counts = core.counters;
+        let figures = [
+            ("connections", "gauge", mesh.connections),
+            ("received_bytes_total", "counter", mesh.bytes_in),
+            ("sent_bytes_total", "counter", mesh.bytes_out),
+            ("dropped_messages_total", "counter", mesh.dropped_messages),
+            ("mesh_restarts_total", "counter", mesh.restarts),
+            ("malformed_total", "counter", counts.malformed),
+            ("unadmitted_total", "counter", counts.unadmitted),
+            ("over_budget_total", "counter", counts.over_budget),
+            ("refused_total", "counter", counts.refused),
+            ("taken_total", "counter", counts.taken),
+            ("agreements_total", "counter", counts.agreements),
+            ("differences_total", "counter", counts.differences),
+            ("published_bytes_total", "counter", counts.published_bytes),
+            ("held_entries", "gauge", core.held_entries),
+            ("root_version", "gauge", core.root_version),
+            ("report_generation", "gauge", core.generation),
+            ("store_bytes", "gauge", self.disk.store().size_bytes()),
+            ("clock_known", "gauge", u64::from(core.now.known)),
+        ];
+        let mut text = String::new();
+        for (name, kind, value) in figures {
+            let _ = writeln!(text, "# TYPE daymark_{name} {kind}\ndaymark_{name} {value}");
+        }
+        for (document, entries) in &core.documents {
+            let _ = writeln!(text, "daymark_document_entries{{document=\"{document}\"}} {entries}");
+        }
+        text
+    }
+}
+
+fn update(state: &UpdateState) -> (&'static str, Option<&Attempt>) {
+    match state {
+        UpdateState::Idle => ("idle", None),
+        UpdateState::Staging(attempt) => ("staging", Some(attempt)),
+        UpdateState::Staged(attempt) => ("staged", Some(attempt)),
+        UpdateState::Activating(attempt) => ("activating", Some(attempt)),
+        UpdateState::Rebooting(attempt) => ("rebooting", Some(attempt)),
+        UpdateState::Confirming(attempt) => ("confirming", Some(attempt)),
+        UpdateState::FallingBack(attempt) => ("fallingBack", Some(attempt)),
+    }
+}
+
+fn admission(admission: Admission) -> &'static str {
+    match admission {
+        Admission::Stranger => "stranger",
+        Admission::Authority => "authority",
+        Admission::Member => "member",
+    }
+}
+
+fn peer(peer: daymark_core::status::PeerStatus) -> Peer {
+    Peer {
+        host: peer.host,
+        name: None,
+        address: Some(peer.address),
+        admission: admission(peer.admission).to_owned(),
+        connected: true,
+    }
+}

@@ -1,0 +1,282 @@
+//! `daymark-node doctor`: looks at this machine as the agent would, with or without an agent
+//! running, and says what to do about what is wrong. Changes nothing.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use daymark_protocol::control::Status;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::control::Client;
+use crate::durable::{DurableError, HostKeyFile};
+use crate::platform::{Backend, Machine, updaters};
+use crate::settings::{ClockSource, Settings};
+
+/// Free space below which the replica cannot be kept: it needs a few MiB, and halts must fit.
+const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Grade {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Finding {
+    check: &'static str,
+    grade: Grade,
+    found: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next: String,
+}
+
+fn ok(check: &'static str, found: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Ok, found: found.into(), next: String::new() }
+}
+
+fn warning(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Warning, found: found.into(), next: next.into() }
+}
+
+fn problem(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Problem, found: found.into(), next: next.into() }
+}
+
+/// Prints every finding: status 0 if nothing keeps updates from this machine, 1 otherwise.
+///
+/// # Errors
+/// If the checks cannot be made at all.
+pub(crate) fn doctor(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let findings = runtime.block_on(examine(settings));
+    let text = if json {
+        serde_json::to_string_pretty(&findings)?
+    } else {
+        findings.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    // A reader that is gone wants no more.
+    let _ = writeln!(std::io::stdout(), "{text}");
+    let sick = findings.iter().any(|finding| finding.grade == Grade::Problem);
+    Ok(if sick { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn line(finding: &Finding) -> String {
+    let mark = match finding.grade {
+        Grade::Ok => "ok      ",
+        Grade::Warning => "warning ",
+        Grade::Problem => "PROBLEM ",
+    };
+    let mut text = format!("{mark} {:<12} {}", finding.check, finding.found);
+    if !finding.next.is_empty() {
+        text = format!("{text}\n         {:<12} → {}", "", finding.next);
+    }
+    text
+}
+
+async fn examine(settings: &Settings) -> Vec<Finding> {
+    let mut findings = vec![identity(&settings.data_dir), disk(&settings.data_dir)];
+    let status = Client::new(&settings.control_socket).status().await;
+    match &status {
+        Ok(status) => findings.extend(of_agent(status)),
+        Err(error) => findings.push(problem(
+            "agent",
+            error.to_string(),
+            "systemctl enable --now daymark, then journalctl -u daymark",
+        )),
+    }
+    findings.push(clock(settings).await);
+    findings.extend(machine(settings).await);
+    findings
+}
+
+fn identity(data_dir: &Path) -> Finding {
+    match HostKeyFile::read(data_dir) {
+        Ok(_) => {
+            let mode = std::fs::metadata(data_dir.join("key")).map(|found| found.permissions());
+            match mode {
+                Ok(found) if found.mode() & 0o077 == 0 => ok("identity", "present and private"),
+                Ok(_) | Err(_) => problem(
+                    "identity",
+                    "others may read the key file",
+                    format!("chmod 600 {}", data_dir.join("key").display()),
+                ),
+            }
+        }
+        Err(DurableError::NotInitialised { .. }) => {
+            problem("identity", "there is none", "daymark-node init --request FILE")
+        }
+        Err(DurableError::Read { path, source })
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            warning(
+                "identity",
+                format!("{} may not be read by you", path.display()),
+                "run doctor as root",
+            )
+        }
+        Err(error) => problem("identity", error.to_string(), ""),
+    }
+}
+
+fn disk(data_dir: &Path) -> Finding {
+    // The folder may not exist yet: the nearest one above it is where it will be.
+    let existing = data_dir.ancestors().find(|path| path.exists()).unwrap_or(data_dir);
+    let Ok(found) = rustix::fs::statvfs(existing) else {
+        return problem("disk", format!("{} cannot be looked at", existing.display()), "");
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let text = format!("{} MiB free at {}", free / (1024 * 1024), existing.display());
+    if found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        let next = "give data_dir a place that can be written";
+        return problem("disk", format!("{} is read-only", existing.display()), next);
+    }
+    if free < FREE_BYTES_MIN {
+        problem("disk", text, format!("free at least {} MiB", FREE_BYTES_MIN / (1024 * 1024)))
+    } else {
+        ok("disk", text)
+    }
+}
+
+fn of_agent(status: &Status) -> Vec<Finding> {
+    let mut findings = vec![ok("agent", format!("{} runs", status.agent))];
+    findings.push(match (&status.fleet, &status.name) {
+        (None, _) => problem("fleet", "none", "daymark-node join FOLDER --fleet FINGERPRINT"),
+        (Some(fleet), None) => problem(
+            "fleet",
+            format!("{}, but this machine is not enrolled in it", fleet.short()),
+            "give its request (daymark-node init --request) to `daymarkctl enroll`",
+        ),
+        (Some(fleet), Some(name)) => ok("fleet", format!("{} as {name}", fleet.short())),
+    });
+    findings.push(match status.peers.len() {
+        0 => warning(
+            "peers",
+            "none is connected",
+            "check network.listen, network.peers and the firewall (TCP and UDP 7764)",
+        ),
+        count => ok("peers", format!("{count} connected")),
+    });
+    if !status.now.known {
+        findings.push(problem(
+            "time",
+            "unknown: updates wait",
+            "synchronise the clock (chrony, systemd-timesyncd), or set clock = \"rtc\"",
+        ));
+    }
+    findings.extend(status.problems.iter().map(|found| problem("agent", found.clone(), "")));
+    findings
+}
+
+async fn clock(settings: &Settings) -> Finding {
+    let clock = Clock::default();
+    clock.refresh().await;
+    match (clock.read().synchronised, settings.clock) {
+        (true, _) => ok("clock", "synchronised"),
+        (false, ClockSource::Rtc) => ok("clock", "not synchronised, trusted by configuration"),
+        (false, ClockSource::Os) => warning(
+            "clock",
+            "the operating system does not say that it is synchronised",
+            "run chrony or systemd-timesyncd, have three peers, or set clock = \"rtc\"",
+        ),
+    }
+}
+
+async fn machine(settings: &Settings) -> Vec<Finding> {
+    let (_peers, seen) = watch::channel(0);
+    let machine = match Machine::open(Arc::new(settings.clone()), seen) {
+        Ok(machine) => machine,
+        Err(error) => {
+            return vec![problem(
+                "slots",
+                error.to_string(),
+                "check platform.slots in the configuration",
+            )];
+        }
+    };
+    let inspection = machine.inspect().await;
+    let seen = &inspection.machine;
+    let backend = match machine.backend() {
+        Backend::Slots { slots, .. } => {
+            format!("slots {}", slots.names().collect::<Vec<_>>().join(" and "))
+        }
+        Backend::Program(_) => "the operator's program".to_owned(),
+        Backend::None => "none".to_owned(),
+    };
+    let mut findings = Vec::new();
+    findings.push(match (machine.backend(), &seen.slot_busy) {
+        (Backend::None, _) => warning(
+            "platform",
+            "no backend: this machine reports and never changes",
+            "set platform.kind to \"slots\" or \"command\"",
+        ),
+        (_, Some(busy)) => problem("platform", format!("{backend}: {busy}"), ""),
+        (_, None) => ok("platform", backend),
+    });
+    findings.push(match &seen.installed {
+        Some(installed) => ok(
+            "installed",
+            format!(
+                "{} {}",
+                installed.profile.as_deref().unwrap_or("profile unknown"),
+                installed.version.as_deref().unwrap_or("version unknown")
+            ),
+        ),
+        None => warning(
+            "installed",
+            "nothing says which image is installed",
+            "set IMAGE_ID and IMAGE_VERSION in os-release, or enrol the machine with its baseline",
+        ),
+    });
+    findings.extend(
+        seen.other_updaters.iter().map(|name| {
+            problem("updaters", format!("{name} is active too"), updaters::advice(name))
+        }),
+    );
+    findings.extend(
+        seen.inhibitors.iter().map(|why| warning("inhibited", why.clone(), "wait, or lift it")),
+    );
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Inputs;
+
+    #[tokio::test]
+    async fn a_fresh_machine_is_told_its_next_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let flags = [("data_dir", "data"), ("control.socket", "sock"), ("inhibit.dir", "none")];
+        let flags = flags.map(|(key, name)| (key.to_owned(), path(name))).into();
+        let settings = Settings::load(&Inputs { flags, ..Inputs::default() }).unwrap();
+        let findings = examine(&settings).await;
+        let of = |check: &str| findings.iter().find(|found| found.check == check).unwrap();
+        assert_eq!(of("identity").next, "daymark-node init --request FILE");
+        assert_eq!(of("agent").grade, Grade::Problem);
+        assert_eq!(of("disk").grade, Grade::Ok);
+        assert_eq!(of("platform").grade, Grade::Warning);
+
+        std::fs::create_dir(&settings.data_dir).unwrap();
+        HostKeyFile::create(&settings.data_dir, None, None).unwrap();
+        assert_eq!(identity(&settings.data_dir).grade, Grade::Ok);
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(settings.data_dir.join("key"), open).unwrap();
+        assert!(identity(&settings.data_dir).next.starts_with("chmod 600"));
+    }
+}
