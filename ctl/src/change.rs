@@ -86,7 +86,13 @@ impl Change {
             Some(_) if same => ChangeEffect::Unchanged,
             Some(held) if !held.gone => {
                 let before = held.spec.as_ref().ok().and_then(Option::as_ref);
-                ChangeEffect::Update(differences(standing, before, &spec, held.target.as_ref(), target.as_ref()))
+                ChangeEffect::Update(differences(
+                    standing,
+                    before,
+                    &spec,
+                    held.target.as_ref(),
+                    target.as_ref(),
+                ))
             }
             _ => ChangeEffect::Create,
         };
@@ -143,8 +149,7 @@ fn existing_or_derived(
     kind: Kind,
     name: &str,
 ) -> ResourceId {
-    let derived =
-        ResourceId::derive(kind.prefix(), fleet, &scope.to_string(), kind.name(), name);
+    let derived = ResourceId::derive(kind.prefix(), fleet, &scope.to_string(), kind.name(), name);
     if standing.lines.contains_key(&(kind, derived.clone())) {
         return derived;
     }
@@ -250,7 +255,8 @@ pub fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<StatementP
             || plan.changes.iter().any(|change| is_schedule(change.kind));
         if opens {
             let own: Vec<_> = plan.changes.iter().map(|change| &change.id).collect();
-            plan.sees = known.iter().chain(&new).filter(|s| !own.contains(&&s.2)).cloned().collect();
+            plan.sees =
+                known.iter().chain(&new).filter(|s| !own.contains(&&s.2)).cloned().collect();
             plan.sees.sort();
             plan.sees.dedup();
             if plan.sees.len() > limits::SEES_MAX {

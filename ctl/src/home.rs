@@ -118,8 +118,9 @@ fn no_context(name: &str) -> Failure {
 /// Reads a context's file.
 pub fn read_context(folder: &Path) -> Outcome<ContextFile> {
     let path = folder.join("context.json");
-    let text = fs::read_to_string(&path)
-        .map_err(|error| anyhow::Error::new(error).context(format!("cannot read {}", path.display())))?;
+    let text = fs::read_to_string(&path).map_err(|error| {
+        anyhow::Error::new(error).context(format!("cannot read {}", path.display()))
+    })?;
     serde_json::from_str(&text).map_err(|error| {
         anyhow::Error::new(error).context(format!("{} is damaged", path.display())).into()
     })

@@ -77,8 +77,9 @@ impl KeyStore {
             (HEXLOWER.encode(seed.as_ref()), None)
         } else {
             let mut salt = [0_u8; 16];
-            getrandom::fill(&mut salt)
-                .map_err(|error| Failure::new(Exit::Failed, format!("cannot draw a salt: {error}")))?;
+            getrandom::fill(&mut salt).map_err(|error| {
+                Failure::new(Exit::Failed, format!("cannot draw a salt: {error}"))
+            })?;
             let cipher = cipher(passphrase, &salt)?;
             // The key of the cipher is drawn with the salt and used once, so a fixed nonce is safe.
             let sealed = cipher

@@ -91,7 +91,9 @@ pub fn find(standing: &Standing, kinds: &[Kind], name: &str) -> Outcome<(Kind, R
     }
     let mut found: Vec<_> = living
         .iter()
-        .filter(|((_, id), line)| line.versions.first().is_some_and(|v| version_name(v, id) == name))
+        .filter(|((_, id), line)| {
+            line.versions.first().is_some_and(|v| version_name(v, id) == name)
+        })
         .collect();
     if found.is_empty() && name.len() >= 6 {
         found = living.iter().filter(|((_, id), _)| id.as_str().starts_with(name)).collect();

@@ -26,8 +26,11 @@ pub trait Row: Serialize {
 pub fn rows<R: Row>(format: Format, rows: &[R], as_of: &str) -> Outcome<()> {
     match format {
         Format::Table | Format::Wide => {
-            let shown =
-                if format == Format::Wide { R::HEADS.len() } else { R::WIDE_FROM.min(R::HEADS.len()) };
+            let shown = if format == Format::Wide {
+                R::HEADS.len()
+            } else {
+                R::WIDE_FROM.min(R::HEADS.len())
+            };
             if rows.is_empty() {
                 text("Nothing to show.");
             } else {
@@ -140,8 +143,7 @@ pub fn confirm(question: &str) -> bool {
     let _ = write!(err, "{question} [y/N] ");
     let _ = err.flush();
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).is_ok()
-        && matches!(answer.trim(), "y" | "Y" | "yes")
+    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 /// Whether standard output takes colour: a terminal, and NO_COLOR is unset.

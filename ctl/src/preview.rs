@@ -23,7 +23,8 @@ pub fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
             Some(target) => format!("  for {}", targets::show(standing, Some(target))),
             None => String::new(),
         };
-        let until = change.until.map_or_else(String::new, |at| format!(", until {}", times::show(at)));
+        let until =
+            change.until.map_or_else(String::new, |at| format!(", until {}", times::show(at)));
         let (mark, colour) = match &change.effect {
             ChangeEffect::Create => ("+", 32),
             ChangeEffect::Update(_) => ("~", 33),
@@ -52,7 +53,8 @@ pub fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
 
 /// Puts a change into a standing as if it had been signed.
 pub fn insert(standing: &mut Standing, change: &Change) {
-    if change.effect == ChangeEffect::Unchanged || matches!(change.kind, Kind::Halt | Kind::Resume) {
+    if change.effect == ChangeEffect::Unchanged || matches!(change.kind, Kind::Halt | Kind::Resume)
+    {
         return;
     }
     let version = Version {
@@ -97,10 +99,15 @@ pub fn hosts(session: &Session, changes: &[Change]) -> Vec<String> {
         let aims = changes.iter().any(|change| change.target.is_some());
         return if aims { vec!["It reaches no host that is enrolled.".into()] } else { Vec::new() };
     }
-    let mut lines = vec![format!("It reaches {} of {} hosts:", reached.len(), names::hosts(before).len())];
+    let mut lines =
+        vec![format!("It reaches {} of {} hosts:", reached.len(), names::hosts(before).len())];
     let now = Now::reading(times::now(), 0);
     for host in reached.iter().take(HOSTS_SHOWN_MAX) {
-        lines.push(format!("  {:<16} {}", names::host_name(before, host), outlook(session, &after, host, &now)));
+        lines.push(format!(
+            "  {:<16} {}",
+            names::host_name(before, host),
+            outlook(session, &after, host, &now)
+        ));
     }
     if reached.len() > HOSTS_SHOWN_MAX {
         lines.push(format!("  and {} more", reached.len() - HOSTS_SHOWN_MAX));
@@ -120,16 +127,20 @@ fn outlook(session: &Session, standing: &Standing, host: &KeyId, now: &Now) -> S
     };
     let reach = Reach::new(standing, *host);
     let decision = decide(&World { reach: &reach, machine: &summary.machine }, now);
-    let when = |at: Option<WallTime>| at.map_or_else(String::new, |at| format!(" {}", times::show(at)));
-    let to = decision.target.as_ref().map_or_else(String::new, |target| {
-        format!(" {}@{}", target.profile, target.version)
-    });
+    let when =
+        |at: Option<WallTime>| at.map_or_else(String::new, |at| format!(" {}", times::show(at)));
+    let to = decision
+        .target
+        .as_ref()
+        .map_or_else(String::new, |target| format!(" {}@{}", target.profile, target.version));
     match decision.verdict {
         Verdict::Nothing => format!("nothing to do ({})", decision.reason),
         Verdict::Wait => format!(
             "waits{to}: {}{}",
             decision.message,
-            decision.start_at.map_or_else(String::new, |at| format!("; its turn {}", times::show(at)))
+            decision
+                .start_at
+                .map_or_else(String::new, |at| format!("; its turn {}", times::show(at)))
         ),
         Verdict::Stage => format!("stages{to} at once, activates{}", when(decision.start_at)),
         Verdict::Activate => format!("activates{to} at once"),

@@ -60,8 +60,7 @@ impl Session {
                 "warning: {damaged} files of the replica are damaged; `daymarkctl sync` replaces them"
             ));
         }
-        let session =
-            Self { global, home, name, folder, context, store, replica: loaded.replica };
+        let session = Self { global, home, name, folder, context, store, replica: loaded.replica };
         session.store_changes(&loaded.changes)?;
         Ok(session)
     }
@@ -79,10 +78,11 @@ impl Session {
     /// The newest root.
     pub fn root(&self) -> Outcome<&Root> {
         self.replica.chain().newest().ok_or_else(|| {
-            let why = self.replica.chain().wait().map_or_else(
-                || "its root still needs signatures".to_owned(),
-                std::string::ToString::to_string,
-            );
+            let why = self
+                .replica
+                .chain()
+                .wait()
+                .map_or_else(|| "its root still needs signatures".to_owned(), ToString::to_string);
             Failure::new(Exit::Pending, format!("fleet {} cannot be used yet: {why}", self.name))
                 .next("`daymarkctl sign FILE` adds a signature, `daymarkctl sync` fetches roots")
         })
@@ -91,10 +91,9 @@ impl Session {
     /// The fleet.
     pub fn fleet(&self) -> Outcome<FleetId> {
         self.root()?;
-        self.replica
-            .chain()
-            .fleet()
-            .ok_or_else(|| Failure::new(Exit::Failed, "the first root is not held").next("`daymarkctl sync`"))
+        self.replica.chain().fleet().ok_or_else(|| {
+            Failure::new(Exit::Failed, "the first root is not held").next("`daymarkctl sync`")
+        })
     }
 
     /// What a host says of itself.
@@ -126,7 +125,9 @@ impl Session {
         let synced = std::fs::read_to_string(self.folder.join("synced")).ok();
         let at = synced.and_then(|text| text.trim().parse::<jiff::Timestamp>().ok());
         match at {
-            Some(at) => format!("As of the last sync, {}.", times::relative(at.into(), times::now())),
+            Some(at) => {
+                format!("As of the last sync, {}.", times::relative(at.into(), times::now()))
+            }
             None => "Never synced with a node.".into(),
         }
     }
@@ -217,7 +218,12 @@ impl Session {
         let decision = summary.decision.clone().ok_or_else(|| {
             Failure::new(Exit::Unreachable, format!("{name} has not reported a decision yet"))
         })?;
-        Ok(Explained { host: name, as_of: summary.update.and_then(|update| update.time), live: false, decision })
+        Ok(Explained {
+            host: name,
+            as_of: summary.update.and_then(|update| update.time),
+            live: false,
+            decision,
+        })
     }
 
     /// Names of the own keys that hold a role, `--key`'s first.
@@ -232,8 +238,11 @@ impl Session {
         if !self.global.keys.is_empty() {
             keys.retain(|key| self.global.keys.contains(&key.name));
             if let Some(key) = keys.iter().find(|key| !may.contains(&key.id)) {
-                return Err(Failure::refused(format!("key {} does not have the role {role}", key.name))
-                    .next("`daymarkctl fleet info` shows who has it"));
+                return Err(Failure::refused(format!(
+                    "key {} does not have the role {role}",
+                    key.name
+                ))
+                .next("`daymarkctl fleet info` shows who has it"));
             }
         }
         let usable: Vec<_> = keys

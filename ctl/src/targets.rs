@@ -52,11 +52,7 @@ pub fn from_flags(
 }
 
 /// The target of a file.
-pub fn from_file(
-    standing: &Standing,
-    place: &str,
-    fields: &Map<String, Value>,
-) -> Outcome<Target> {
+pub fn from_file(standing: &Standing, place: &str, fields: &Map<String, Value>) -> Outcome<Target> {
     let mut target = Target::default();
     for (field, value) in fields {
         let wrong = || Failure::usage(format!("{place}: target.{field} is not of the right form"));
@@ -131,7 +127,9 @@ pub fn select(standing: &Standing, hosts: &[String], global: &Global) -> Outcome
     let labels = labels(&global.labels)?;
     let site = global.site.as_deref().map(|site| names::find_site(standing, site)).transpose()?;
     if labels.is_empty() && site.is_none() {
-        return Err(Failure::usage("no host was named").next("name hosts, or use --label or --site"));
+        return Err(
+            Failure::usage("no host was named").next("name hosts, or use --label or --site")
+        );
     }
     let selected: Vec<KeyId> = names::hosts(standing)
         .into_iter()

@@ -19,9 +19,8 @@ pub fn length_ms(text: &str) -> Outcome<i64> {
             .next("write it like 90m, 3h or 7d")
     };
     let span: Span = text.trim().parse().map_err(|_| bad())?;
-    let ms = span
-        .total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours()))
-        .map_err(|_| bad())?;
+    let ms =
+        span.total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours())).map_err(|_| bad())?;
     if !(1.0..=1e14).contains(&ms) {
         return Err(bad());
     }
@@ -38,9 +37,8 @@ pub fn point(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallTime> {
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Ok(timestamp.into());
     }
-    let local = |civil: DateTime| {
-        zone.to_ambiguous_timestamp(civil).compatible().map(WallTime::from).ok()
-    };
+    let local =
+        |civil: DateTime| zone.to_ambiguous_timestamp(civil).compatible().map(WallTime::from).ok();
     if let Some(at) = text.parse::<DateTime>().ok().and_then(local) {
         return Ok(at);
     }
@@ -122,10 +120,7 @@ mod tests {
             point("2026-12-01 22:00", &berlin, now).unwrap().to_string(),
             "2026-12-01T21:00:00Z"
         );
-        assert_eq!(
-            point("2026-07-01", &berlin, now).unwrap().to_string(),
-            "2026-06-30T22:00:00Z"
-        );
+        assert_eq!(point("2026-07-01", &berlin, now).unwrap().to_string(), "2026-06-30T22:00:00Z");
         assert!(point("yesterdayish", &berlin, now).is_err());
     }
 }

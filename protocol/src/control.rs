@@ -123,6 +123,12 @@ pub struct AttemptStatus {
     /// Chunks that failed verification, by the peer that sent them.
     #[serde(default)]
     pub refused: BTreeMap<KeyId, u64>,
+    /// Chunks that failed verification and came from the release service.
+    #[serde(default)]
+    pub refused_from_origin: u64,
+    /// The last thing that went wrong with a source, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
 }
 
 /// A peer, connected or known.

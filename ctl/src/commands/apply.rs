@@ -92,8 +92,11 @@ fn one(
             .next("`daymarkctl release add IMAGE --profile FILE --to FOLDER`"));
     }
     if resource.kind.role() != Role::Policy {
-        return Err(Failure::usage(format!("{place}: a {} is not applied from a file", resource.kind))
-            .next("see `daymarkctl help` for its own command"));
+        return Err(Failure::usage(format!(
+            "{place}: a {} is not applied from a file",
+            resource.kind
+        ))
+        .next("see `daymarkctl help` for its own command"));
     }
     let name = resource.name()?.to_owned();
     let target = match &resource.target {
@@ -174,7 +177,8 @@ fn names_to_ids(
 ) -> Outcome<()> {
     let mut replace = |field: &str, kinds: &[Kind]| -> Outcome<()> {
         if let Some(Value::String(name)) = fields.get(field) {
-            let (_, id) = names::find(standing, kinds, name).map_err(|failure| at(failure, place))?;
+            let (_, id) =
+                names::find(standing, kinds, name).map_err(|failure| at(failure, place))?;
             fields.insert(field.to_owned(), Value::String(id.to_string()));
         }
         Ok(())
@@ -202,7 +206,8 @@ fn policy_names(standing: &Standing, place: &str, fields: &mut Map<String, Value
                 Failure::usage(format!("{place}: schedules must be a list of names"))
             })?;
             let kinds = [Kind::RepeatedSchedule, Kind::SingleSchedule];
-            let (_, id) = names::find(standing, &kinds, name).map_err(|failure| at(failure, place))?;
+            let (_, id) =
+                names::find(standing, &kinds, name).map_err(|failure| at(failure, place))?;
             *schedule = Value::String(id.to_string());
         }
     }
@@ -210,10 +215,7 @@ fn policy_names(standing: &Standing, place: &str, fields: &mut Map<String, Value
 }
 
 /// `PROFILE@VERSION`, EIM's resource name of the OS, or its id.
-fn os_named(
-    standing: &Standing,
-    text: &str,
-) -> Outcome<daymark_protocol::resource::TargetOs> {
+fn os_named(standing: &Standing, text: &str) -> Outcome<daymark_protocol::resource::TargetOs> {
     if let Some((profile, version)) = text.split_once('@') {
         return update::target_os(standing, profile, version);
     }

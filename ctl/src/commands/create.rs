@@ -1,10 +1,10 @@
 //! `create region|site|schedule|blackout`: flags to a statement.
 
+use daymark_protocol::resource::Kind;
 use daymark_protocol::resource::{
     BlackoutSpec, RegionSpec, RepeatedScheduleSpec, ScheduleStatus, ScheduleZone, Scope,
     SingleScheduleSpec, SiteSpec, Spec, Target,
 };
-use daymark_protocol::resource::Kind;
 use daymark_protocol::time::WallTime;
 use jiff::tz::TimeZone;
 
@@ -105,9 +105,10 @@ fn schedule(args: &CreateScheduleArgs, site_zone: &TimeZone) -> Outcome<Spec> {
                 .next("add --weekly DAYS, --daily, --monthly DAYS or --once TIME"));
         }
     };
-    let at = args.at.as_deref().ok_or_else(|| {
-        Failure::usage("the schedule has no time of day").next("add --at HH:MM")
-    })?;
+    let at = args
+        .at
+        .as_deref()
+        .ok_or_else(|| Failure::usage("the schedule has no time of day").next("add --at HH:MM"))?;
     let (hour, minute) = time_of_day(at)?;
     let length = args.length.as_deref().ok_or_else(|| {
         Failure::usage("the window has no length").next("add --for, such as --for 3h")
@@ -180,7 +181,13 @@ fn blackout(args: &CreateBlackoutArgs, site_zone: &TimeZone) -> Outcome<Spec> {
             times::show_utc(from)
         )));
     }
-    Ok(Spec::Blackout(BlackoutSpec { name: args.name.clone(), from, to, yearly: args.yearly, zone }))
+    Ok(Spec::Blackout(BlackoutSpec {
+        name: args.name.clone(),
+        from,
+        to,
+        yearly: args.yearly,
+        zone,
+    }))
 }
 
 fn is_month_day(text: &str) -> bool {
@@ -197,5 +204,9 @@ fn in_year(month_day: &str, zone: &TimeZone, year: i16) -> Outcome<WallTime> {
 
 /// `12-19` is that day of this year.
 fn day_or_point(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallTime> {
-    if is_month_day(text) { in_year(text, zone, year_of(now, zone)) } else { times::point(text, zone, now) }
+    if is_month_day(text) {
+        in_year(text, zone, year_of(now, zone))
+    } else {
+        times::point(text, zone, now)
+    }
 }

@@ -25,8 +25,7 @@ pub async fn run(mut session: Session, args: EnrollArgs) -> Outcome {
         session.global.site.as_deref().map(|site| names::find_site(standing, site)).transpose()?;
     let baseline = args.baseline.as_deref().map(baseline).transpose()?;
     let name = args.name.as_deref();
-    let change =
-        change(standing, &args.request, name, site, &session.global.labels, baseline)?;
+    let change = change(standing, &args.request, name, site, &session.global.labels, baseline)?;
     submit::run(&mut session, vec![change]).await
 }
 
@@ -42,8 +41,11 @@ pub fn change(
     let (request, key) = read(request)?;
     let host = key.id();
     if let Some((_, held)) = names::host_spec(standing, &host) {
-        return Err(Failure::refused(format!("this machine is enrolled already, as {}", held.name))
-            .next("`daymarkctl describe host` shows it"));
+        return Err(Failure::refused(format!(
+            "this machine is enrolled already, as {}",
+            held.name
+        ))
+        .next("`daymarkctl describe host` shows it"));
     }
     let name = name.unwrap_or(&request.name).to_owned();
     if let Some((other, _, _)) =

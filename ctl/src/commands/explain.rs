@@ -71,9 +71,10 @@ fn text(explained: &Explained) -> String {
         lines.push(format!("Next look   {} ({})", times::show(next), times::relative(next, now)));
     }
     let source = if explained.live { "asked just now" } else { "its last report" };
-    let as_of = explained.as_of.map_or_else(|| "unknown".into(), |at| {
-        format!("{} ({})", times::show(at), times::relative(at, now))
-    });
+    let as_of = explained.as_of.map_or_else(
+        || "unknown".into(),
+        |at| format!("{} ({})", times::show(at), times::relative(at, now)),
+    );
     lines.push(format!("As of       {as_of}, {source}"));
     lines.join("\n")
 }
@@ -83,8 +84,7 @@ fn gate_lines(gate: &GateAnswer, lines: &mut Vec<String>) {
         .ok()
         .and_then(|value| value.as_str().map(str::to_owned))
         .unwrap_or_default();
-    let mark =
-        if gate.pass { output::paint("pass", 32) } else { output::paint("WAIT", 33) };
+    let mark = if gate.pass { output::paint("pass", 32) } else { output::paint("WAIT", 33) };
     lines.push(format!("  {mark}  {name:<12} {}", gate.message));
     for evidence in &gate.evidence {
         lines.push(format!("        {:<12} {}: {}", "", evidence.0, evidence.1));

@@ -16,8 +16,9 @@ pub fn document(session: &Session, name: &str, to: Option<PathBuf>) -> Outcome {
         .map_err(|error| Failure::refused(format!("cannot export {name}: {error}")))?;
     let to = to.unwrap_or_else(|| PathBuf::from(format!("{}.automerge", name.replace('/', "-"))));
     let bytes = &exported.saved;
-    std::fs::write(&to, bytes)
-        .map_err(|error| Failure::from(anyhow::anyhow!("cannot write {}: {error}", to.display())))?;
+    std::fs::write(&to, bytes).map_err(|error| {
+        Failure::from(anyhow::anyhow!("cannot write {}: {error}", to.display()))
+    })?;
     output::text(&format!("Wrote {} ({}).", to.display(), times::bytes(bytes.len() as u64)));
     Ok(Exit::Done)
 }

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use data_encoding::HEXLOWER;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::resource::Role;
-use daymark_protocol::trust::{
-    Context, Envelope, Pin, PublicKey, RoleKeys, RootChain, RootDraft,
-};
-use data_encoding::HEXLOWER;
+use daymark_protocol::trust::{Context, Envelope, Pin, PublicKey, RoleKeys, RootChain, RootDraft};
 use serde::Serialize;
 
 use crate::cli::{FleetInitArgs, Global};
@@ -94,7 +92,8 @@ pub fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
 fn own_keys(home: &Home, global: &Global) -> Outcome<Vec<KeyInfo>> {
     let mut keys = home.keys().list()?;
     if !global.keys.is_empty() {
-        if let Some(missing) = global.keys.iter().find(|name| !keys.iter().any(|k| &k.name == *name))
+        if let Some(missing) =
+            global.keys.iter().find(|name| !keys.iter().any(|k| &k.name == *name))
         {
             return Err(Failure::usage(format!("there is no key named {missing:?}"))
                 .next("`daymarkctl key list` shows the keys of this machine"));
@@ -232,7 +231,11 @@ pub fn info(session: &Session) -> Outcome {
             format!("Fleet id     {}", info.fleet),
             format!("Root         version {}", info.root_version),
             format!("Fingerprint  {}", info.fingerprint),
-            format!("Expires      {} ({})", times::show(root.expires), times::relative(root.expires, now)),
+            format!(
+                "Expires      {} ({})",
+                times::show(root.expires),
+                times::relative(root.expires, now)
+            ),
         ];
         for (role, keys) in &info.roles {
             let holders = keys.holders.join(", ");

@@ -195,10 +195,10 @@ fn hosts(session: &Session, only: Option<&str>) -> Outcome<Vec<HostRow>> {
         .filter(|(key, _, _)| selected.as_ref().is_none_or(|selected| selected.contains(key)))
         .map(|(key, version, spec)| {
             let summary = session.host(&key);
-            let site = version.site.as_ref().map_or_else(
-                || "-".to_owned(),
-                |site| names::name_of(standing, Kind::Site, site),
-            );
+            let site = version
+                .site
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |site| names::name_of(standing, Kind::Site, site));
             let labels: Vec<String> =
                 spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             let decision = summary.as_ref().and_then(|summary| summary.decision.as_ref());
@@ -207,7 +207,8 @@ fn hosts(session: &Session, only: Option<&str>) -> Outcome<Vec<HostRow>> {
                 name: spec.name.clone(),
                 site,
                 installed: summary.as_ref().map_or_else(|| "-".into(), |s| s.installed()),
-                status: update.map_or_else(|| "not seen yet".into(), |update| update.status.clone()),
+                status: update
+                    .map_or_else(|| "not seen yet".into(), |update| update.status.clone()),
                 decision: decision.map_or_else(|| "-".into(), |d| d.message.clone()),
                 labels: labels.join(","),
                 key: key.to_string(),
@@ -225,7 +226,9 @@ fn runs(session: &Session, only: Option<&str>) -> Outcome<Vec<RunRow>> {
         let wanted = chosen.is_none_or(|chosen| chosen == key)
             && selected.as_ref().is_none_or(|selected| selected.contains(&key));
         if let (true, Some(summary)) = (wanted, session.host(&key)) {
-            rows.extend(summary.runs.into_iter().map(|run| RunRow { host: spec.name.clone(), run }));
+            rows.extend(
+                summary.runs.into_iter().map(|run| RunRow { host: spec.name.clone(), run }),
+            );
         }
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.run.start));
@@ -363,7 +366,9 @@ fn halts(session: &Session) -> Vec<Fact> {
             what: format!(
                 "since {}{}{}",
                 times::show(halt.version.issued),
-                halt.version.until.map_or_else(String::new, |at| format!(", until {}", times::show(at))),
+                halt.version
+                    .until
+                    .map_or_else(String::new, |at| format!(", until {}", times::show(at))),
                 if halt.version.reason.is_empty() {
                     String::new()
                 } else {

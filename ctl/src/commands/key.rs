@@ -13,12 +13,7 @@ impl Row for KeyInfo {
 
     fn cells(&self) -> Vec<String> {
         let passphrase = if self.encrypted { "yes" } else { "no" };
-        vec![
-            self.name.clone(),
-            self.id.short(),
-            passphrase.into(),
-            self.public_key.clone(),
-        ]
+        vec![self.name.clone(), self.id.short(), passphrase.into(), self.public_key.clone()]
     }
 
     fn name(&self) -> String {

@@ -25,12 +25,7 @@ impl Row for PeerRow {
     const HEADS: &'static [&'static str] = &["host", "peer", "admission", "address"];
 
     fn cells(&self) -> Vec<String> {
-        vec![
-            self.host.clone(),
-            self.peer.clone(),
-            self.admission.clone(),
-            self.address.clone(),
-        ]
+        vec![self.host.clone(), self.peer.clone(), self.admission.clone(), self.address.clone()]
     }
 
     fn name(&self) -> String {
@@ -61,9 +56,8 @@ pub async fn rows(session: &Session) -> Outcome<(Vec<PeerRow>, String)> {
         let peers = session.host(&key).map(|host| host.peers).unwrap_or_default();
         rows.extend(peers.into_iter().map(|(peer, address)| PeerRow {
             host: spec.name.clone(),
-            peer: peer
-                .parse()
-                .map_or_else(|_| peer.clone(), |key| names::host_name(standing, &key)),
+            peer:
+                peer.parse().map_or_else(|_| peer.clone(), |key| names::host_name(standing, &key)),
             admission: "reported".into(),
             address,
         }));

@@ -57,7 +57,10 @@ fn pending(session: &Session, start: &str) -> Outcome<Digest> {
         [one] => Ok(*one),
         [] => Err(Failure::usage(format!("no statement {start:?} waits for a signature"))
             .next("`daymarkctl get approvals` lists them; `daymarkctl sync` fetches new ones")),
-        _ => Err(Failure::usage(format!("{start:?} fits several statements")).next("type more of it")),
+        _ => {
+            Err(Failure::usage(format!("{start:?} fits several statements"))
+                .next("type more of it"))
+        }
     }
 }
 

@@ -21,8 +21,9 @@ pub async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
         .as_deref()
         .map(|policy| names::find(standing, &[Kind::OsUpdatePolicy], policy))
         .transpose()?;
-    let target = targets::from_flags(standing, &crate::cli::TargetArgs::default(), &session.global)?
-        .unwrap_or(Target { all: true, ..Target::default() });
+    let target =
+        targets::from_flags(standing, &crate::cli::TargetArgs::default(), &session.global)?
+            .unwrap_or(Target { all: true, ..Target::default() });
     let until = args.length.as_deref().map(times::length_ms).transpose()?.map(|ms| now.plus_ms(ms));
     let what = args.policy.as_deref().unwrap_or("halt");
     let spec = Spec::Halt(HaltSpec {
@@ -141,7 +142,11 @@ pub async fn retry(mut session: Session, args: HostArgs) -> Outcome {
         .iter()
         .map(|image| {
             let spec = Spec::Retry(RetrySpec {
-                name: format!("retry-{}-{}", names::host_name(standing, &host), image.profile.short()),
+                name: format!(
+                    "retry-{}-{}",
+                    names::host_name(standing, &host),
+                    image.profile.short()
+                ),
                 profile: image.profile,
                 attempt: image.attempt,
             });

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use daymark_protocol::control::{Bytes, Item, SubmitOutcome};
-use daymark_protocol::document::{Entry, Outcome as Taken, documents_of, signature_entry, statement_entry};
+use daymark_protocol::document::{
+    Entry, Outcome as Taken, documents_of, signature_entry, statement_entry,
+};
 use daymark_protocol::id::{Digest, FleetId, KeyId};
 use daymark_protocol::resource::Role;
 use daymark_protocol::trust::{
@@ -66,7 +68,7 @@ pub fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
 }
 
 /// Opened keys, so that each passphrase is asked once.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Keys(BTreeMap<String, SigningKey>);
 
 impl Keys {
@@ -203,7 +205,9 @@ fn say_stances(session: &Session, statements: &[Digest]) -> Exit {
     let mut exit = Exit::Done;
     for digest in statements {
         match session.replica().judgement().stances.get(digest) {
-            Some(Stance::Counts(_)) => output::text(&format!("Signed: statement {}.", digest.short())),
+            Some(Stance::Counts(_)) => {
+                output::text(&format!("Signed: statement {}.", digest.short()))
+            }
             Some(Stance::Pending(pending)) => {
                 exit = Exit::Pending;
                 output::text(&format!(

@@ -38,8 +38,11 @@ pub async fn run(mut session: Session, args: SyncArgs) -> Outcome {
             .map(Path::to_owned)
             .ok_or_else(|| Failure::usage("name a node's control socket or a folder"))?,
     };
-    let moved =
-        if with.is_dir() { folder(&mut session, &with)? } else { node(&mut session, &with).await? };
+    let moved = if with.is_dir() {
+        folder(&mut session, &with)?
+    } else {
+        node(&mut session, &with).await?
+    };
     let what = with.display();
     output::value(session.global.output, &moved, || {
         let refused = match moved.refused {
@@ -81,7 +84,8 @@ pub async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
     let mut moved = Moved::default();
     let held: BTreeSet<ItemName> = session.items()?.iter().map(ItemName::of).collect();
     let theirs = names(&index);
-    let missing: Vec<ItemName> = theirs.iter().filter(|name| !held.contains(name)).cloned().collect();
+    let missing: Vec<ItemName> =
+        theirs.iter().filter(|name| !held.contains(name)).cloned().collect();
     for batch in missing.chunks(BATCH_ITEMS_MAX) {
         let mut wanted: Vec<ItemName> = batch.to_vec();
         while !wanted.is_empty() {
@@ -122,15 +126,13 @@ fn check_fleet(session: &Session, fleet: Option<FleetId>) -> Outcome<()> {
     match (fleet, session.replica().chain().fleet()) {
         (None, _) => Err(Failure::refused("this machine belongs to no fleet yet")
             .next("`daymark-node join FOLDER --fleet FINGERPRINT` on it")),
-        (Some(theirs), Some(ours)) if theirs != ours => {
-            Err(Failure::refused(format!(
-                "this machine belongs to fleet {}, and context {} is fleet {}",
-                theirs.short(),
-                session.name,
-                ours.short()
-            ))
-            .next("choose another with --context"))
-        }
+        (Some(theirs), Some(ours)) if theirs != ours => Err(Failure::refused(format!(
+            "this machine belongs to fleet {}, and context {} is fleet {}",
+            theirs.short(),
+            session.name,
+            ours.short()
+        ))
+        .next("choose another with --context")),
         (Some(_), _) => Ok(()),
     }
 }

@@ -88,7 +88,8 @@ pub async fn rollback(mut session: Session, args: RollbackArgs) -> Outcome {
         changes.push(change);
     }
     for ((profile, from, to), hosts) in groups(&session, &hosts, args.to.as_deref())? {
-        let avoid = target_os(standing, &profile, &from).map(|os| vec![os.digest]).unwrap_or_default();
+        let avoid =
+            target_os(standing, &profile, &from).map(|os| vec![os.digest]).unwrap_or_default();
         let os = target_os(standing, &profile, &to)?;
         let name = format!("rollback-{to}-{}", now.as_seconds());
         changes.push(policy(standing, &fleet, name, os, avoid, &schedules, hosts, now)?);
@@ -114,10 +115,12 @@ fn groups(session: &Session, hosts: &[KeyId], to: Option<&str>) -> Outcome<Group
         let (profile, version) = installed
             .and_then(|installed| Some((installed.profile.clone()?, installed.version.clone()?)))
             .ok_or_else(|| Failure::usage(format!("{name} does not know what it runs")))?;
-        let before = summary.runs.iter().filter(|run| run.status == "UPDATED" && run.to == version);
+        let installed_now = format!("{profile}@{version}");
+        let mut before =
+            summary.runs.iter().filter(|run| run.status == "UPDATED" && run.to == installed_now);
         let to = match to {
             Some(to) => to.to_owned(),
-            None => before.last().and_then(|run| run.from.clone()).ok_or_else(|| {
+            None => before.next().and_then(|run| run.from.clone()).ok_or_else(|| {
                 Failure::usage(format!("{name} has no version before {version} on record"))
                     .next("name one with --to VERSION")
             })?,

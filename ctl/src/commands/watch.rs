@@ -88,8 +88,8 @@ pub async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
                 .next("use --for held or --for done"));
         }
     };
-    let end = Instant::now()
-        + Duration::from_millis(times::length_ms(&args.timeout)?.unsigned_abs());
+    let end =
+        Instant::now() + Duration::from_millis(times::length_ms(&args.timeout)?.unsigned_abs());
     loop {
         refresh(&mut session).await?;
         let (kind, id) = names::find(session.standing(), &kinds, name)?;

@@ -25,7 +25,8 @@ pub struct WindowRow {
 }
 
 impl Row for WindowRow {
-    const HEADS: &'static [&'static str] = &["host", "start", "end", "utc", "schedule", "closed by"];
+    const HEADS: &'static [&'static str] =
+        &["host", "start", "end", "utc", "schedule", "closed by"];
 
     fn cells(&self) -> Vec<String> {
         vec![

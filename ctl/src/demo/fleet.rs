@@ -30,21 +30,20 @@ const SPREAD_S: u32 = 3;
 
 /// The fleet of the demo.
 #[derive(Debug)]
-pub struct Fleet {
+pub(super) struct Fleet {
     home: PathBuf,
-    global: Global,
     session: Session,
 }
 
 /// A published image.
 #[derive(Debug)]
-pub struct Published {
+pub(super) struct Published {
     /// What was packed, for people.
-    pub text: String,
+    pub(super) text: String,
     /// What a factory installs.
-    pub identity: ImageIdentity,
+    pub(super) identity: ImageIdentity,
     /// Size of the index.
-    pub index_bytes: u64,
+    pub(super) index_bytes: u64,
 }
 
 fn plain(failure: Failure) -> anyhow::Error {
@@ -53,7 +52,7 @@ fn plain(failure: Failure) -> anyhow::Error {
 
 impl Fleet {
     /// Founds the fleet: alice and bob, policies need both.
-    pub fn found(home: &Path) -> anyhow::Result<Self> {
+    pub(super) fn found(home: &Path) -> anyhow::Result<Self> {
         let global = Global {
             home: Some(home.to_owned()),
             context: None,
@@ -83,24 +82,25 @@ impl Fleet {
             expires_in: "30d".into(),
         };
         fleet::found(&global, &args).map_err(plain)?;
-        let session = Session::open(global.clone()).map_err(plain)?;
-        Ok(Self { home: home.to_owned(), global, session })
+        let session = Session::open(global).map_err(plain)?;
+        Ok(Self { home: home.to_owned(), session })
     }
 
     /// The administrators' folder.
-    pub fn home(&self) -> &Path {
+    pub(super) fn home(&self) -> &Path {
         &self.home
     }
 
     /// The fleet's fingerprint.
-    pub fn fingerprint(&self) -> anyhow::Result<String> {
+    pub(super) fn fingerprint(&self) -> anyhow::Result<String> {
         let root = self.session.root().map_err(plain)?;
         Ok(Pin { version: root.version, digest: root.digest }.to_string())
     }
 
     fn put(&mut self, spec: Spec, target: Option<Target>) -> anyhow::Result<Change> {
         let fleet = self.session.fleet().map_err(plain)?;
-        Change::put(self.session.standing(), &fleet, Scope::Fleet, spec, target, None).map_err(plain)
+        Change::put(self.session.standing(), &fleet, Scope::Fleet, spec, target, None)
+            .map_err(plain)
     }
 
     /// Signs changes and keeps them in the replica.
@@ -111,9 +111,10 @@ impl Fleet {
     }
 
     /// Two sites.
-    pub fn create_sites(&mut self) -> anyhow::Result<()> {
+    pub(super) fn create_sites(&mut self) -> anyhow::Result<()> {
         for name in ["north", "south"] {
-            let site = SiteSpec { name: name.into(), zone: Some("UTC".into()), ..SiteSpec::default() };
+            let site =
+                SiteSpec { name: name.into(), zone: Some("UTC".into()), ..SiteSpec::default() };
             let change = self.put(Spec::Site(site), None)?;
             self.sign(vec![change])?;
         }
@@ -121,12 +122,13 @@ impl Fleet {
     }
 
     /// Chunks an image into the release folder and signs its profile.
-    pub fn publish(&mut self, built: &Release, release: &Path) -> anyhow::Result<Published> {
+    pub(super) fn publish(&mut self, built: &Release, release: &Path) -> anyhow::Result<Published> {
         let profile = image::profile(&built.version);
         let added = add_image(&built.disk, profile, release, &mut |_: AddProgress| {})?;
         let change = self.put(Spec::OsProfile(Box::new(added.profile.clone())), None)?;
         self.sign(vec![change])?;
-        let os = update::target_os(self.session.standing(), PROFILE, &built.version).map_err(plain)?;
+        let os =
+            update::target_os(self.session.standing(), PROFILE, &built.version).map_err(plain)?;
         let index = added.profile.index_digest.context("the profile names no index")?;
         Ok(Published {
             text: format!(
@@ -147,7 +149,7 @@ impl Fleet {
     }
 
     /// Enrols one machine.
-    pub fn enroll(&mut self, request: &Path, name: &str, site: &str) -> anyhow::Result<()> {
+    pub(super) fn enroll(&mut self, request: &Path, name: &str, site: &str) -> anyhow::Result<()> {
         let site = names::find_site(self.session.standing(), site).map_err(plain)?;
         let change =
             enroll::change(self.session.standing(), request, Some(name), Some(site), &[], None)
@@ -156,7 +158,7 @@ impl Fleet {
     }
 
     /// Writes everything to a folder, as onto a stick.
-    pub fn write_stick(&mut self, folder: &Path) -> anyhow::Result<()> {
+    pub(super) fn write_stick(&mut self, folder: &Path) -> anyhow::Result<()> {
         sync::folder(&mut self.session, folder).map(drop).map_err(plain)
     }
 
@@ -188,7 +190,11 @@ impl Fleet {
     }
 
     /// A policy for everyone and a window that is open now, handed to one node.
-    pub async fn submit_update(&mut self, version: &str, socket: &Path) -> anyhow::Result<()> {
+    pub(super) async fn submit_update(
+        &mut self,
+        version: &str,
+        socket: &Path,
+    ) -> anyhow::Result<()> {
         let policy = self.policy("demo", version)?;
         let now = times::now();
         let window = Spec::SingleSchedule(SingleScheduleSpec {
@@ -206,7 +212,11 @@ impl Fleet {
     }
 
     /// A policy that alice alone signed, handed to one node. Returns what she is told.
-    pub async fn submit_half_signed(&mut self, version: &str, socket: &Path) -> anyhow::Result<String> {
+    pub(super) async fn submit_half_signed(
+        &mut self,
+        version: &str,
+        socket: &Path,
+    ) -> anyhow::Result<String> {
         let spec = self.policy("half-signed", version)?;
         let change = self.put(spec, Self::everyone())?;
         self.session.global.keys = vec!["alice".into()];
@@ -228,7 +238,7 @@ impl Fleet {
     }
 
     /// Halts everyone, by one key, through one node.
-    pub async fn halt(&mut self, socket: &Path) -> anyhow::Result<()> {
+    pub(super) async fn halt(&mut self, socket: &Path) -> anyhow::Result<()> {
         let name = format!("demo-{}", times::now().as_ms());
         let change = self.put(Spec::Halt(HaltSpec { name, policy: None }), Self::everyone())?;
         debug_assert_eq!(change.kind, Kind::Halt);
@@ -237,15 +247,10 @@ impl Fleet {
     }
 
     /// Names of the machines by key id.
-    pub fn key_names(&self) -> BTreeMap<KeyId, String> {
+    pub(super) fn key_names(&self) -> BTreeMap<KeyId, String> {
         names::hosts(self.session.standing())
             .into_iter()
             .map(|(key, _, spec)| (key, spec.name.clone()))
             .collect()
-    }
-
-    /// Options that act on this fleet.
-    pub fn global(&self) -> &Global {
-        &self.global
     }
 }

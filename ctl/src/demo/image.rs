@@ -11,7 +11,7 @@ use daymark_protocol::resource::{FileSystem, LayoutPart, OsProfileSpec, OsType, 
 use crate::release::sample_disk::{SampleDisk, UKI_PATH, write_sample_disk};
 
 /// The demo's OS profile.
-pub const PROFILE: &str = "edge-demo";
+pub(super) const PROFILE: &str = "edge-demo";
 /// Size of the demo's own root file system, bytes.
 const ROOTFS_BYTES: usize = 24 << 20;
 /// An update changes one block in this many.
@@ -21,16 +21,16 @@ const USER_IMAGE_BYTES_MAX: u64 = 4 << 30;
 
 /// One version of the OS.
 #[derive(Clone, Debug)]
-pub struct Release {
+pub(super) struct Release {
     /// Image version.
-    pub version: String,
+    pub(super) version: String,
     /// The disk image.
-    pub disk: PathBuf,
+    pub(super) disk: PathBuf,
 }
 
 /// Writes the disk image of one version. `content` is the user's image, or else `generation` tells
 /// the demo's own apart.
-pub fn write(
+pub(super) fn write(
     folder: &Path,
     version: &str,
     generation: u32,
@@ -63,7 +63,8 @@ fn rootfs(generation: u32) -> Vec<u8> {
     const BLOCK_BYTES: usize = 64 << 10;
     let mut bytes = Vec::with_capacity(ROOTFS_BYTES);
     for block in 0..u32::try_from(ROOTFS_BYTES / BLOCK_BYTES).unwrap_or(0) {
-        let changed = if block % CHANGED_EVERY == generation % CHANGED_EVERY { generation } else { 0 };
+        let changed =
+            if block % CHANGED_EVERY == generation % CHANGED_EVERY { generation } else { 0 };
         let mut hasher = blake3::Hasher::new();
         hasher.update(&block.to_be_bytes()).update(&changed.to_be_bytes());
         let mut random = vec![0_u8; BLOCK_BYTES / 2];
@@ -75,7 +76,7 @@ fn rootfs(generation: u32) -> Vec<u8> {
 }
 
 /// The profile of one version, as `release add` takes it.
-pub fn profile(version: &str) -> OsProfileSpec {
+pub(super) fn profile(version: &str) -> OsProfileSpec {
     let partition = |label: &str| LayoutPart { partition: label.to_owned(), file: None };
     let uki = LayoutPart {
         partition: "ESP".into(),

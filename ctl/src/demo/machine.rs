@@ -12,7 +12,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use daymark_node::control::Client;
 use daymark_node::slots::{BootState, ImageIdentity, SlotLayout, Slots};
-use daymark_node::transfer::{NoPeers, ReleaseSource, StageRequest, StageSettings, StageSources, stage};
+use daymark_node::transfer::{
+    NoPeers, ReleaseSource, StageRequest, StageSettings, StageSources, stage,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -25,15 +27,15 @@ const CONFIRM_TIMEOUT_S: u32 = 60;
 
 /// A machine.
 #[derive(Debug)]
-pub struct Machine {
+pub(super) struct Machine {
     /// Its name.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Its site.
-    pub site: &'static str,
+    pub(super) site: &'static str,
     /// Its address.
-    pub address: Ipv4Addr,
+    pub(super) address: Ipv4Addr,
     /// Its folder.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     program: PathBuf,
     running: Option<Child>,
 }
@@ -41,7 +43,7 @@ pub struct Machine {
 impl Machine {
     /// A machine that does not run yet. `program` is this program, which is the node and the boot
     /// program too when it is started under their names.
-    pub fn new(
+    pub(super) fn new(
         folder: PathBuf,
         program: PathBuf,
         name: &'static str,
@@ -52,17 +54,17 @@ impl Machine {
     }
 
     /// Its control socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.folder.join("control.sock")
     }
 
     /// Its configuration file.
-    pub fn config(&self) -> PathBuf {
+    pub(super) fn config(&self) -> PathBuf {
         self.folder.join("daymark.toml")
     }
 
     /// A client of its control socket.
-    pub fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         Client::new(&self.socket())
     }
 
@@ -71,7 +73,7 @@ impl Machine {
     }
 
     /// Writes its configuration.
-    pub fn configure(&self, peers: &[Ipv4Addr], origin: &str) -> anyhow::Result<()> {
+    pub(super) fn configure(&self, peers: &[Ipv4Addr], origin: &str) -> anyhow::Result<()> {
         fs::create_dir_all(self.folder.join("run"))?;
         for slot in ["a", "b"] {
             fs::create_dir_all(self.folder.join("slots").join(slot))?;
@@ -104,7 +106,7 @@ impl Machine {
     }
 
     /// Installs an image into slot `a`, as a factory would.
-    pub async fn install(
+    pub(super) async fn install(
         &self,
         release: &Path,
         image: ImageIdentity,
@@ -138,7 +140,7 @@ impl Machine {
     }
 
     /// Runs the node's program for one command, such as `init`, and waits for it.
-    pub fn run_node(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(super) fn run_node(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new(&self.program)
             .arg0("daymark-node")
             .args(arguments)
@@ -158,7 +160,7 @@ impl Machine {
     }
 
     /// Switches it on: the boot program starts the agent of the slot.
-    pub fn start(&mut self) -> anyhow::Result<()> {
+    pub(super) fn start(&mut self) -> anyhow::Result<()> {
         let log = fs::File::create(self.folder.join("log"))?;
         let slot = |slot: &str| format!("{slot}={}", self.slot_part(slot, "agent").display());
         let child = Command::new(&self.program)
@@ -181,7 +183,7 @@ impl Machine {
     }
 
     /// Lets it run on after this program.
-    pub fn leave_running(&mut self) -> Option<u32> {
+    pub(super) fn leave_running(&mut self) -> Option<u32> {
         self.running.take().map(|child| child.id())
     }
 }

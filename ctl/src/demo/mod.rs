@@ -67,7 +67,11 @@ pub async fn run(args: DemoArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-async fn story(folder: &Path, images: Option<(PathBuf, PathBuf)>, keep: bool) -> anyhow::Result<()> {
+async fn story(
+    folder: &Path,
+    images: Option<(PathBuf, PathBuf)>,
+    keep: bool,
+) -> anyhow::Result<()> {
     let mut demo = Demo::prepare(folder, images.as_ref()).await?;
     demo.start().await?;
     let table = demo.update().await?;
@@ -106,10 +110,7 @@ struct Demo {
 
 impl Demo {
     /// Fleet, images, release service and machines, nothing running yet.
-    async fn prepare(
-        folder: &Path,
-        images: Option<&(PathBuf, PathBuf)>,
-    ) -> anyhow::Result<Self> {
+    async fn prepare(folder: &Path, images: Option<&(PathBuf, PathBuf)>) -> anyhow::Result<Self> {
         heading("A fleet from nothing");
         let program = std::env::current_exe().context("cannot find this program's file")?;
         let agent = std::fs::read(&program).context("cannot read this program's file")?;
@@ -136,8 +137,11 @@ impl Demo {
         let mut machines = Vec::new();
         for (name, site, address) in MACHINES {
             let machine = Machine::new(folder.join(name), program.clone(), name, site, address);
-            let others: Vec<Ipv4Addr> =
-                MACHINES.iter().map(|(_, _, other)| *other).filter(|other| *other != address).collect();
+            let others: Vec<Ipv4Addr> = MACHINES
+                .iter()
+                .map(|(_, _, other)| *other)
+                .filter(|other| *other != address)
+                .collect();
             machine.configure(&others, &origin.url())?;
             machine.install(&release, installed.identity.clone(), installed.index_bytes).await?;
             machines.push(machine);
@@ -175,7 +179,10 @@ impl Demo {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                anyhow::bail!("the nodes do not see each other; their logs are in {}", self.folder.display());
+                anyhow::bail!(
+                    "the nodes do not see each other; their logs are in {}",
+                    self.folder.display()
+                );
             }
             tokio::time::sleep(EVERY).await;
         }
@@ -218,7 +225,13 @@ impl Demo {
         board.finish();
         let names = self.fleet.key_names();
         for machine in &self.machines {
-            table.add(machine.name, NEW, attempts.get(machine.name), done.get(machine.name), &names);
+            table.add(
+                machine.name,
+                NEW,
+                attempts.get(machine.name),
+                done.get(machine.name),
+                &names,
+            );
         }
         output::text(&format!(
             "  all five staged it, restarted into the new slot, passed their health checks and \
@@ -295,10 +308,7 @@ impl Demo {
             .map(|pid| pid.to_string())
             .collect();
         heading("The fleet is still running. Five things to try");
-        output::text(&format!(
-            "  export DAYMARK_HOME={home} DAYMARK_NODE={}",
-            socket.display()
-        ));
+        output::text(&format!("  export DAYMARK_HOME={home} DAYMARK_NODE={}", socket.display()));
         for line in [
             "daymarkctl sync && daymarkctl get hosts",
             "daymarkctl explain press-03",
@@ -322,5 +332,9 @@ fn runs(status: &Status, version: &str) -> bool {
 }
 
 fn refusal(status: &Status) -> Option<String> {
-    status.problems.iter().find(|problem| problem.contains("chunk")).cloned()
+    let attempt = status.attempt.as_ref().filter(|attempt| attempt.refused_from_origin > 0)?;
+    Some(format!(
+        "{} chunks from the release service refused: {}",
+        attempt.refused_from_origin, attempt.trouble
+    ))
 }

@@ -21,9 +21,9 @@ const DAMAGED_BYTES_MAX: usize = 16 << 20;
 
 /// What the release service saw.
 #[derive(Debug)]
-pub struct Origin {
+pub(super) struct Origin {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(super) address: SocketAddr,
     allowed: IpAddr,
     refused: Mutex<BTreeMap<IpAddr, u64>>,
     damage: AtomicBool,
@@ -32,7 +32,7 @@ pub struct Origin {
 
 impl Origin {
     /// Serves `folder` on a free port of 127.0.0.1 to `allowed` alone, until the runtime ends.
-    pub async fn start(folder: &Path, allowed: IpAddr) -> anyhow::Result<Arc<Self>> {
+    pub(super) async fn start(folder: &Path, allowed: IpAddr) -> anyhow::Result<Arc<Self>> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
             .await
             .context("cannot listen for the demo's release service")?;
@@ -56,22 +56,22 @@ impl Origin {
     }
 
     /// The source to write into a node's configuration.
-    pub fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Whom it refused, and how often.
-    pub fn refused(&self) -> BTreeMap<IpAddr, u64> {
+    pub(super) fn refused(&self) -> BTreeMap<IpAddr, u64> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on, damages one byte of every answer that carries chunks.
-    pub fn damage(&self) {
+    pub(super) fn damage(&self) {
         self.damage.store(true, Ordering::Relaxed);
     }
 
     /// How many answers were damaged.
-    pub fn damaged(&self) -> u64 {
+    pub(super) fn damaged(&self) -> u64 {
         *self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,18 +10,18 @@ use crate::demo::machine::Machine;
 use crate::{output, times};
 
 /// How often machines are asked.
-pub const EVERY: Duration = Duration::from_millis(200);
+pub(super) const EVERY: Duration = Duration::from_millis(200);
 
 /// A line per machine.
 #[derive(Debug)]
-pub struct Board {
+pub(super) struct Board {
     bars: BTreeMap<&'static str, ProgressBar>,
     last: BTreeMap<&'static str, String>,
 }
 
 impl Board {
     /// Lines for these machines.
-    pub fn new(machines: &[Machine]) -> Self {
+    pub(super) fn new(machines: &[Machine]) -> Self {
         let all = MultiProgress::new();
         let style = ProgressStyle::with_template("  {prefix:<9} {bar:24.cyan/black} {msg}");
         let bars = machines
@@ -39,7 +39,7 @@ impl Board {
     }
 
     /// Shows what a machine says; `None` while it restarts.
-    pub fn show(&mut self, name: &'static str, status: Option<&Status>) {
+    pub(super) fn show(&mut self, name: &'static str, status: Option<&Status>) {
         let (share, text) = match status {
             None => (None, "restarting".to_owned()),
             Some(status) => describe(status),
@@ -59,7 +59,7 @@ impl Board {
     }
 
     /// Takes the lines away.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         for bar in self.bars.values() {
             bar.finish();
         }

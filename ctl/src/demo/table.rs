@@ -10,19 +10,19 @@ use crate::{output, times};
 
 /// The table.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     from: &'static str,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty table of updates from a version.
-    pub fn new(from: &'static str) -> Self {
+    pub(super) fn new(from: &'static str) -> Self {
         Self { from, rows: Vec::new() }
     }
 
     /// Adds a node with its last attempt, as its control socket told it.
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         name: &str,
         to: &str,
@@ -55,7 +55,7 @@ impl Table {
     }
 
     /// Prints it.
-    pub fn print(&self) {
+    pub(super) fn print(&self) {
         let mut table = output::new_table();
         table.set_header(["NODE", "FROM", "TO", "OWN SLOT", "ORIGIN", "PEERS", "TIME"]);
         for row in &self.rows {

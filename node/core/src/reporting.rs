@@ -1,7 +1,7 @@
 //! What this host says of itself: the facts, and when they are reported (RULES D4, D5, Q15).
 
 use daymark_protocol::document::{
-    Facts, ImageBytes, ReportWriter, UpdateRun, UpdateStatus as StatusFacts, host_paths,
+    DocumentId, Facts, ImageBytes, ReportWriter, UpdateRun, UpdateStatus as StatusFacts, host_paths,
 };
 use daymark_protocol::limits;
 use daymark_protocol::status::{UpdateStatus, run_name};
@@ -190,8 +190,13 @@ impl Node {
             for (name, text) in inspection.facts.iter().take(PLATFORM_FACTS_MAX) {
                 facts.set_text(&[host_paths::FACTS, name], text);
             }
-            if let Some(installed) = &inspection.machine.installed {
-                facts.set_installed(installed);
+        }
+        if let Some(machine) = self.machine() {
+            facts.set_machine(&machine);
+        }
+        if let Some(replica) = &self.replica {
+            for document in [DocumentId::Fleet, admission::site_of(replica.standing(), &self.own)] {
+                facts.set_held(&document, &replica.fingerprint(&document));
             }
         }
         let wanted = self.decision.as_ref().and_then(|decision| decision.target.as_ref());

@@ -1,6 +1,7 @@
 //! What the core asks the machine for, each as a task beside the loop that ends in
 //! [`Event::OpDone`].
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use daymark_core::Event;
@@ -155,8 +156,21 @@ impl Performer {
 }
 
 fn origins(settings: &Settings) -> Result<Vec<ReleaseSource>, String> {
-    let parsed = settings.release_sources.iter().map(|text| text.parse());
+    let local = local_address(&settings.network.listen);
+    let parsed = settings.release_sources.iter().map(|text| ReleaseSource::parse(text, local));
     parsed.collect::<Result<_, crate::transfer::InvalidSource>>().map_err(|e| e.to_string())
+}
+
+/// The address that connections to release services leave from: the one that the node listens on,
+/// if it is a single one.
+fn local_address(listen: &[String]) -> Option<IpAddr> {
+    match listen {
+        [one] => {
+            let address: SocketAddr = one.parse().ok()?;
+            (!address.ip().is_unspecified()).then(|| address.ip())
+        }
+        _ => None,
+    }
 }
 
 /// An error with its causes, in one line.

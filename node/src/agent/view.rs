@@ -105,6 +105,8 @@ impl Agent {
             origin_bytes: progress.origin_bytes,
             peer_bytes: progress.peer_bytes,
             refused: progress.refused,
+            refused_from_origin: progress.refused_from_origin,
+            trouble: progress.trouble,
         }
     }
 

@@ -9,7 +9,7 @@ mod os_release;
 mod program;
 pub mod updaters;
 
-pub use self::machine::{Backend, Machine, Rebooting, boot_id};
 pub(crate) use self::machine::NO_BACKEND;
+pub use self::machine::{Backend, Machine, Rebooting, boot_id};
 pub use self::os_release::OsRelease;
 pub use self::program::{Inspected, Order, Program};

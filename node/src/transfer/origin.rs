@@ -4,6 +4,7 @@
 //! hint, each chunk is proven. Sources come from the configuration alone (RULES Q16).
 
 use std::io;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -76,10 +77,14 @@ impl std::fmt::Display for ReleaseSource {
     }
 }
 
-impl std::str::FromStr for ReleaseSource {
-    type Err = InvalidSource;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSource> {
+impl ReleaseSource {
+    /// A source as configured: an HTTP(S) address, or an absolute folder. Connections to a web
+    /// server leave from `local`, if that is given: on machines with several networks, the one
+    /// that the node listens on.
+    ///
+    /// # Errors
+    /// If the text is neither.
+    pub fn parse(text: &str, local: Option<IpAddr>) -> Result<Self, InvalidSource> {
         let invalid = || InvalidSource { text: text.chars().take(200).collect() };
         if text.starts_with("http://") || text.starts_with("https://") {
             let url = reqwest::Url::parse(text).map_err(|_| invalid())?;
@@ -89,6 +94,7 @@ impl std::str::FromStr for ReleaseSource {
             let client = Client::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .read_timeout(READ_TIMEOUT)
+                .local_address(local)
                 .build()
                 .map_err(|_| invalid())?;
             return Ok(Self::Http { base: url.as_str().trim_end_matches('/').to_owned(), client });
@@ -96,9 +102,7 @@ impl std::str::FromStr for ReleaseSource {
         let path = text.strip_prefix("file://").unwrap_or(text);
         if path.starts_with('/') { Ok(Self::Folder(path.into())) } else { Err(invalid()) }
     }
-}
 
-impl ReleaseSource {
     /// The index of an image; it has exactly `bytes` bytes, and its digest is still to be checked.
     ///
     /// # Errors
@@ -288,7 +292,7 @@ mod tests {
 
     #[test]
     fn q16_sources_are_addresses_or_absolute_paths() {
-        let shown = |text: &str| text.parse::<ReleaseSource>().map(|source| source.to_string());
+        let shown = |text: &str| ReleaseSource::parse(text, None).map(|source| source.to_string());
         assert_eq!(shown("http://h:8080/r/"), Ok("http://h:8080/r".to_owned()));
         assert_eq!(shown("/srv/release"), Ok("/srv/release".to_owned()));
         assert_eq!(shown("file:///srv/release"), Ok("/srv/release".to_owned()));

@@ -94,7 +94,8 @@ impl Machine {
             image: image.identity.clone(),
             index_bytes: image.index.encode().len() as u64,
         };
-        let origins = origins.iter().map(|origin| origin.parse().unwrap()).collect();
+        let origins =
+            origins.iter().map(|origin| ReleaseSource::parse(origin, None).unwrap()).collect();
         let sources = StageSources { peers, origins };
         let limits = FetchLimits { stall_ms: 300, ..FetchLimits::default() };
         let settings = StageSettings { origin_wait_ms: (0, 0), limits };
