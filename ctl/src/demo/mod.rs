@@ -59,8 +59,8 @@ pub async fn run(args: DemoArgs) -> Outcome {
     };
     let folder = tempfile::Builder::new().prefix("daymark-demo-").tempdir()?;
     let result = story(folder.path(), images, args.keep).await;
-    if args.keep && result.is_ok() {
-        // The fleet runs on in it.
+    if args.keep || result.is_err() {
+        // The fleet runs on in it, or its logs say what went wrong.
         let _ = folder.keep();
     }
     result?;
