@@ -128,9 +128,10 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.parse().or_else(|_| days(text)).map_err(|()| {
-        format!("{text:?} is no length of time; write 30m, 2h or 1d")
-    })?;
+    let span: jiff::SignedDuration = text
+        .parse()
+        .or_else(|_| days(text))
+        .map_err(|()| format!("{text:?} is no length of time; write 30m, 2h or 1d"))?;
     Duration::try_from(span).map_err(|_| "it must not be negative".to_owned())
 }
 
@@ -147,7 +148,8 @@ struct Usage(String);
 
 /// Runs `daymark-node` with this process's arguments.
 pub fn main_node() -> ExitCode {
-    let arguments = match Arguments::try_parse_from(std::env::args_os().collect::<Vec<OsString>>()) {
+    let arguments = match Arguments::try_parse_from(std::env::args_os().collect::<Vec<OsString>>())
+    {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
