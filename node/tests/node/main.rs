@@ -1,3 +1,4 @@
 //! The daemon's parts against the real world: sockets, files, processes.
 
+mod daemon;
 mod mesh;
