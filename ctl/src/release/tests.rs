@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use daymark_core::event::StageProgress;
 use daymark_node::slots::{BootState, ImageIdentity, SlotLayout, Slots};
 use daymark_node::transfer::{NoPeers, StageRequest, StageSettings, StageSources, stage};
 use daymark_protocol::id::Digest;
@@ -84,19 +85,39 @@ impl Workbench {
 
     /// What a node gets that stages the image from the release folder, by part.
     fn staged(&self, profile: &OsProfileSpec) -> Vec<(String, Vec<u8>)> {
-        let slot = tempfile::tempdir().unwrap();
+        let machine = Machine::new(profile);
+        machine.stage("b", profile, &self.release());
+        let read = |part: &String| (part.clone(), std::fs::read(machine.part("b", part)).unwrap());
+        profile.parts.keys().map(read).collect()
+    }
+}
+
+/// A node's slots.
+struct Machine {
+    folder: tempfile::TempDir,
+    slots: Arc<Slots>,
+}
+
+impl Machine {
+    fn new(profile: &OsProfileSpec) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let part = |name: &str, part: &String| folder.path().join(format!("{name}-{part}"));
         let layout = |name: &str| SlotLayout {
             name: name.into(),
-            parts: profile
-                .parts
-                .keys()
-                .map(|part| (part.clone(), slot.path().join(format!("{name}-{part}"))))
-                .collect(),
+            parts: profile.parts.keys().map(|of| (of.clone(), part(name, of))).collect(),
         };
-        let records = slot.path().join("records");
+        let records = folder.path().join("records");
         let slots = Arc::new(Slots::open(vec![layout("a"), layout("b")], records).unwrap());
+        Self { folder, slots }
+    }
+
+    fn part(&self, slot: &str, part: &str) -> PathBuf {
+        self.folder.path().join(format!("{slot}-{part}"))
+    }
+
+    fn stage(&self, slot: &str, profile: &OsProfileSpec, release: &Path) -> StageProgress {
         let request = StageRequest {
-            slot: "b".into(),
+            slot: slot.into(),
             boot: BootState::default(),
             image: ImageIdentity {
                 profile: Digest::of(b"profile"),
@@ -107,16 +128,47 @@ impl Workbench {
             },
             index_bytes: profile.index_bytes.unwrap(),
         };
-        let origin = self.release().display().to_string().parse().unwrap();
+        let origin = release.display().to_string().parse().unwrap();
         let sources = StageSources { peers: Arc::new(NoPeers), origins: vec![origin] };
         let settings = StageSettings { origin_wait_ms: (0, 0), ..StageSettings::default() };
+        let slots = Arc::clone(&self.slots);
         let staging =
             stage(slots, request, sources, settings, Default::default(), Default::default());
-        tokio::runtime::Runtime::new().unwrap().block_on(staging).unwrap();
-        let read = |part: &String| {
-            (part.clone(), std::fs::read(slot.path().join(format!("b-{part}"))).unwrap())
-        };
-        profile.parts.keys().map(read).collect()
+        tokio::runtime::Runtime::new().unwrap().block_on(staging).unwrap()
+    }
+}
+
+/// The pair of images that `tests/images/mkimg.sh` makes, if `DAYMARK_IMAGE_PAIR` names its folder.
+#[test]
+fn real_images_update_from_one_to_the_next() {
+    let Some(pair) = std::env::var_os("DAYMARK_IMAGE_PAIR").map(PathBuf::from) else { return };
+    let bench = Workbench::new();
+    let old = bench.add(&pair.join("old.img"), profile()).unwrap();
+    let new = bench.add(&pair.join("new.img"), profile()).unwrap();
+    for (name, added) in [("old", &old), ("new", &new)] {
+        println!(
+            "{name}: {} bytes, {} chunks ({} different), pack {} bytes, {:.1} s",
+            added.image_bytes,
+            added.chunks,
+            added.unique_chunks,
+            added.pack_bytes,
+            added.took.as_secs_f64(),
+        );
+    }
+    let machine = Machine::new(&old.profile);
+    machine.stage("a", &old.profile, &bench.release());
+    let staged = machine.stage("b", &new.profile, &bench.release());
+    println!("update: {} bytes fetched, {} own", staged.origin_bytes, staged.own_bytes);
+    assert_eq!(staged.verified_bytes, new.image_bytes);
+    assert!(staged.origin_bytes < new.pack_bytes / 2, "{staged:?}");
+
+    // The same file system on a whole disk, if mkgpt.sh made one.
+    let disk = pair.join("old-disk.raw");
+    if disk.exists() {
+        let layout = [("rootfs", "rootfs", None), ("uki", "ESP", Some(UKI_PATH))];
+        let added = bench.add(&disk, with_layout(&layout)).unwrap();
+        assert_eq!(added.profile.parts["rootfs"], old.profile.parts["rootfs"]);
+        assert!(added.profile.parts["uki"].bytes > 0);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Pulling blobs that reports name, piece by piece, a bounded number at a time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::time::MonoTime;
 use daymark_protocol::wire::SyncMessage;
 
 use crate::effect::Batch;
@@ -14,9 +16,19 @@ const PARTIAL_MAX: usize = 16;
 /// Largest blob that is pulled: a closed generation of reports with its frame fits well below it.
 const BLOB_BYTES_MAX: usize = 256 * 1024;
 
-/// Pieces of blobs, from their beginnings.
+/// A piece that did not come in this time is asked of the next peer, ms.
+const PIECE_MS_MAX: u64 = 10_000;
+
+/// The beginning of a blob, and when its next piece was asked for.
+#[derive(Debug)]
+struct Partial {
+    bytes: Vec<u8>,
+    asked: MonoTime,
+}
+
+/// Blobs that are being put together.
 #[derive(Debug, Default)]
-pub(crate) struct PartialBlobs(BTreeMap<Digest, Vec<u8>>);
+pub(crate) struct PartialBlobs(BTreeMap<Digest, Partial>);
 
 impl Node {
     /// Asks a peer that just gave reports for the blobs that they name.
@@ -24,9 +36,16 @@ impl Node {
         let Some(replica) = &self.replica else { return };
         let missing = replica.missing_blobs();
         self.partial_blobs.0.retain(|digest, _| missing.contains(digest));
+        let now = self.reading.mono;
         for digest in missing.into_iter().take(PARTIAL_MAX) {
-            let offset = self.partial_blobs.0.get(&digest).map_or(0, Vec::len);
-            let Ok(offset) = u32::try_from(offset) else { continue };
+            let partial = self.partial_blobs.0.entry(digest);
+            let is_new = matches!(partial, Entry::Vacant(_));
+            let partial = partial.or_insert(Partial { bytes: Vec::new(), asked: now });
+            if !is_new && now.since_ms(partial.asked) < PIECE_MS_MAX {
+                continue;
+            }
+            partial.asked = now;
+            let Ok(offset) = u32::try_from(partial.bytes.len()) else { continue };
             self.send_sync(peer, &SyncMessage::WantBlob { digest, offset }, batch);
         }
     }
@@ -44,22 +63,22 @@ impl Node {
         let Some(replica) = &self.replica else { return };
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         let wanted = replica.missing_blobs().contains(&digest);
-        let room =
-            self.partial_blobs.0.len() < PARTIAL_MAX || self.partial_blobs.0.contains_key(&digest);
-        if !wanted || !room || total > BLOB_BYTES_MAX || bytes.is_empty() {
+        if !wanted || total > BLOB_BYTES_MAX || bytes.is_empty() {
             return;
         }
-        let partial = self.partial_blobs.0.entry(digest).or_default();
-        if usize::try_from(offset) != Ok(partial.len()) || partial.len() + bytes.len() > total {
+        let Some(partial) = self.partial_blobs.0.get_mut(&digest) else { return };
+        let held = partial.bytes.len();
+        if usize::try_from(offset) != Ok(held) || held + bytes.len() > total {
             return;
         }
-        partial.extend_from_slice(bytes);
-        if partial.len() < total {
-            let offset = u32::try_from(partial.len()).unwrap_or(u32::MAX);
+        partial.bytes.extend_from_slice(bytes);
+        partial.asked = self.reading.mono;
+        if partial.bytes.len() < total {
+            let offset = u32::try_from(partial.bytes.len()).unwrap_or(u32::MAX);
             return self.send_sync(peer, &SyncMessage::WantBlob { digest, offset }, batch);
         }
         // Pieces from several peers may not fit each other: then it starts again.
-        if let Some(blob) = self.partial_blobs.0.remove(&digest)
+        if let Some(Partial { bytes: blob, .. }) = self.partial_blobs.0.remove(&digest)
             && Digest::of(&blob) == digest
         {
             self.take_blobs(&[blob], Origin::Repair, batch);

@@ -90,9 +90,11 @@ impl Node {
             .filter_map(|(_, line)| line.versions.first())
             .filter(|version| version.validity == Validity::Valid && !version.gone)
             .filter(|version| version.reaches(reach.place(), UnknownProfile::Differs))
-            .filter_map(|version| match version.spec.as_ref().ok()?.as_ref()? {
-                Spec::CustomConfig(config) => Some(config.clone()),
-                _ => None,
+            .filter_map(|version| {
+                let Some(Spec::CustomConfig(config)) = version.spec.as_ref().ok()? else {
+                    return None;
+                };
+                Some(config.clone())
             })
             .collect()
     }

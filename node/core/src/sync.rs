@@ -189,10 +189,9 @@ impl Node {
         }
         let (Some(own), Some(prints)) = (self.hello(), self.fingerprints()) else { return };
         if hello.root_version > own.root_version || self.roots_wanted().is_some() {
-            let (first, last) = self.roots_wanted().unwrap_or((
-                own.root_version + 1,
-                hello.root_version.min(own.root_version + limits::ROOTS_PER_MESSAGE_MAX as u64),
-            ));
+            let most = own.root_version.saturating_add(limits::ROOTS_PER_MESSAGE_MAX as u64);
+            let newer = (own.root_version.saturating_add(1), hello.root_version.min(most));
+            let (first, last) = self.roots_wanted().unwrap_or(newer);
             return self.send_sync(peer, &SyncMessage::WantRoots { first, last }, batch);
         }
         if hello.root_version < own.root_version {

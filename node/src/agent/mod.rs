@@ -231,18 +231,15 @@ impl Agent {
     }
 
     async fn outcome(&mut self, event: Event) -> Result<(), AgentError> {
-        match &event {
-            Event::OpDone { op, .. } => {
-                self.running.remove(op);
-                self.look.notify_one();
+        if let Event::OpDone { op, .. } = &event {
+            self.running.remove(op);
+            self.look.notify_one();
+        }
+        if let Event::Inspected(inspection) = &event {
+            self.view.inspected(inspection);
+            if !inspection.boot_unconfirmed {
+                self.disk.boot_is_confirmed()?;
             }
-            Event::Inspected(inspection) => {
-                self.view.inspected(inspection);
-                if !inspection.boot_unconfirmed {
-                    self.disk.boot_is_confirmed()?;
-                }
-            }
-            _ => {}
         }
         self.step(event).await
     }

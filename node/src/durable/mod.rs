@@ -115,3 +115,18 @@ impl DurableError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_that_with_the_next_step() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let sentence = DurableError::write(Path::new("/data/state"), full).to_string();
+        assert!(sentence.contains("/data/state") && sentence.contains("free some space"));
+        let other = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = DurableError::write(Path::new("/data/state"), other);
+        assert!(matches!(error, DurableError::Write { .. }));
+    }
+}

@@ -235,3 +235,47 @@ fn only_proven_bytes_become_a_chunk() {
     let beyond = image.index.chunk_count();
     assert!(VerifiedChunk::check(&Arc::clone(&image.index), beyond, vec![]).is_err());
 }
+
+/// On the block device of 1 MiB or more that `DAYMARK_BLOCK_DEVICE` names, such as a loop device.
+/// Its content is lost.
+#[test]
+fn a_block_device_is_written_but_never_grown() {
+    let Some(device) = std::env::var_os("DAYMARK_BLOCK_DEVICE") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let layout = |name: &str, path: std::path::PathBuf| SlotLayout {
+        name: name.into(),
+        parts: [("rootfs".to_owned(), path)].into(),
+    };
+    let layouts = vec![layout("a", folder.path().join("a")), layout("b", device.clone().into())];
+    let slots = Slots::open(layouts, folder.path().join("records")).unwrap();
+    let image = TestImage::new("1.0.0", &[("rootfs", noise("device", 900_000))]);
+    image.install(&slots, "b");
+    let mut found = vec![0; 900_000];
+    fs::File::open(&device).unwrap().read_exact_at(&mut found, 0).unwrap();
+    assert!(found == image.parts["rootfs"]);
+
+    let large = TestImage::new("2.0.0", &[("rootfs", vec![7; 1 << 30])]);
+    let boot = BootState::default();
+    let refused = slots.begin("b", &boot, &large.identity, large.index).map(|_| ());
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.starts_with("slot b part rootfs has "), "{refused}");
+    assert!(refused.ends_with(" bytes, the image needs 1073741824"), "{refused}");
+    assert!(slots.record("b").unwrap().unwrap().complete, "what was there still counts");
+}
+
+/// In the folder on a file system of less than 1 GiB that `DAYMARK_SMALL_DISK` names.
+#[test]
+fn a_full_disk_is_told_before_anything_changes() {
+    let Some(disk) = std::env::var_os("DAYMARK_SMALL_DISK") else { return };
+    let folder = tempfile::tempdir_in(disk).unwrap();
+    let slots = two_slots(folder.path());
+    let image = old();
+    image.install(&slots, "b");
+    let before = fs::read(folder.path().join("b-rootfs.img")).unwrap();
+    let large = TestImage::new("2.0.0", &[("rootfs", vec![7; 1 << 30])]);
+    let boot = BootState::default();
+    let refused = slots.begin("b", &boot, &large.identity, large.index).map(|_| ());
+    assert!(matches!(refused, Err(SlotError::NoSpace { .. })), "{refused:?}");
+    assert!(fs::read(folder.path().join("b-rootfs.img")).unwrap() == before);
+    assert!(slots.record("b").unwrap().unwrap().complete, "what was there still counts");
+}

@@ -73,9 +73,10 @@ impl Network {
             sent_bytes: 0,
             lost: 0,
         };
-        // A ring, and as many chords: small diameter, no hub.
+        // Two rings in one, so that every other machine also forms one, and as many chords.
         for host in 0..hosts {
             network.wanted.insert(pair(host, (host + 1) % hosts));
+            network.wanted.insert(pair(host, (host + 2) % hosts));
             let other = usize::try_from(network.dice.below(hosts as u64)).unwrap_or(0);
             network.wanted.insert(pair(host, other));
         }

@@ -32,7 +32,7 @@ const FIRST_VERSION: &str = "1.0.0";
 pub struct Options {
     /// Everything follows from it.
     pub seed: u64,
-    /// Machines.
+    /// Machines; at least two, one for each site.
     pub hosts: usize,
     /// What the network does.
     pub weather: Weather,
@@ -97,7 +97,7 @@ pub struct World {
 }
 
 impl World {
-    /// Machines with a fleet each has taken; what else there is, is handed to the first of each
+    /// Two sites of neighbouring numbers. Each machine has taken the fleet; what else there is, is handed to the first of each
     /// site.
     pub fn new(options: Options) -> Self {
         let epoch = WallTime::from_seconds(1_800_000_000);
@@ -135,15 +135,15 @@ impl World {
         for number in 0..self.hosts.len() {
             self.start(number);
             let public = self.hosts[number].public();
-            let site = SITES[number % SITES.len()];
+            let site = SITES[number * SITES.len() / self.hosts.len()];
             let enrolled = self.fleet.enroll(&format!("host-{number}"), &public, site);
             common.extend(enrolled.clone());
             let items = std::iter::once(self.fleet.root()).chain(enrolled).collect();
             let (request, pin) = (self.request(), self.fleet.pin());
             self.step(number, Event::Join { request, pin, items });
         }
-        for number in 0..SITES.len().min(self.hosts.len()) {
-            self.submit(number, common.clone());
+        for site in 0..SITES.len() {
+            self.submit((site * self.hosts.len()).div_ceil(SITES.len()), common.clone());
         }
         self.later(0, Happening::Plug);
     }
@@ -383,7 +383,14 @@ impl World {
             Event::Gossip { from, bytes, .. } => format!("gossip {from} {}", Digest::of(bytes)),
             Event::Submit { items, .. } => format!("submit {}", items.len()),
             Event::Join { items, .. } => format!("join {}", items.len()),
-            other => format!("{other:?}"),
+            Event::Wake
+            | Event::Connected { .. }
+            | Event::Disconnected { .. }
+            | Event::Listening { .. }
+            | Event::Inhibit { .. }
+            | Event::Inspected(_)
+            | Event::OpDone { .. }
+            | Event::Progress { .. } => format!("{event:?}"),
         };
         let time = self.now_ms.to_be_bytes();
         let place = (host as u64).to_be_bytes();

@@ -67,19 +67,15 @@ impl Life {
 
     /// Performs a step's outcome under a fault; `false` if the process died.
     fn perform(&mut self, asked: &Asked, fault: Fault) -> bool {
-        match fault {
-            Fault::KillBeforeSave => return self.dies(false),
-            Fault::CutBeforeSave => return self.dies(true),
-            _ => {}
+        if matches!(fault, Fault::KillBeforeSave | Fault::CutBeforeSave) {
+            return self.dies(matches!(fault, Fault::CutBeforeSave));
         }
         if let Some(state) = &asked.save {
             self.disk = state.clone();
             self.check_runs();
         }
-        match fault {
-            Fault::KillBeforeActs => return self.dies(false),
-            Fault::CutBeforeActs => return self.dies(true),
-            _ => {}
+        if matches!(fault, Fault::KillBeforeActs | Fault::CutBeforeActs) {
+            return self.dies(matches!(fault, Fault::CutBeforeActs));
         }
         for (op, act) in &asked.acts {
             let result = match (fault, act) {
@@ -97,11 +93,10 @@ impl Life {
                 None => return self.dies(false),
             }
         }
-        match fault {
-            Fault::KillAfterActs => self.dies(false),
-            Fault::CutAfterActs => self.dies(true),
-            _ => true,
+        if matches!(fault, Fault::KillAfterActs | Fault::CutAfterActs) {
+            return self.dies(matches!(fault, Fault::CutAfterActs));
         }
+        true
     }
 
     fn dies(&mut self, power: bool) -> bool {

@@ -143,7 +143,7 @@ impl Hardware {
             }
             Act::FallBack { slot } => {
                 self.try_once = None;
-                self.default = slot.as_ref().unwrap().parse().unwrap();
+                self.default = usize::from(slot.as_deref() == Some("1"));
                 OpOutput::Done
             }
             Act::DeliverConfig { .. } => OpOutput::Done,
@@ -195,22 +195,16 @@ impl Rig {
         self.saved.write(&mut batch);
         let mut asked = Asked::default();
         for effect in batch.take_immediate() {
-            match effect {
-                Effect::Cancel { op } => asked.cancelled.push(op),
-                other => panic!("{other:?} leaves before the save"),
-            }
+            let Effect::Cancel { op } = effect else { panic!("{effect:?} leaves before the save") };
+            asked.cancelled.push(op);
         }
         for write in batch.writes() {
-            match write {
-                Write::PutState(state) => asked.save = Some(*state.clone()),
-                other => panic!("unexpected {other:?}"),
-            }
+            let Write::PutState(state) = write else { panic!("unexpected {write:?}") };
+            asked.save = Some(*state.clone());
         }
         for effect in batch.confirm_durable() {
-            match effect {
-                Effect::Perform { op, act } => asked.acts.push((op, act)),
-                other => panic!("unexpected {other:?}"),
-            }
+            let Effect::Perform { op, act } = effect else { panic!("unexpected {effect:?}") };
+            asked.acts.push((op, act));
         }
         asked
     }
