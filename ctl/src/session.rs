@@ -11,6 +11,7 @@ use daymark_protocol::document::{
 };
 use daymark_protocol::id::{FleetId, KeyId};
 use daymark_protocol::resource::{Role, Scope};
+use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::{Floors, Root, RootChain, Standing, Version};
 
 use crate::cli::Global;
@@ -33,6 +34,8 @@ pub struct Session {
     pub folder: PathBuf,
     /// What the context remembers.
     pub context: ContextFile,
+    /// When statements say that they were written; now, unless the author says otherwise.
+    pub issued: Option<WallTime>,
     store: ReplicaFolder,
     replica: Replica,
 }
@@ -60,7 +63,8 @@ impl Session {
                 "warning: {damaged} files of the replica are damaged; `daymarkctl sync` replaces them"
             ));
         }
-        let session = Self { global, home, name, folder, context, store, replica: loaded.replica };
+        let replica = loaded.replica;
+        let session = Self { global, home, name, folder, context, issued: None, store, replica };
         session.store_changes(&loaded.changes)?;
         Ok(session)
     }

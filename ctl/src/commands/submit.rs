@@ -85,10 +85,11 @@ impl Keys {
 }
 
 fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Statement> {
-    let mut draft = Draft::new(fleet, plan.scope.clone(), times::now())
-        .reason(&session.global.reason)
-        .ticket(&session.global.ticket)
-        .sees(plan.sees.iter().cloned());
+    let mut draft =
+        Draft::new(fleet, plan.scope.clone(), session.issued.unwrap_or_else(times::now))
+            .reason(&session.global.reason)
+            .ticket(&session.global.ticket)
+            .sees(plan.sees.iter().cloned());
     if let Some(until) = plan.until {
         draft = draft.until(until);
     }

@@ -225,8 +225,8 @@ impl Node {
         }
     }
 
-    /// What this node keeps: its own site, and the Host statements of the machines it talks with,
-    /// so that neighbours from other sites can be admitted.
+    /// What this node keeps: its own site, and the Host statements of the machines it talks with
+    /// or talked with lately, so that neighbours from other sites can be admitted.
     pub(crate) fn interest(&self) -> Interest {
         let own = self.replica.as_ref().and_then(|replica| {
             match admission::site_of(replica.standing(), &self.own) {
@@ -235,6 +235,7 @@ impl Node {
             }
         });
         let mut hosts: BTreeSet<KeyId> = self.peers.keys().copied().collect();
+        hosts.extend(self.recent_peers());
         hosts.insert(self.own);
         let remembered = self.saved.get().addresses.keys().take(ADDRESS_BOOK_PEERS_MAX);
         hosts.extend(remembered.copied());

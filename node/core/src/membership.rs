@@ -12,6 +12,9 @@ use crate::timer::Timer;
 const DIAL_PAUSE_MS: u64 = 5_000;
 /// Dials started at a time.
 const DIALS_AT_ONCE: usize = 4;
+/// How long a peer's Host statement is kept after its last connection, ms: longer than the longest
+/// pause between two dials.
+const ACQUAINTANCE_MS: u64 = 30 * 60_000;
 /// Most peers that are kept in mind; the host limits connections below this.
 const PEERS_MAX: usize = 1_024;
 
@@ -27,6 +30,7 @@ impl Node {
             return;
         }
         self.peers.insert(peer, Peer::new(address, admission, self.reading.mono));
+        self.met(peer);
         self.addresses.connected(&peer);
         self.refresh_interest(batch);
         let wanted = self.wanted_admission(&peer);
@@ -43,8 +47,33 @@ impl Node {
     }
 
     pub(crate) fn disconnected(&mut self, peer: &KeyId) {
-        self.peers.remove(peer);
+        if self.peers.remove(peer).is_some() {
+            self.met(*peer);
+        }
         self.timers.set_earlier(Timer::Dial, self.reading.mono.plus_ms(self.jitter.below(1_000)));
+    }
+
+    /// Notes that a peer was connected. A change of admission closes and redials, and between the
+    /// two the peer's Host statement must not be lost, or it would be a stranger again.
+    fn met(&mut self, peer: KeyId) {
+        let now = self.reading.mono;
+        self.acquaintances.retain(|_, seen| now.since_ms(*seen) < ACQUAINTANCE_MS);
+        if self.acquaintances.len() >= PEERS_MAX {
+            let oldest = self.acquaintances.iter().min_by_key(|(_, seen)| **seen);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.acquaintances.remove(&oldest);
+            }
+        }
+        self.acquaintances.insert(peer, now);
+    }
+
+    /// Peers that were connected within [`ACQUAINTANCE_MS`].
+    pub(crate) fn recent_peers(&self) -> impl Iterator<Item = KeyId> {
+        let now = self.reading.mono;
+        self.acquaintances
+            .iter()
+            .filter(move |(_, seen)| now.since_ms(**seen) < ACQUAINTANCE_MS)
+            .map(|(peer, _)| *peer)
     }
 
     /// Applies what counts now to every connection.

@@ -72,6 +72,8 @@ pub struct Node {
     pub(crate) partial_blobs: PartialBlobs,
 
     pub(crate) peers: Peers,
+    /// When peers were last connected: their Host statements are kept for a while.
+    pub(crate) acquaintances: BTreeMap<KeyId, MonoTime>,
     pub(crate) addresses: Addresses,
     pub(crate) listening: Vec<String>,
     pub(crate) topics: BTreeSet<Topic>,
@@ -124,6 +126,7 @@ impl Node {
             fingerprints: None,
             partial_blobs: PartialBlobs::default(),
             peers: Peers::new(),
+            acquaintances: BTreeMap::new(),
             listening: Vec::new(),
             topics: BTreeSet::new(),
             liveness: BTreeMap::new(),
