@@ -1,5 +1,7 @@
 //! Publishing images: what comes out, and that nothing comes out of a bad one.
 
+mod real_images;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -135,40 +137,6 @@ impl Machine {
         let staging =
             stage(slots, request, sources, settings, Default::default(), Default::default());
         tokio::runtime::Runtime::new().unwrap().block_on(staging).unwrap()
-    }
-}
-
-/// The pair of images that `tests/images/mkimg.sh` makes, if `DAYMARK_IMAGE_PAIR` names its folder.
-#[test]
-fn real_images_update_from_one_to_the_next() {
-    let Some(pair) = std::env::var_os("DAYMARK_IMAGE_PAIR").map(PathBuf::from) else { return };
-    let bench = Workbench::new();
-    let old = bench.add(&pair.join("old.img"), profile()).unwrap();
-    let new = bench.add(&pair.join("new.img"), profile()).unwrap();
-    for (name, added) in [("old", &old), ("new", &new)] {
-        println!(
-            "{name}: {} bytes, {} chunks ({} different), pack {} bytes, {:.1} s",
-            added.image_bytes,
-            added.chunks,
-            added.unique_chunks,
-            added.pack_bytes,
-            added.took.as_secs_f64(),
-        );
-    }
-    let machine = Machine::new(&old.profile);
-    machine.stage("a", &old.profile, &bench.release());
-    let staged = machine.stage("b", &new.profile, &bench.release());
-    println!("update: {} bytes fetched, {} own", staged.origin_bytes, staged.own_bytes);
-    assert_eq!(staged.verified_bytes, new.image_bytes);
-    assert!(staged.origin_bytes < new.pack_bytes / 2, "{staged:?}");
-
-    // The same file system on a whole disk, if mkgpt.sh made one.
-    let disk = pair.join("old-disk.raw");
-    if disk.exists() {
-        let layout = [("rootfs", "rootfs", None), ("uki", "ESP", Some(UKI_PATH))];
-        let added = bench.add(&disk, with_layout(&layout)).unwrap();
-        assert_eq!(added.profile.parts["rootfs"], old.profile.parts["rootfs"]);
-        assert!(added.profile.parts["uki"].bytes > 0);
     }
 }
 

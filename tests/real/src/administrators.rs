@@ -1,0 +1,189 @@
+//! The administrators: their keys, the root, and what they sign. Statements are built with the
+//! protocol's own drafts, so that a test can also sign what `daymarkctl` would not.
+
+use std::collections::BTreeMap;
+
+use daymark_protocol::control::{Bytes, Submitted};
+use daymark_protocol::document::{signature_entry, statement_entry};
+use daymark_protocol::id::{FleetId, ResourceId};
+use daymark_protocol::resource::{Kind, Role, Scope, Spec, Target};
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::{
+    Context, Draft, Envelope, Pin, ResourceDraft, Root, RootChain, RootDraft, Seen, SigningKey,
+    Statement, named_id,
+};
+
+/// Policies need both.
+pub const POLICY: [&str; 2] = ["alice", "bob"];
+/// Signs images.
+pub const RELEASE: [&str; 1] = ["rita"];
+/// Enrols machines.
+pub const OFFICE: [&str; 1] = ["eve"];
+/// Stops, and nothing else.
+pub const STOP: [&str; 1] = ["harry"];
+/// Signs roots.
+pub const ADMIN: [&str; 1] = ["rosa"];
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The keys of one fleet and what they signed.
+#[derive(Debug)]
+pub struct Administrators {
+    keys: BTreeMap<&'static str, SigningKey>,
+    roots: Vec<Vec<u8>>,
+    root: Root,
+    fleet: FleetId,
+    versions: BTreeMap<(String, ResourceId), u64>,
+    said: Vec<Submitted>,
+}
+
+impl Administrators {
+    /// Founds a fleet. Fleets of different names have different keys.
+    ///
+    /// # Errors
+    /// If the root is not well-formed.
+    pub fn found(name: &str) -> anyhow::Result<Self> {
+        let mut keys = BTreeMap::new();
+        for holder in POLICY.iter().chain(&RELEASE).chain(&OFFICE).chain(&STOP).chain(&ADMIN) {
+            let seed = blake3::hash(format!("{name} {holder}").as_bytes());
+            keys.insert(*holder, SigningKey::from_seed(*seed.as_bytes()));
+        }
+        let ids = |holders: &[&str]| -> Vec<_> {
+            holders.iter().filter_map(|h| keys.get(h)).map(|key| key.public().id()).collect()
+        };
+        let now = now();
+        let mut draft = RootDraft::first(name, now.plus_ms(-DAY_MS), now.plus_ms(365 * DAY_MS))
+            .role(Role::Root, 1, ids(&ADMIN))
+            .role(Role::Policy, 2, ids(&POLICY))
+            .role(Role::Release, 1, ids(&RELEASE))
+            .role(Role::Enroll, 1, ids(&OFFICE))
+            .role(Role::Halt, 1, ids(&STOP))
+            .role(Role::Emergency, 1, ids(&ADMIN));
+        for (holder, key) in &keys {
+            draft = draft.key(key.public(), holder);
+        }
+        let (payload, root) = draft.finish()?;
+        let signers: Vec<_> = ADMIN.iter().filter_map(|h| keys.get(h)).collect();
+        let envelope = Envelope::signed(Context::Root, payload, signers).to_json();
+        let mut chain = RootChain::new(Pin { version: root.version, digest: root.digest });
+        chain.accept(&envelope)?;
+        let fleet = chain.fleet().ok_or_else(|| anyhow::anyhow!("the first root has no fleet"))?;
+        let (roots, versions) = (vec![envelope], BTreeMap::new());
+        Ok(Self { keys, roots, root, fleet, versions, said: Vec::new() })
+    }
+
+    /// Adds a root that is the newest one with another expiry.
+    ///
+    /// # Errors
+    /// If it is not well-formed.
+    pub fn renew_root(&mut self, expires: WallTime) -> anyhow::Result<Submitted> {
+        let (payload, root) = RootDraft::after(&self.root, now(), expires).finish()?;
+        let signers: Vec<_> = ADMIN.iter().filter_map(|h| self.keys.get(h)).collect();
+        let envelope = Envelope::signed(Context::Root, payload, signers).to_json();
+        self.roots.push(envelope.clone());
+        self.root = root;
+        Ok(Submitted::Root(Bytes(envelope)))
+    }
+
+    /// What a machine takes the fleet by.
+    pub fn pin(&self) -> Pin {
+        Pin { version: self.root.version, digest: self.root.digest }
+    }
+
+    /// The fleet.
+    pub fn fleet(&self) -> FleetId {
+        self.fleet
+    }
+
+    /// All roots, oldest first.
+    pub fn roots(&self) -> Vec<Submitted> {
+        self.roots.iter().map(|bytes| Submitted::Root(Bytes(bytes.clone()))).collect()
+    }
+
+    /// Everything signed so far by enough keys.
+    pub fn said(&self) -> Vec<Submitted> {
+        self.said.clone()
+    }
+
+    /// The id of a named resource of the scope `fleet`.
+    pub fn id(&self, kind: Kind, name: &str) -> ResourceId {
+        named_id(kind, &self.fleet, &Scope::Fleet, name)
+    }
+
+    /// Counts a version up.
+    pub fn next_version(&mut self, kind: Kind, id: &ResourceId) -> u64 {
+        let version = self.versions.entry((kind.name().to_owned(), id.clone())).or_default();
+        *version += 1;
+        *version
+    }
+
+    /// The newest version of a named resource, as `sees` lists it.
+    pub fn seen(&self, kind: Kind, name: &str) -> Seen {
+        let id = self.id(kind, name);
+        let version = self.versions.get(&(kind.name().to_owned(), id.clone())).copied();
+        Seen(Scope::Fleet, kind.name().to_owned(), id, version.unwrap_or_default())
+    }
+
+    /// The next version of a named resource.
+    pub fn resource(&mut self, name: &str, spec: &Spec, target: Option<Target>) -> ResourceDraft {
+        let kind = spec.kind();
+        let id = self.id(kind, name);
+        let version = self.next_version(kind, &id);
+        let resource = ResourceDraft::new(id, version, spec);
+        match target {
+            Some(target) => resource.target(target),
+            None => resource,
+        }
+    }
+
+    /// The end of a named resource.
+    pub fn tombstone(&mut self, kind: Kind, name: &str, target: Option<Target>) -> ResourceDraft {
+        let id = self.id(kind, name);
+        let version = self.next_version(kind, &id);
+        let resource = ResourceDraft::tombstone(kind, id, version);
+        match target {
+            Some(target) => resource.target(target),
+            None => resource,
+        }
+    }
+
+    /// An empty statement of the scope `fleet`.
+    pub fn draft(&self) -> Draft {
+        Draft::new(self.fleet, Scope::Fleet, now())
+    }
+
+    /// The entries of a statement with the signatures of some.
+    ///
+    /// # Errors
+    /// If the statement is not well-formed or a key does not exist.
+    pub fn sign(&self, draft: &Draft, by: &[&str]) -> anyhow::Result<(Statement, Vec<Submitted>)> {
+        let statement = draft.finish()?;
+        let mut entries = vec![statement_entry(statement.bytes())];
+        for holder in by {
+            let key = self.keys.get(holder).ok_or_else(|| anyhow::anyhow!("no key {holder}"))?;
+            let signature = key.sign(Context::Statement, statement.bytes());
+            entries.push(signature_entry(&statement.digest(), &key.public().id(), &signature));
+        }
+        let items = entries.into_iter().map(|bytes| Submitted::Entry(Bytes(bytes))).collect();
+        Ok((statement, items))
+    }
+
+    /// Signs and remembers it as said.
+    ///
+    /// # Errors
+    /// As [`Administrators::sign`].
+    pub fn say(
+        &mut self,
+        draft: &Draft,
+        by: &[&str],
+    ) -> anyhow::Result<(Statement, Vec<Submitted>)> {
+        let (statement, items) = self.sign(draft, by)?;
+        self.said.extend(items.iter().cloned());
+        Ok((statement, items))
+    }
+}
+
+/// Wall-clock time.
+pub(crate) fn now() -> WallTime {
+    daymark_node::clock::wall()
+}
