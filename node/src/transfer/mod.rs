@@ -1,6 +1,6 @@
 //! Moves images between this machine's slots, its peers and the release service.
 //!
-//! [`stage`] fetches an image into a slot from whoever has parts of it; [`ChunkServer`] gives
+//! [`stage()`] fetches an image into a slot from whoever has parts of it; [`ChunkServer`] gives
 //! peers what the slots hold. Nobody is believed: a chunk is checked against the signed index
 //! before it is written, and again before it is served. Whether and when to stage is the core's to
 //! decide, whom to ask for which chunk is [`daymark_core::fetch`]'s.

@@ -44,7 +44,7 @@ pub enum RootError {
         /// How many are needed.
         need: u32,
     },
-    /// [`limits::RIVAL_ROOTS_MAX`] others of its version are held.
+    /// [`crate::limits::RIVAL_ROOTS_MAX`] others of its version are held.
     #[error("too many rival roots of version {0}")]
     TooManyRivals(u64),
 }
