@@ -312,8 +312,18 @@ impl Node {
         batch: &mut Batch,
     ) {
         let Some(replica) = &self.replica else { return };
-        let entry = |hash: &Digest| replica.entry(document, hash);
-        let entries: Vec<Vec<u8>> = hashes.iter().filter_map(entry).collect();
+        // A statement travels with its signatures, whatever was asked for: apart, most of a first
+        // sync would wait for the other half, and there is room for few that wait.
+        let together = hashes.iter().map(|hash| replica.with_signatures(document, hash));
+        let (whole, single): (Vec<_>, Vec<_>) = together.partition(|hashes| hashes.len() > 1);
+        let mut sent = BTreeSet::new();
+        let entries: Vec<Vec<u8>> = whole
+            .into_iter()
+            .chain(single)
+            .flatten()
+            .filter(|hash| sent.insert(*hash))
+            .filter_map(|hash| replica.entry(document, &hash))
+            .collect();
         for part in in_parts(entries, ITEMS_PER_MESSAGE_MAX) {
             if !self.spend(&peer) {
                 return;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Replica;
+use super::{EntryRef, Replica};
 use crate::document::DocumentId;
 use crate::document::canonical::{
     CanonicalDocument, CanonicalError, document_of_entries, document_of_reports,
@@ -79,6 +79,20 @@ impl Replica {
     pub fn entries(&self, document: &DocumentId) -> impl Iterator<Item = (Digest, Vec<u8>)> {
         let entries = self.documents.get(document).into_iter().flatten();
         entries.filter_map(|(hash, entry)| Some((*hash, self.entry_bytes(entry)?)))
+    }
+
+    /// A statement's entry with those of its signatures in this document, by hash; any other entry
+    /// alone.
+    pub fn with_signatures(&self, document: &DocumentId, hash: &Digest) -> Vec<Digest> {
+        let Some(entries) = self.documents.get(document) else { return Vec::new() };
+        let signatures = match entries.get(hash) {
+            Some(EntryRef::Statement(digest)) => self.indexed.get(digest),
+            Some(EntryRef::Signature(..)) => None,
+            None => return Vec::new(),
+        };
+        let signatures = signatures.into_iter().flat_map(|of| of.signature_hashes.values());
+        let kept = signatures.filter(|hash| entries.contains_key(*hash));
+        std::iter::once(hash).chain(kept).copied().collect()
     }
 
     /// Of the hashes that a peer has, those that are not here.

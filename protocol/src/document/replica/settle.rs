@@ -269,12 +269,13 @@ impl Replica {
 
     /// Everything put is worth passing on, once for all its documents.
     fn note_fresh(&self, changes: &mut Changes) {
-        let mut fresh: BTreeMap<Digest, BTreeSet<DocumentId>> = BTreeMap::new();
+        let mut fresh: BTreeMap<Digest, (BTreeSet<DocumentId>, &[u8])> = BTreeMap::new();
         for put in &changes.puts {
-            fresh.entry(put.hash).or_default().insert(put.document.clone());
+            let (documents, _) = fresh.entry(put.hash).or_insert((BTreeSet::new(), &put.bytes));
+            documents.insert(put.document.clone());
         }
         let mut order: Vec<(Digest, bool, Digest)> = Vec::new();
-        for (hash, documents) in &fresh {
+        for (hash, (documents, _)) in &fresh {
             let found = documents.iter().find_map(|d| self.documents.get(d)?.get(hash));
             match found {
                 Some(EntryRef::Statement(digest)) => order.push((*digest, false, *hash)),
@@ -284,11 +285,8 @@ impl Replica {
         }
         order.sort_unstable();
         for (_, _, hash) in order {
-            let Some(documents) = fresh.remove(&hash) else { continue };
-            let put = changes.puts.iter().find(|put| put.hash == hash);
-            if let Some(bytes) = put.map(|put| put.bytes.clone()) {
-                changes.fresh.push(FreshEntry { documents, bytes });
-            }
+            let Some((documents, bytes)) = fresh.remove(&hash) else { continue };
+            changes.fresh.push(FreshEntry { documents, bytes: bytes.to_vec() });
         }
     }
 
