@@ -35,12 +35,13 @@ impl Node {
     }
 
     fn standing_moved(&mut self, batch: &mut Batch) {
+        // What is kept decides what counts, so it comes first.
+        self.refresh_interest(batch);
         let Some(replica) = &self.replica else { return };
         self.reach =
             replica.standing().root.as_ref().map(|_| Reach::new(replica.standing(), self.own));
         self.fingerprints = None;
         self.look = true;
-        self.refresh_interest(batch);
         self.readmit(batch);
         self.subscribe(batch);
         self.deliver_config(batch);

@@ -122,6 +122,8 @@ mod tests {
             id: "blackout-1".parse().unwrap(),
             version,
             digest: Digest([1; 32]),
+            document: DocumentId::Fleet,
+            gone: false,
         };
         let state = DurableState { generation: 5, ..DurableState::default() };
         let writes = [

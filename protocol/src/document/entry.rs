@@ -122,22 +122,29 @@ pub fn documents_of(statement: &Statement) -> BTreeSet<DocumentId> {
     let payload = statement.payload();
     let mut documents = BTreeSet::new();
     for resource in &payload.resources {
+        documents.insert(home_of(&resource.kind, &payload.scope, resource.site.as_ref()));
         if resource.kind == Kind::Host.name() {
-            documents.insert(site_document(resource.site.as_ref()));
             if let Some(left) = &resource.moved_from {
                 documents.insert(site_document(Some(left)));
             }
             if resource.gone || resource.moved_from.is_some() {
                 documents.insert(DocumentId::Fleet);
             }
-        } else {
-            documents.insert(match &payload.scope {
-                Scope::Fleet | Scope::Region(_) => DocumentId::Fleet,
-                Scope::Site(site) => DocumentId::Site(site.clone()),
-            });
         }
     }
     documents
+}
+
+/// The one document in which all versions of a resource are looked for: that of its scope, for a
+/// Host that of its site.
+pub fn home_of(kind: &str, scope: &Scope, site: Option<&ResourceId>) -> DocumentId {
+    if kind == Kind::Host.name() {
+        return site_document(site);
+    }
+    match scope {
+        Scope::Fleet | Scope::Region(_) => DocumentId::Fleet,
+        Scope::Site(site) => DocumentId::Site(site.clone()),
+    }
 }
 
 /// The document of a site; of the site `none` for hosts without one.

@@ -24,7 +24,7 @@ pub use self::chain::{ChainHead, ChainLink, ChainOutcome, HostChain, ReportGap};
 pub use self::closed::{ClosedGeneration, NotAGeneration};
 pub use self::document_id::DocumentId;
 pub use self::entry::{
-    ENTRY_BYTES_MAX, Entry, RefusedEntry, documents_of, signature_entry, site_document,
+    ENTRY_BYTES_MAX, Entry, RefusedEntry, documents_of, home_of, signature_entry, site_document,
     statement_entry,
 };
 pub use self::fact::{FactPath, Facts, InvalidPath, Value};

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::{BASE64, HEXLOWER};
 
+use crate::document::DocumentId;
 use crate::id::{Digest, ResourceId};
 
 /// One line of the floor journal.
@@ -22,6 +23,10 @@ pub enum FloorRecord {
         version: u64,
         /// Resource digest.
         digest: Digest,
+        /// The document that its versions are entries of.
+        document: DocumentId,
+        /// Whether this version is a tombstone.
+        gone: bool,
     },
     /// An entry that is held whole: halts and resumes, statement and signatures alike.
     Whole(Vec<u8>),
@@ -33,13 +38,17 @@ pub enum FloorRecord {
 pub struct BadLine;
 
 const CHECKSUM_CHARS: usize = 16;
+/// The last words of a version's line.
+const SAID: &str = "said";
+const GONE: &str = "gone";
 
 impl FloorRecord {
     /// The record as one line, its end included.
     pub fn encode(&self) -> Vec<u8> {
         let body = match self {
-            Self::Version { kind, id, version, digest } => {
-                format!("version {kind} {id} {version} {digest}")
+            Self::Version { kind, id, version, digest, document, gone } => {
+                let word = if *gone { GONE } else { SAID };
+                format!("version {kind} {id} {version} {digest} {document} {word}")
             }
             Self::Whole(entry) => format!("whole {}", BASE64.encode(entry)),
         };
@@ -55,12 +64,16 @@ impl FloorRecord {
         }
         let words: Vec<&str> = body.split(' ').collect();
         match words.as_slice() {
-            ["version", kind, id, version, digest] => Ok(Self::Version {
-                kind: (*kind).to_owned(),
-                id: id.parse().map_err(|_| BadLine)?,
-                version: version.parse().map_err(|_| BadLine)?,
-                digest: digest.parse().map_err(|_| BadLine)?,
-            }),
+            ["version", kind, id, version, digest, document, word @ (SAID | GONE)] => {
+                Ok(Self::Version {
+                    kind: (*kind).to_owned(),
+                    id: id.parse().map_err(|_| BadLine)?,
+                    version: version.parse().map_err(|_| BadLine)?,
+                    digest: digest.parse().map_err(|_| BadLine)?,
+                    document: document.parse().map_err(|_| BadLine)?,
+                    gone: *word == GONE,
+                })
+            }
             ["whole", entry] => {
                 BASE64.decode(entry.as_bytes()).map(Self::Whole).map_err(|_| BadLine)
             }
@@ -83,6 +96,10 @@ pub struct Floor {
     /// What it said: two resource digests if it was contradicted by an equal, which no third can
     /// make worse.
     pub digests: BTreeSet<Digest>,
+    /// The document that its versions are entries of: who does not keep it misses nothing.
+    pub document: DocumentId,
+    /// Whether all that was said is that it is gone: then losing it loses nothing that closes.
+    pub gone: bool,
 }
 
 const DIGESTS_MAX: usize = 2;
@@ -123,17 +140,24 @@ impl Floors {
 
     /// Takes one record; whether it changed anything. Floors only ever rise.
     pub fn apply(&mut self, record: FloorRecord) -> bool {
-        let (kind, id, version, digest) = match record {
+        let (kind, id, version, digest, document, gone) = match record {
             FloorRecord::Whole(entry) => return self.whole.insert(entry),
-            FloorRecord::Version { kind, id, version, digest } => (kind, id, version, digest),
+            FloorRecord::Version { kind, id, version, digest, document, gone } => {
+                (kind, id, version, digest, document, gone)
+            }
         };
         if !self.would_rise(&kind, &id, version, &digest) {
             return false;
         }
         let floor = self.versions.entry(kind).or_default().entry(id);
-        let floor = floor.or_insert_with(|| Floor { version, digests: BTreeSet::new() });
+        let first = Floor { version, digests: BTreeSet::new(), document, gone };
+        let floor = floor.or_insert_with(|| first.clone());
         if version > floor.version {
-            *floor = Floor { version, digests: BTreeSet::new() };
+            *floor = first;
+        } else {
+            floor.gone &= first.gone;
+            // Said in two places, it is looked for in the one that more keep.
+            floor.document = first.document.min(floor.document.clone());
         }
         floor.digests.insert(digest)
     }
@@ -176,6 +200,8 @@ impl Floors {
                 id: id.clone(),
                 version: floor.version,
                 digest: *digest,
+                document: floor.document.clone(),
+                gone: floor.gone,
             })
         });
         versions.chain(self.whole.iter().cloned().map(FloorRecord::Whole))

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
 use crate::resource::{Kind, Role};
 use crate::trust::lines::Lines;
@@ -70,11 +71,13 @@ impl Judgement {
     }
 }
 
-/// Judges all held statements.
+/// Judges all held statements. `keeps` tells of which documents everything is meant to be here: a
+/// floor in any other misses nothing.
 pub fn judge(
     chain: &RootChain,
     held: &BTreeMap<Digest, Held>,
     floors: &Floors,
+    keeps: &dyn Fn(&DocumentId) -> bool,
     verified: &mut Verified,
 ) -> Judgement {
     let Some(bench) = Bench::new(chain) else {
@@ -100,7 +103,7 @@ pub fn judge(
     }
     verified.retain(held);
     judgement.raised = lines.raised(floors);
-    (judgement.standing.lines, judgement.standing.unknown_kinds) = lines.settle(floors);
+    (judgement.standing.lines, judgement.standing.unknown_kinds) = lines.settle(floors, keeps);
     (judgement.standing.halts, judgement.whole) = stops.settle();
     judgement.standing.root = Some(bench.root_state());
     judgement

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::document::{DocumentId, home_of};
 use crate::id::{Digest, ResourceId};
 use crate::resource::{Kind, Scope, Target};
 use crate::time::WallTime;
@@ -30,16 +31,27 @@ impl Lines {
         }
     }
 
-    /// Floors that the highest versions raise. Of unknown kinds only those that close: losing any
-    /// other opens nothing, and a floor that everything waits for must not be cheap to set.
+    /// Floors that the highest versions raise. Of unknown kinds only those that close, and what
+    /// ends them: losing any other opens nothing, and a floor that everything waits for must not be
+    /// cheap to set.
     pub(super) fn raised(&self, floors: &Floors) -> Vec<FloorRecord> {
         let mut raised = Vec::new();
         let mut raise = |kind: &str, id: &ResourceId, versions: &[&Version]| {
-            for digest in top_digests(versions.iter().copied()) {
-                let version = versions.iter().map(|v| v.version).max().unwrap_or_default();
-                if floors.would_rise(kind, id, version, &digest) {
-                    let (kind, id) = (kind.to_owned(), id.clone());
-                    raised.push(FloorRecord::Version { kind, id, version, digest });
+            let top = versions.iter().map(|v| v.version).max();
+            let mut said: BTreeMap<Digest, &Version> = BTreeMap::new();
+            for version in versions.iter().filter(|v| Some(v.version) == top) {
+                said.entry(version.digest).or_insert(version);
+            }
+            for (digest, top) in said {
+                if floors.would_rise(kind, id, top.version, &digest) {
+                    raised.push(FloorRecord::Version {
+                        kind: kind.to_owned(),
+                        id: id.clone(),
+                        version: top.version,
+                        digest,
+                        document: home_of(kind, &top.scope, top.site.as_ref()),
+                        gone: top.gone,
+                    });
                 }
             }
         };
@@ -47,20 +59,27 @@ impl Lines {
             raise(kind.name(), id, &versions.iter().collect::<Vec<_>>());
         }
         for ((kind, id), versions) in &self.unknown {
-            let closing = versions.iter().filter(|(_, closes)| *closes).map(|(v, _)| v);
-            raise(kind, id, &closing.collect::<Vec<_>>());
+            let ended = floors.get(kind, id).is_some();
+            let closing = versions.iter().filter(|(v, closes)| *closes || (v.gone && ended));
+            raise(kind, id, &closing.map(|(v, _)| v).collect::<Vec<_>>());
         }
         raised
     }
 
     /// What each id comes to.
+    ///
+    /// What only a floor still names is a line too, but not if it lives in a document that is not
+    /// kept here, nor if all that was said of it is that it is gone: the rooms of tombstones
+    /// overflow in the course of years, and nobody is to wait for one.
     pub(super) fn settle(
         self,
         floors: &Floors,
+        keeps: &dyn Fn(&DocumentId) -> bool,
     ) -> (BTreeMap<(Kind, ResourceId), Line>, Vec<UnknownKindLine>) {
         let Self { mut known, mut unknown } = self;
-        // What only a floor still names is a line too.
-        for (kind, id, _) in floors.versions() {
+        let missed =
+            floors.versions().filter(|(_, _, floor)| !floor.gone && keeps(&floor.document));
+        for (kind, id, _) in missed {
             match kind.parse() {
                 Ok(kind) => drop(known.entry((kind, id.clone())).or_default()),
                 Err(_) => drop(unknown.entry((kind.to_owned(), id.clone())).or_default()),
@@ -111,7 +130,8 @@ fn settle_unknown_kind(
         closes: closing.contains(&version.digest),
         version,
     };
-    let lost = floor.filter(|floor| is_lost(&versions, floor)).map(|floor| UnknownKindLine {
+    let lost = floor.filter(|floor| !floor.gone && is_lost(&versions, floor));
+    let lost = lost.map(|floor| UnknownKindLine {
         kind: kind.to_owned(),
         id: id.clone(),
         closes: true,

@@ -4,6 +4,7 @@
 
 mod automerge_files;
 mod entries;
+mod floors;
 mod hostile;
 mod hosts;
 mod report_writing;

@@ -1,3 +1,4 @@
+use daymark_protocol::document::DocumentId;
 use daymark_protocol::id::Digest;
 use daymark_protocol::trust::{BadLine, FloorRecord, Floors};
 use proptest::prelude::*;
@@ -6,7 +7,8 @@ use crate::support::{floors_of, id};
 
 fn record(of: &str, version: u64, said: u8) -> FloorRecord {
     let (kind, id, digest) = ("Blackout".into(), id(of), Digest([said; 32]));
-    FloorRecord::Version { kind, id, version, digest }
+    let (document, gone) = (DocumentId::Fleet, false);
+    FloorRecord::Version { kind, id, version, digest, document, gone }
 }
 
 fn any_record() -> impl Strategy<Value = FloorRecord> {

@@ -120,7 +120,7 @@ impl Bench {
         }
         let mut bench = Self { chains, signed, memory: Verified::default() };
         let all = bench.held(&bench.signed.keys().copied().collect());
-        judge(&bench.chains[0], &all, &Floors::default(), &mut bench.memory);
+        judge(&bench.chains[0], &all, &Floors::default(), &|_| true, &mut bench.memory);
         bench
     }
 
@@ -134,7 +134,7 @@ impl Bench {
 
     /// Judged with the memory of all worlds at once, which must not matter.
     fn judge(&self, chain: usize, held: &HeldSet, floors: &Floors) -> Judgement {
-        judge(&self.chains[chain], held, floors, &mut self.memory.clone())
+        judge(&self.chains[chain], held, floors, &|_| true, &mut self.memory.clone())
     }
 }
 

@@ -87,6 +87,8 @@ impl Replica {
         }
         self.settle(None, &mut changes);
         self.drop_strangers(&mut changes);
+        // Floors of documents that are kept now, or no longer, count otherwise than before.
+        changes.standing_changed = true;
         changes
     }
 }

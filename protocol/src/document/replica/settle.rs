@@ -44,7 +44,9 @@ impl Replica {
     }
 
     pub(super) fn judge(&mut self) {
-        self.judgement = judge(&self.chain, &self.statements, &self.floors, &mut self.verified);
+        let keeps = |document: &DocumentId| self.interest.covers(document);
+        let Self { chain, statements, floors, verified, .. } = self;
+        self.judgement = judge(chain, statements, floors, &keeps, verified);
     }
 
     fn lifts(&self, touched: &BTreeSet<Digest>) -> bool {
