@@ -11,7 +11,7 @@ use daymark_protocol::trust::{Seen, Standing, State};
 use serde_json::Value;
 
 use crate::exit::{Failure, Outcome};
-use crate::names;
+use crate::{names, times};
 
 /// What one resource becomes.
 #[derive(Clone, Debug)]
@@ -138,6 +138,27 @@ impl Change {
     pub fn closes(&self) -> bool {
         self.kind.closes() && self.spec.is_some()
     }
+
+    /// Whether it may let a host start something: what asks for updates, opens windows, lets a
+    /// version be seen, lifts a quarantine, or ends what closes.
+    pub fn opens(&self) -> bool {
+        match self.kind {
+            Kind::OsUpdatePolicy
+            | Kind::SingleSchedule
+            | Kind::RepeatedSchedule
+            | Kind::Promotion
+            | Kind::CustomConfig
+            | Kind::Retry => true,
+            Kind::Blackout | Kind::Hold => self.spec.is_none(),
+            Kind::Region
+            | Kind::Site
+            | Kind::Host
+            | Kind::OsProfile
+            | Kind::Halt
+            | Kind::Resume
+            | Kind::Emergency => false,
+        }
+    }
 }
 
 /// The id of a resource of this name: the one that is held, imported ids included, or else the
@@ -248,15 +269,11 @@ pub fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<StatementP
             }),
         }
     }
-    let known = known_closings(standing);
     let mut new: Vec<Seen> = Vec::new();
     for plan in &mut plans {
-        let opens = plan.changes.iter().any(|change| change.kind == Kind::OsUpdatePolicy)
-            || plan.changes.iter().any(|change| is_schedule(change.kind));
-        if opens {
-            let own: Vec<_> = plan.changes.iter().map(|change| &change.id).collect();
-            plan.sees =
-                known.iter().chain(&new).filter(|s| !own.contains(&&s.2)).cloned().collect();
+        if plan.changes.iter().any(Change::opens) {
+            plan.sees = known_closings(standing, &plan.changes);
+            plan.sees.extend(new.iter().cloned());
             plan.sees.sort();
             plan.sees.dedup();
             if plan.sees.len() > limits::SEES_MAX {
@@ -275,23 +292,57 @@ pub fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<StatementP
     Ok(plans)
 }
 
-fn is_schedule(kind: Kind) -> bool {
-    matches!(kind, Kind::SingleSchedule | Kind::RepeatedSchedule)
-}
-
-/// Closings in force and policies for less than everyone: what a signer knows (RULES S5).
-fn known_closings(standing: &Standing) -> Vec<Seen> {
+/// Closings in force and policies for less than everyone that may reach a host that these changes
+/// reach: what a signer knows (RULES S5). What has ended closes nothing and is left out, so that
+/// the list does not grow for ever.
+fn known_closings(standing: &Standing, changes: &[Change]) -> Vec<Seen> {
+    let now = times::now();
     standing
         .lines
         .iter()
+        .filter(|((_, id), _)| !changes.iter().any(|change| change.id == *id))
         .filter_map(|((kind, id), line)| {
             let version = line.versions.first()?;
             let narrow = *kind == Kind::OsUpdatePolicy
                 && version.target.as_ref().is_some_and(|target| !target.all);
-            let counts = (kind.closes() || narrow) && !version.gone;
-            counts.then(|| {
+            let in_force = !version.gone && version.until.is_none_or(|until| until > now);
+            let meets = changes.iter().any(|change| {
+                change.opens() && may_meet(change.target.as_ref(), version.target.as_ref())
+            });
+            ((kind.closes() || narrow) && in_force && meets).then(|| {
                 Seen(version.scope.clone(), kind.name().into(), id.clone(), version.version)
             })
         })
         .collect()
+}
+
+/// Whether some host may be reached by both targets, as far as the targets alone tell.
+fn may_meet(one: Option<&Target>, other: Option<&Target>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return true };
+    let hosts = one.hosts.is_empty()
+        || other.hosts.is_empty()
+        || one.hosts.iter().any(|host| other.hosts.contains(host));
+    let sites = one.site.is_none() || other.site.is_none() || one.site == other.site;
+    hosts && sites
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_targets_that_share_no_host_need_not_see_each_other() {
+        let host = |number| Target {
+            hosts: vec![daymark_protocol::id::KeyId([number; 32])],
+            ..Target::default()
+        };
+        let site = |name: &str| Target { site: name.parse().ok(), ..Target::default() };
+        let all = Target { all: true, ..Target::default() };
+        assert!(!may_meet(Some(&host(1)), Some(&host(2))));
+        assert!(may_meet(Some(&host(1)), Some(&host(1))));
+        assert!(!may_meet(Some(&site("site-a")), Some(&site("site-b"))));
+        assert!(may_meet(Some(&site("site-a")), Some(&all)));
+        assert!(may_meet(Some(&host(1)), Some(&site("site-a"))));
+        assert!(may_meet(None, Some(&all)));
+    }
 }

@@ -1,5 +1,6 @@
 //! `halt`, `resume`, `hold`, `unhold`, `retry`: what stops hosts, and what lets them go on.
 
+use daymark_protocol::limits;
 use daymark_protocol::resource::{
     HaltSpec, HoldSpec, Kind, ResumeSpec, RetrySpec, Scope, Spec, Target,
 };
@@ -72,12 +73,19 @@ pub async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
         return Ok(Exit::Done);
     }
     lifted.sort();
-    let name = format!("resume-{}", times::now().as_ms());
+    let now = times::now().as_ms();
     let fleet = session.fleet()?;
-    let spec = Spec::Resume(ResumeSpec { name, halts: lifted });
-    let everyone = Some(Target { all: true, ..Target::default() });
-    let change = Change::put(standing, &fleet, Scope::Fleet, spec, everyone, None)?;
-    submit::run(&mut session, vec![change]).await
+    let changes = lifted
+        .chunks(limits::HALTS_PER_KEY_MAX)
+        .enumerate()
+        .map(|(part, halts)| {
+            let name = format!("resume-{now}-{part}");
+            let spec = Spec::Resume(ResumeSpec { name, halts: halts.to_vec() });
+            let everyone = Some(Target { all: true, ..Target::default() });
+            Change::put(standing, &fleet, Scope::Fleet, spec, everyone, None)
+        })
+        .collect::<Outcome<Vec<_>>>()?;
+    submit::run(&mut session, changes).await
 }
 
 /// Runs `hold`: pins hosts to what they run.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use daymark_protocol::id::{KeyId, ResourceId};
+use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{
     Kind, OsUpdatePolicySpec, PromotionMode, PromotionSpec, ScheduleStatus, Scope,
     SingleScheduleSpec, Spec, Target, TargetOs, UpdatePolicy,
@@ -21,6 +21,8 @@ use crate::{names, output, targets, times};
 const NOW_DELAY_MS: i64 = 30_000;
 /// Length of a rollback's window (EIM's update-os).
 const NOW_LENGTH_MS: i64 = 630_000;
+/// How the policies of `rollback` are named.
+const ROLLBACK_PREFIX: &str = "rollback-";
 /// When a TARGET policy ends unless its author says otherwise (RULES S6).
 pub const TARGET_UNTIL_MS: i64 = 90 * 24 * 3_600_000;
 
@@ -29,20 +31,26 @@ pub async fn update(mut session: Session, args: UpdateArgs) -> Outcome {
     let standing = session.standing();
     let hosts = targets::select(standing, &args.hosts, &session.global)?;
     let fleet = session.fleet()?;
-    let schedule = window_now(times::length_ms(&args.length)?, "update-now");
+    let (schedule, until) = window_now(times::length_ms(&args.length)?, "update-now", &hosts);
     let target = Some(Target { hosts, ..Target::default() });
-    let change = Change::put(standing, &fleet, Scope::Fleet, schedule, target, None)?;
+    let change = Change::put(standing, &fleet, Scope::Fleet, schedule, target, Some(until))?;
     submit::run(&mut session, vec![change]).await
 }
 
-fn window_now(length_ms: i64, what: &str) -> Spec {
+/// A window from half a minute from now, and when its statement ends. The same hosts reuse one id,
+/// so that windows that are over take no room.
+fn window_now(length_ms: i64, what: &str, hosts: &[KeyId]) -> (Spec, WallTime) {
     let start = times::now().plus_ms(NOW_DELAY_MS);
-    Spec::SingleSchedule(SingleScheduleSpec {
-        name: format!("{what}-{}", start.as_seconds()),
+    let end = start.plus_ms(length_ms);
+    let mut ids: Vec<&[u8]> = hosts.iter().map(|host| host.as_bytes().as_slice()).collect();
+    ids.sort_unstable();
+    let spec = Spec::SingleSchedule(SingleScheduleSpec {
+        name: format!("{what}-{}", Digest::of_parts(&ids).short()),
         schedule_status: ScheduleStatus::OsUpdate,
         start_seconds: start.as_seconds(),
-        end_seconds: Some(start.plus_ms(length_ms).as_seconds()),
-    })
+        end_seconds: Some(end.as_seconds()),
+    });
+    (spec, end)
 }
 
 /// The OS profile of a name and version, as a policy names it (RULES S8).
@@ -77,28 +85,58 @@ pub async fn rollback(mut session: Session, args: RollbackArgs) -> Outcome {
     let now = times::now();
     let hosts = targets::select(standing, &args.hosts, &session.global)?;
     let fleet = session.fleet()?;
-    let mut changes = Vec::new();
+    let groups = groups(&session, &hosts, args.to.as_deref())?;
+    if groups.is_empty() {
+        output::text("These hosts run that version already.");
+        return Ok(Exit::Done);
+    }
+    let mut changes = end_older(standing, &fleet, &hosts)?;
     let mut schedules = Vec::new();
     if args.now {
-        let target = Some(Target { hosts: hosts.clone(), ..Target::default() });
-        let window = window_now(NOW_LENGTH_MS, "rollback-now");
+        let (window, _) = window_now(NOW_LENGTH_MS, "rollback-now", &hosts);
+        let target = Some(Target { hosts, ..Target::default() });
+        // The policy and its window stand in one statement, so they share its end.
         let until = Some(now.plus_ms(TARGET_UNTIL_MS));
         let change = Change::put(standing, &fleet, Scope::Fleet, window, target, until)?;
         schedules.push(change.id.clone());
         changes.push(change);
     }
-    for ((profile, from, to), hosts) in groups(&session, &hosts, args.to.as_deref())? {
+    for ((profile, from, to), hosts) in groups {
         let avoid =
             target_os(standing, &profile, &from).map(|os| vec![os.digest]).unwrap_or_default();
         let os = target_os(standing, &profile, &to)?;
-        let name = format!("rollback-{to}-{}", now.as_seconds());
+        let name = format!("{ROLLBACK_PREFIX}{to}-{}", now.as_seconds());
         changes.push(policy(standing, &fleet, name, os, avoid, &schedules, hosts, now)?);
     }
-    if changes.is_empty() {
-        output::text("These hosts run that version already.");
-        return Ok(Exit::Done);
-    }
     submit::run(&mut session, changes).await
+}
+
+/// Takes hosts out of earlier rollbacks: two policies that name a host would contradict each other.
+fn end_older(standing: &Standing, fleet: &FleetId, hosts: &[KeyId]) -> Outcome<Vec<Change>> {
+    let mut changes = Vec::new();
+    for (id, line) in standing.of_kind(Kind::OsUpdatePolicy) {
+        let Some(version) = names::living(line) else { continue };
+        let (Ok(Some(Spec::OsUpdatePolicy(policy))), Some(target)) =
+            (&version.spec, &version.target)
+        else {
+            continue;
+        };
+        let named = target.hosts.iter().any(|host| hosts.contains(host));
+        if !named || !policy.name.starts_with(ROLLBACK_PREFIX) {
+            continue;
+        }
+        let rest: Vec<KeyId> =
+            target.hosts.iter().filter(|host| !hosts.contains(host)).copied().collect();
+        changes.push(if rest.is_empty() {
+            Change::delete(standing, Kind::OsUpdatePolicy, id)?
+        } else {
+            let spec = Spec::OsUpdatePolicy(policy.clone());
+            let target = Some(Target { hosts: rest, ..target.clone() });
+            let (scope, until) = (version.scope.clone(), version.until);
+            Change::put(standing, fleet, scope, spec, target, until)?
+        });
+    }
+    Ok(changes)
 }
 
 /// Hosts by profile, version that runs, version to go to.
@@ -135,10 +173,10 @@ fn groups(session: &Session, hosts: &[KeyId], to: Option<&str>) -> Outcome<Group
 #[allow(clippy::too_many_arguments, reason = "one policy's fields, named at the one call")]
 fn policy(
     standing: &Standing,
-    fleet: &daymark_protocol::id::FleetId,
+    fleet: &FleetId,
     name: String,
     os: TargetOs,
-    avoid: Vec<daymark_protocol::id::Digest>,
+    avoid: Vec<Digest>,
     schedules: &[ResourceId],
     hosts: Vec<KeyId>,
     now: WallTime,

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use daymark_core::event::StageProgress;
 use daymark_node::slots::{BootState, ImageIdentity, SlotLayout, Slots};
-use daymark_node::transfer::{NoPeers, StageRequest, StageSettings, StageSources, stage};
+use daymark_node::transfer::{
+    NoPeers, ReleaseSource, StageRequest, StageSettings, StageSources, stage,
+};
 use daymark_protocol::id::Digest;
 use daymark_protocol::image::Index;
 use daymark_protocol::resource::{FileSystem, LayoutPart, OsProfileSpec, OsType, PartSource};
@@ -130,7 +132,7 @@ impl Machine {
             },
             index_bytes: profile.index_bytes.unwrap(),
         };
-        let origin = release.display().to_string().parse().unwrap();
+        let origin = ReleaseSource::parse(&release.display().to_string(), None).unwrap();
         let sources = StageSources { peers: Arc::new(NoPeers), origins: vec![origin] };
         let settings = StageSettings { origin_wait_ms: (0, 0), ..StageSettings::default() };
         let slots = Arc::clone(&self.slots);
