@@ -73,29 +73,7 @@ impl Change {
             }
             _ => existing_or_derived(standing, fleet, &scope, kind, &name),
         };
-        let line = standing.lines.get(&(kind, id.clone()));
-        let held = line.and_then(|line| line.versions.first());
-        let same = held.is_some_and(|held| {
-            line.is_some_and(|line| line.state == State::Counts)
-                && !held.gone
-                && held.spec.as_ref().ok().and_then(Option::as_ref) == Some(&spec)
-                && held.target == target
-                && held.until == until
-        });
-        let effect = match held {
-            Some(_) if same => ChangeEffect::Unchanged,
-            Some(held) if !held.gone => {
-                let before = held.spec.as_ref().ok().and_then(Option::as_ref);
-                ChangeEffect::Update(differences(
-                    standing,
-                    before,
-                    &spec,
-                    held.target.as_ref(),
-                    target.as_ref(),
-                ))
-            }
-            _ => ChangeEffect::Create,
-        };
+        let effect = effect(standing, &id, &spec, target.as_ref(), until);
         let version = next_version(standing, kind, &id)?;
         Ok(Self {
             kind,
@@ -159,6 +137,31 @@ impl Change {
             | Kind::Emergency => false,
         }
     }
+}
+
+/// What saying this of an id does to what is held.
+pub(crate) fn effect(
+    standing: &Standing,
+    id: &ResourceId,
+    spec: &Spec,
+    target: Option<&Target>,
+    until: Option<WallTime>,
+) -> ChangeEffect {
+    let Some(line) = standing.lines.get(&(spec.kind(), id.clone())) else {
+        return ChangeEffect::Create;
+    };
+    let Some(held) = line.versions.first().filter(|held| !held.gone) else {
+        return ChangeEffect::Create;
+    };
+    let before = held.spec.as_ref().ok().and_then(Option::as_ref);
+    let same = line.state == State::Counts
+        && before == Some(spec)
+        && held.target.as_ref() == target
+        && held.until == until;
+    if same {
+        return ChangeEffect::Unchanged;
+    }
+    ChangeEffect::Update(differences(standing, before, spec, held.target.as_ref(), target))
 }
 
 /// The id of a resource of this name: the one that is held, imported ids included, or else the
@@ -295,7 +298,7 @@ pub fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<StatementP
 /// Closings in force and policies for less than everyone that may reach a host that these changes
 /// reach: what a signer knows (RULES S5). What has ended closes nothing and is left out, so that
 /// the list does not grow for ever.
-fn known_closings(standing: &Standing, changes: &[Change]) -> Vec<Seen> {
+pub(crate) fn known_closings(standing: &Standing, changes: &[Change]) -> Vec<Seen> {
     let now = times::now();
     standing
         .lines

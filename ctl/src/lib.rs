@@ -17,6 +17,7 @@ pub mod output;
 pub mod passphrase;
 pub mod preview;
 pub mod release;
+mod review;
 pub mod session;
 pub mod targets;
 pub mod times;
