@@ -158,6 +158,21 @@ fn c4_a_lifted_halt_stays_lifted_when_it_is_replayed() {
 }
 
 #[test]
+fn i9_c4_a_stolen_halt_key_fills_neither_memory_nor_journal() {
+    let fleet = Fleet::new();
+    let mut replica = fleet.replica();
+    // The worst order: each new halt has a lower digest and pushes an older one out.
+    let mut halts: Vec<_> = (0..200).map(|number| fleet.halt(&format!("flood-{number}"))).collect();
+    halts.sort_by_key(|halt| std::cmp::Reverse(halt.digest()));
+    for halt in &halts {
+        accept(&mut replica, &signed(halt, &[&key(4)]));
+    }
+    let records = replica.compact_floors();
+    let whole = records.iter().filter(|record| matches!(record, FloorRecord::Whole(_))).count();
+    assert_eq!(whole, 2 * 65, "the 65 lowest halts, each with its signature");
+}
+
+#[test]
 fn c6_the_floor_rises_in_the_changes_that_store_what_counts() {
     let fleet = Fleet::new();
     let mut replica = fleet.replica();

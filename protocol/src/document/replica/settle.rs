@@ -254,10 +254,12 @@ impl Replica {
                 changes.floors.push(record);
             }
         }
+        self.forget_lifted();
     }
 
-    /// The floor journal rewritten (RULES Q12): without the halts that were lifted.
-    pub fn compact_floors(&mut self) -> Vec<FloorRecord> {
+    /// Floors without the halts that no longer stand, lifted or crowded out by lower digests:
+    /// otherwise one stolen `halt` key could fill memory and journal (I9, RULES C4).
+    fn forget_lifted(&mut self) {
         let whole = &self.judgement.whole;
         if self.judgement.wait.is_none() {
             self.floors.retain_whole(|entry| match Entry::decode(entry) {
@@ -266,6 +268,10 @@ impl Replica {
                 Err(_) => false,
             });
         }
+    }
+
+    /// The floor journal rewritten (RULES Q12): only what still holds.
+    pub fn compact_floors(&self) -> Vec<FloorRecord> {
         self.floors.records().collect()
     }
 
