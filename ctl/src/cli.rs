@@ -140,6 +140,8 @@ pub enum Command {
     /// Take something out for other tools.
     #[command(subcommand)]
     Export(ExportCommand),
+    /// Print the version.
+    Version,
     /// Print a shell's completion script.
     Completion {
         /// The shell.

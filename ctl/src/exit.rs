@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-/// How a command ended; documented in `docs/exit-codes.md` and in `daymarkctl help`.
+/// How a command ended; documented in `docs/operating.md` and in `daymarkctl help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.

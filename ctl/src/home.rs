@@ -92,6 +92,14 @@ impl Home {
         Ok(())
     }
 
+    /// Makes `before` the current context again, or none.
+    pub fn restore_current(&self, before: Option<&str>) -> Outcome<()> {
+        match before {
+            Some(name) => self.use_context(name),
+            None => Ok(fs::remove_file(self.folder.join("current"))?),
+        }
+    }
+
     /// Name and folder of the context to work on.
     pub fn current(&self, global: &Global) -> Outcome<(String, PathBuf)> {
         let name = match &global.context {

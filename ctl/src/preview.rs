@@ -2,7 +2,7 @@
 //! hosts would then decide. The decisions are [`decide`]'s, on what the replica holds.
 
 use daymark_protocol::decide::{Reach, Verdict, World, decide};
-use daymark_protocol::id::{Digest, KeyId, ResourceId};
+use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::resource::Kind;
 use daymark_protocol::target::UnknownProfile;
 use daymark_protocol::time::{Now, WallTime};
@@ -145,18 +145,4 @@ fn outlook(session: &Session, standing: &Standing, host: &KeyId, now: &Now) -> S
         Verdict::Stage => format!("stages{to} at once, activates{}", when(decision.start_at)),
         Verdict::Activate => format!("activates{to} at once"),
     }
-}
-
-/// The next occurrences of a new schedule or blackout, in local time and UTC.
-pub fn occurrences(id: &ResourceId, windows: &[(WallTime, Option<WallTime>)]) -> Vec<String> {
-    if windows.is_empty() {
-        return vec![format!("{id} never opens.")];
-    }
-    windows
-        .iter()
-        .map(|(start, end)| {
-            let end_text = end.map_or_else(|| "open-ended".into(), times::show_utc);
-            format!("  {}  ({} to {end_text})", times::show(*start), times::show_utc(*start))
-        })
-        .collect()
 }

@@ -1,6 +1,8 @@
 //! One command's work on one fleet: its replica, loaded from the context's folder, and what it
 //! adds to it.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use daymark_node::control::Client;
@@ -12,10 +14,11 @@ use daymark_protocol::document::{
 use daymark_protocol::id::{FleetId, KeyId};
 use daymark_protocol::resource::{Role, Scope};
 use daymark_protocol::time::WallTime;
-use daymark_protocol::trust::{Floors, Root, RootChain, Standing, Version};
+use daymark_protocol::trust::{FloorRecord, Floors, Root, RootChain, Standing, Version};
 
 use crate::cli::Global;
 use crate::commands::explain::Explained;
+use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::hosts::HostSummary;
@@ -56,7 +59,8 @@ impl Session {
                 None => damaged += 1,
             }
         }
-        let loaded = Replica::load(chain, Floors::default(), Interest::default(), &stored);
+        let floors = read_floors(&folder)?;
+        let loaded = Replica::load(chain, floors, Interest::default(), &stored);
         damaged += loaded.corrupt.len();
         if damaged > 0 {
             output::note(&format!(
@@ -82,13 +86,16 @@ impl Session {
     /// The newest root.
     pub fn root(&self) -> Outcome<&Root> {
         self.replica.chain().newest().ok_or_else(|| {
-            let why = self
-                .replica
-                .chain()
-                .wait()
-                .map_or_else(|| "its root still needs signatures".to_owned(), ToString::to_string);
+            let why = match (self.draft_root(), self.replica.chain().wait()) {
+                (Ok(Some(draft)), _) => {
+                    let (have, need) = draft.progress();
+                    format!("its root has {have} of {need} signatures")
+                }
+                (_, Some(wait)) => wait.to_string(),
+                (_, None) => "no root is held".to_owned(),
+            };
             Failure::new(Exit::Pending, format!("fleet {} cannot be used yet: {why}", self.name))
-                .next("`daymarkctl sign FILE` adds a signature, `daymarkctl sync` fetches roots")
+                .next("`daymarkctl sign --all` adds a signature, `daymarkctl sync FOLDER` fetches them")
         })
     }
 
@@ -98,6 +105,13 @@ impl Session {
         self.replica.chain().fleet().ok_or_else(|| {
             Failure::new(Exit::Failed, "the first root is not held").next("`daymarkctl sync`")
         })
+    }
+
+    /// The fleet, as far as the pin or the roots held tell.
+    pub(crate) fn fleet_id(&self) -> Option<FleetId> {
+        let pin = self.context.pin;
+        let founded = (pin.version == 1).then_some(FleetId(pin.digest.0));
+        self.replica.chain().fleet().or(founded)
     }
 
     /// What a host says of itself.
@@ -126,7 +140,7 @@ impl Session {
 
     /// How old what is shown is, for people.
     pub fn as_of(&self) -> String {
-        let synced = std::fs::read_to_string(self.folder.join("synced")).ok();
+        let synced = fs::read_to_string(self.folder.join("synced")).ok();
         let at = synced.and_then(|text| text.trim().parse::<jiff::Timestamp>().ok());
         match at {
             Some(at) => {
@@ -138,7 +152,7 @@ impl Session {
 
     /// Notes that the replica is as new as a node's.
     pub fn note_sync(&self) -> Outcome<()> {
-        std::fs::write(self.folder.join("synced"), times::now().to_string())?;
+        fs::write(self.folder.join("synced"), times::now().to_string())?;
         Ok(())
     }
 
@@ -146,14 +160,54 @@ impl Session {
     pub fn take(&mut self, items: &[Item]) -> Outcome<Vec<Taken>> {
         let mut outcomes = Vec::new();
         for item in items {
-            let (outcome, changes) = take(&mut self.replica, item);
-            self.store_changes(&changes)?;
-            outcomes.push(outcome);
+            outcomes.push(match item {
+                Item::Root { bytes, .. } => self.take_root(&bytes.0)?,
+                Item::Entry { .. } | Item::Report { .. } | Item::Blob { .. } => {
+                    self.take_into_replica(item)?
+                }
+            });
         }
         Ok(outcomes)
     }
 
+    fn take_into_replica(&mut self, item: &Item) -> Outcome<Taken> {
+        let (outcome, changes) = take(&mut self.replica, item);
+        self.store_changes(&changes)?;
+        Ok(outcome)
+    }
+
+    /// Takes a root. The pinned one is kept while it lacks signatures, and gathers them.
+    fn take_root(&mut self, bytes: &[u8]) -> Outcome<Taken> {
+        let pin = self.context.pin;
+        let root = |bytes: Vec<u8>| Item::Root { version: pin.version, bytes: Bytes(bytes) };
+        let Ok(offered) = DraftRoot::read(&pin, bytes) else {
+            let version = 0; // Only the envelope says, and the replica reads it there.
+            return self.take_into_replica(&Item::Root { version, bytes: Bytes(bytes.to_vec()) });
+        };
+        let held = self.draft_root()?;
+        let mut merged = held.clone().unwrap_or_else(|| offered.clone());
+        let adds = merged.merge(&offered) || held.is_none();
+        let merged = root(merged.to_json());
+        match self.take_into_replica(&merged)? {
+            Taken::Refused(_) if adds => {
+                self.store.write(&merged)?;
+                Ok(Taken::New)
+            }
+            Taken::Refused(_) => Ok(Taken::Known),
+            taken @ (Taken::New | Taken::Known | Taken::Held(_) | Taken::NotKept(_)) => Ok(taken),
+        }
+    }
+
+    /// The pinned root as it is held, with the signatures that it has.
+    pub(crate) fn draft_root(&self) -> Outcome<Option<DraftRoot>> {
+        let pin = self.context.pin;
+        let held = self.store.read(&ItemName::Root(pin.version))?;
+        Ok(held.and_then(|item| DraftRoot::read(&pin, item.bytes()).ok()))
+    }
+
+    /// Stores changes, floors first: they cannot be got back from anywhere (RULES C6).
     fn store_changes(&self, changes: &Changes) -> Outcome<()> {
+        append_floors(&self.folder, &changes.floors)?;
         for item in changes_items(changes) {
             self.store.write(&item)?;
         }
@@ -288,6 +342,47 @@ pub fn unreachable(error: impl std::fmt::Display) -> Failure {
         .next("is the node running, and may this user open its socket?")
 }
 
+/// The journal of floors, so that no stick or node can take this replica back (RULES C6).
+fn floors_file(folder: &Path) -> PathBuf {
+    folder.join("floors")
+}
+
+fn read_floors(folder: &Path) -> Outcome<Floors> {
+    let path = floors_file(folder);
+    let journal = match fs::read(&path) {
+        Ok(journal) => journal,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            return Err(error.context(format!("cannot read {}", path.display())).into());
+        }
+    };
+    let read = Floors::read_journal(&journal);
+    if read.complete_bytes < journal.len() {
+        // A line that was torn off must not run into the next one.
+        fs::OpenOptions::new().write(true).open(&path)?.set_len(read.complete_bytes as u64)?;
+    }
+    if read.damaged_lines > 0 {
+        output::note(&format!(
+            "warning: {} lines of {} are damaged and left out",
+            read.damaged_lines,
+            path.display()
+        ));
+    }
+    Ok(read.floors)
+}
+
+fn append_floors(folder: &Path, records: &[FloorRecord]) -> Outcome<()> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<u8> = records.iter().flat_map(FloorRecord::encode).collect();
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(floors_file(folder))?;
+    file.write_all(&lines)?;
+    file.sync_data()?;
+    Ok(())
+}
+
 fn sort_in(item: Item, chain: &mut RootChain, stored: &mut Stored) {
     match item {
         // A root that is not of the chain, or still lacks signatures, changes nothing.
@@ -332,11 +427,4 @@ fn changes_items(changes: &Changes) -> Vec<Item> {
         items.push(Item::Blob { digest: *digest, bytes: own(bytes) });
     }
     items
-}
-
-/// Stores a root in a context's replica before there is a session.
-pub fn write_root(folder: &Path, version: u64, envelope: &[u8]) -> Outcome<()> {
-    let store = ReplicaFolder::open_or_begin(folder)?;
-    store.write(&Item::Root { version, bytes: Bytes(envelope.to_vec()) })?;
-    Ok(())
 }

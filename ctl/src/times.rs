@@ -73,6 +73,11 @@ pub fn show(at: WallTime) -> String {
     Zoned::new(at.to_timestamp(), local_zone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
+/// In a zone, to the minute, with the day of the week.
+pub fn show_in(at: WallTime, zone: &TimeZone) -> String {
+    Zoned::new(at.to_timestamp(), zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z").to_string()
+}
+
 /// In UTC, to the minute.
 pub fn show_utc(at: WallTime) -> String {
     Zoned::new(at.to_timestamp(), TimeZone::UTC).strftime("%Y-%m-%d %H:%MZ").to_string()

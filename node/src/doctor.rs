@@ -100,7 +100,7 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
         )),
     }
     findings.push(clock(settings).await);
-    findings.extend(machine(settings).await);
+    findings.extend(machine(settings, status.ok().as_ref()).await);
     findings
 }
 
@@ -196,7 +196,9 @@ async fn clock(settings: &Settings) -> Finding {
     }
 }
 
-async fn machine(settings: &Settings) -> Vec<Finding> {
+/// The platform as this program sees it. Whether the boot came out of a slot is for the agent to
+/// say, if it runs: the boot program tells it alone.
+async fn machine(settings: &Settings, agent: Option<&Status>) -> Vec<Finding> {
     let (_peers, seen) = watch::channel(0);
     let machine = match Machine::open(Arc::new(settings.clone()), seen) {
         Ok(machine) => machine,
@@ -217,8 +219,10 @@ async fn machine(settings: &Settings) -> Vec<Finding> {
         Backend::Program(_) => "the operator's program".to_owned(),
         Backend::None => "none".to_owned(),
     };
+    let booted = agent.is_some_and(|status| status.booted_slot.is_some());
+    let busy = seen.slot_busy.as_ref().filter(|_| !booted);
     let mut findings = Vec::new();
-    findings.push(match (machine.backend(), &seen.slot_busy) {
+    findings.push(match (machine.backend(), busy) {
         (Backend::None, _) => warning(
             "platform",
             "no backend: this machine reports and never changes",

@@ -1,13 +1,13 @@
 //! `context add|use|list`: fleets known to this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use daymark_node::folder::ReplicaFolder;
 use daymark_protocol::trust::Pin;
 use serde::Serialize;
 
 use crate::cli::{ContextCommand, Global};
-use crate::commands::sync;
+use crate::commands::sync::{self, Moved};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::output::{self, Row};
@@ -38,24 +38,63 @@ impl Row for ContextRow {
     }
 }
 
+/// Takes a fleet over, or leaves no trace of having tried.
+async fn add(home: &Home, global: Global, name: String, from: &Path, pin: Pin) -> Outcome<()> {
+    let node = (!from.is_dir()).then(|| from.to_owned());
+    if node.is_none() {
+        ReplicaFolder::open(from).map_err(Failure::usage)?;
+    }
+    let before = home.current(&global).map(|(name, _)| name).ok();
+    let folder = home.create_context(&name, &ContextFile { pin, node })?;
+    match fetch(Global { context: Some(name.clone()), ..global }, from, pin).await {
+        Ok((moved, missing)) => {
+            output::text(&format!("Added context {name}: {} items received.", moved.received));
+            if let Some((have, need)) = missing {
+                output::text(&format!(
+                    "Its root has {have} of {need} signatures. Next: `daymarkctl sign --all`, then \
+                     `daymarkctl sync {}`.",
+                    from.display()
+                ));
+            }
+            Ok(())
+        }
+        Err(failure) => {
+            std::fs::remove_dir_all(&folder)?;
+            home.restore_current(before.as_deref())?;
+            Err(failure)
+        }
+    }
+}
+
+/// Signatures that a root has, and needs.
+type Signatures = (usize, usize);
+
+/// Fetches a fleet into its new context; with the signatures of its root if some are missing.
+async fn fetch(global: Global, from: &Path, pin: Pin) -> Outcome<(Moved, Option<Signatures>)> {
+    let mut session = Session::open(global)?;
+    let moved = if from.is_dir() {
+        sync::folder(&mut session, from)?
+    } else {
+        sync::node(&mut session, from).await?
+    };
+    let draft = session.draft_root()?.ok_or_else(|| {
+        Failure::refused(format!(
+            "{} does not hold the root with the fingerprint {pin}",
+            from.display()
+        ))
+        .next("compare the fingerprint with `daymarkctl fleet info` of whoever gave it")
+    })?;
+    let missing = session.replica().chain().newest().is_none();
+    Ok((moved, missing.then(|| draft.progress())))
+}
+
 /// Runs `context …`.
 pub async fn run(global: Global, command: ContextCommand) -> Outcome {
     let home = Home::open(&global)?;
     match command {
         ContextCommand::Add { name, from, fleet } => {
             let pin: Pin = fleet.parse().map_err(Failure::usage)?;
-            let node = (!from.is_dir()).then(|| from.clone());
-            if node.is_none() {
-                ReplicaFolder::open(&from)?;
-            }
-            home.create_context(&name, &ContextFile { pin, node })?;
-            let mut session = Session::open(Global { context: Some(name.clone()), ..global })?;
-            let moved = if from.is_dir() {
-                sync::folder(&mut session, &from)?
-            } else {
-                sync::node(&mut session, &from).await?
-            };
-            output::text(&format!("Added context {name}: {} items received.", moved.received));
+            add(&home, global, name, &from, pin).await?;
         }
         ContextCommand::Use { name } => {
             home.use_context(&name)?;

@@ -1,19 +1,21 @@
 //! `fleet init|info`: the first root, and what the newest one says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
+use daymark_node::folder::ReplicaFolder;
+use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::id::KeyId;
 use daymark_protocol::resource::Role;
-use daymark_protocol::trust::{Context, Envelope, Pin, PublicKey, RoleKeys, RootChain, RootDraft};
+use daymark_protocol::trust::{Context, Envelope, Pin, PublicKey, RoleKeys, RootDraft};
 use serde::Serialize;
 
 use crate::cli::{FleetInitArgs, Global};
+use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{ContextFile, Home};
 use crate::keys::KeyInfo;
-use crate::session::{self, Session};
+use crate::session::Session;
 use crate::{output, passphrase, times};
 
 /// Everybody who will hold keys, by name.
@@ -25,28 +27,27 @@ pub struct Founded {
     /// What pins it.
     pub pin: Pin,
     /// Signatures that its root has and needs.
-    pub signatures: (usize, u32),
-    /// The file for co-signers, while signatures are missing.
-    pub draft: Option<PathBuf>,
+    pub signatures: (usize, usize),
 }
 
 /// Runs `fleet init`.
 pub fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
     let founded = found(global, args)?;
     output::text(&format!("Fleet {} is founded.\nFingerprint: {}", args.name, founded.pin));
-    let Some(draft) = founded.draft else {
+    let (have, need) = founded.signatures;
+    if have >= need {
         output::text(
             "Next: `daymarkctl create site NAME --zone ZONE`, then `daymark-node init` on a machine.",
         );
         return Ok(Exit::Done);
-    };
-    let (have, need) = founded.signatures;
+    }
     output::text(&format!(
-        "Its root needs {need} signatures and has {have}. Pass {} to the other members; each runs\n  \
-         daymarkctl context add {} FOLDER --fleet {} && daymarkctl sign FILE",
-        draft.display(),
-        args.name,
-        founded.pin
+        "Its root has {have} of {need} signatures. Next: `daymarkctl sync FOLDER`, and pass the \
+         folder to other members. Each runs\n  \
+         daymarkctl context add {} FOLDER --fleet {}\n  \
+         daymarkctl sign --all\n  daymarkctl sync FOLDER\nand you run `daymarkctl sync FOLDER` \
+         once more when it comes back.",
+        args.name, founded.pin
     ));
     Ok(Exit::Pending)
 }
@@ -71,22 +72,12 @@ pub fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
         envelope.add_signature(&passphrase::open(&home.keys(), &key.name)?);
     }
     let pin = Pin { version: 1, digest: root.digest };
+    let bytes = envelope.to_json();
+    let draft = DraftRoot::read(&pin, &bytes)?;
     let folder = home.create_context(&args.name, &ContextFile { pin, node: None })?;
-    let mut chain = RootChain::new(pin);
-    let accepted = chain.accept(&envelope.to_json());
-    session::write_root(&folder, 1, &envelope.to_json())?;
-    let draft = folder.join("root-1.draft.json");
-    if accepted.is_err() {
-        std::fs::write(&draft, envelope.to_json())?;
-    }
-    Ok(Founded {
-        pin,
-        signatures: (
-            envelope.signatures.len(),
-            root.role(Role::Root).map_or(0, |role| role.threshold),
-        ),
-        draft: accepted.is_err().then_some(draft),
-    })
+    ReplicaFolder::open_or_begin(&folder)?
+        .write(&Item::Root { version: pin.version, bytes: Bytes(bytes) })?;
+    Ok(Founded { pin, signatures: draft.progress() })
 }
 
 fn own_keys(home: &Home, global: &Global) -> Outcome<Vec<KeyInfo>> {

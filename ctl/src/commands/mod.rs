@@ -37,16 +37,16 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Fleet(FleetCommand::Info) => fleet::info(&session()?),
         Command::Context(command) => context::run(global, command).await,
         Command::Sync(args) => sync::run(session()?, args).await,
-        Command::Status => describe::status(&session()?),
+        Command::Status => describe::status(&sync::fresh(session()?).await?),
         Command::Create(command) => create::run(session()?, command).await,
         Command::Apply(args) => apply::apply(session()?, args).await,
         Command::Diff(args) => apply::diff(&session()?, &args),
         Command::Delete(args) => describe::delete(session()?, args).await,
-        Command::Get(args) => get::run(session()?, args).await,
-        Command::Describe(args) => describe::describe(&session()?, &args),
+        Command::Get(args) => get::run(sync::fresh(session()?).await?, args).await,
+        Command::Describe(args) => describe::describe(&sync::fresh(session()?).await?, &args),
         Command::Watch(args) => watch::watch(session()?, args).await,
         Command::Wait(args) => watch::wait(session()?, args).await,
-        Command::Explain(args) => explain::run(session()?, args).await,
+        Command::Explain(args) => explain::run(sync::fresh(session()?).await?, args).await,
         Command::Enroll(args) => enroll::run(session()?, args).await,
         Command::Sign(args) => sign::run(session()?, args).await,
         Command::Halt(args) => stop::halt(session()?, args).await,
@@ -62,6 +62,10 @@ pub async fn run(cli: Cli) -> Outcome {
         }
         Command::Export(ExportCommand::Document { document, to }) => {
             export::document(&session()?, &document, to)
+        }
+        Command::Version => {
+            crate::output::text(concat!("daymarkctl ", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Done)
         }
         Command::Completion { shell } => {
             let mut command = Cli::command();

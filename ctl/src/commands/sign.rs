@@ -3,15 +3,18 @@
 use std::fs;
 use std::path::Path;
 
+use anyhow::Context as _;
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::id::Digest;
 use daymark_protocol::resource::Role;
-use daymark_protocol::trust::{Context, Envelope, Root, Statement};
+use daymark_protocol::trust::{Context, Statement};
 
 use crate::cli::{Format, SignArgs};
 use crate::commands::get::Fact;
 use crate::commands::submit::{self, Keys};
+use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::keys::KeyInfo;
 use crate::output;
 use crate::passphrase;
 use crate::session::Session;
@@ -19,6 +22,10 @@ use crate::{targets, times};
 
 /// Runs `sign`.
 pub async fn run(mut session: Session, args: SignArgs) -> Outcome {
+    let waits_for_root = session.replica().chain().newest().is_none();
+    if waits_for_root && args.what.is_empty() {
+        return sign_root(&mut session, None);
+    }
     let mut files = Vec::new();
     let mut statements: Vec<Digest> = Vec::new();
     if args.all {
@@ -37,7 +44,7 @@ pub async fn run(mut session: Session, args: SignArgs) -> Outcome {
     }
     let mut exit = Exit::Done;
     for file in files {
-        exit = sign_root(&mut session, Path::new(&file))?;
+        exit = sign_root(&mut session, Some(Path::new(&file)))?;
     }
     if statements.is_empty() {
         return Ok(exit);
@@ -122,42 +129,76 @@ fn describe(session: &Session, statement: &Statement) -> Vec<String> {
     lines
 }
 
-fn sign_root(session: &mut Session, path: &Path) -> Outcome {
-    let mut envelope = Envelope::parse(&fs::read(path)?)
-        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    if envelope.context != Context::Root {
-        return Err(Failure::usage(format!("{} is not the draft of a root", path.display())));
+/// Adds this machine's signatures to the fleet's root: the one of a file, which gets them too, or
+/// the one that the context holds.
+fn sign_root(session: &mut Session, file: Option<&Path>) -> Outcome {
+    let held = session.draft_root()?;
+    let mut draft = match file {
+        Some(path) => {
+            let bytes =
+                fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            DraftRoot::read(&session.context.pin, &bytes).map_err(|failure| Failure {
+                error: failure.error.context(format!("cannot sign {}", path.display())),
+                ..failure
+            })?
+        }
+        None => held.clone().ok_or_else(|| Failure::usage("this context holds no root"))?,
+    };
+    if let Some(held) = &held {
+        draft.merge(held);
     }
-    let root = Root::parse(&envelope.payload)?;
-    let may = root.role(Role::Root).map(|keys| keys.keys.clone()).unwrap_or_default();
-    let signed: Vec<_> = envelope.signatures.iter().map(|(id, _)| *id).collect();
-    let own = session.home.keys().list()?;
-    let mine: Vec<_> =
-        own.iter().filter(|key| may.contains(&key.id) && !signed.contains(&key.id)).collect();
-    if mine.is_empty() {
-        return Err(Failure::refused("no key of this machine can add a signature to this root"));
-    }
+    let signers = root_signers(session, &draft)?;
     output::text(&format!(
         "Root {} of fleet {}: {} keys, expires {}",
-        root.version,
-        root.fleet_name,
-        root.keys.len(),
-        times::show(root.expires)
+        draft.root.version,
+        draft.root.fleet_name,
+        draft.root.keys.len(),
+        times::show(draft.root.expires)
     ));
+    if session.global.dry_run {
+        output::text("Nothing was signed (--dry-run).");
+        return Ok(Exit::Done);
+    }
     if !session.global.yes && !output::confirm("Add your signature?") {
-        return Err(Failure::refused("nothing was signed"));
+        return Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"));
     }
-    for key in mine {
+    for key in signers {
         let signing = passphrase::open(&session.home.keys(), &key.name)?;
-        envelope.signatures.push((key.id, signing.sign(Context::Root, &envelope.payload)));
+        let signature = signing.sign(Context::Root, draft.payload());
+        draft.add(key.id, signature);
     }
-    let bytes = envelope.to_json();
-    fs::write(path, &bytes)?;
-    session.take(&[Item::Root { version: root.version, bytes: Bytes(bytes) }])?;
-    let need = root.role(Role::Root).map_or(1, |keys| keys.threshold);
-    let have = envelope.signatures.len();
-    output::text(&format!("{} has {have} of {need} signatures.", path.display()));
-    Ok(if have >= need as usize { Exit::Done } else { Exit::Pending })
+    let bytes = draft.to_json();
+    if let Some(path) = file {
+        fs::write(path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    session.take(&[Item::Root { version: draft.root.version, bytes: Bytes(bytes) }])?;
+    let (have, need) = draft.progress();
+    output::text(&format!("The root has {have} of {need} signatures."));
+    if have >= need {
+        return Ok(Exit::Done);
+    }
+    output::text("Next: `daymarkctl sync FOLDER`, and pass the folder to another member.");
+    Ok(Exit::Pending)
+}
+
+/// This machine's keys that may sign a root and have not.
+fn root_signers(session: &Session, draft: &DraftRoot) -> Outcome<Vec<KeyInfo>> {
+    let may = draft.root.role(Role::Root).map(|keys| keys.keys.clone()).unwrap_or_default();
+    let chosen = &session.global.keys;
+    let mut keys = session.home.keys().list()?;
+    keys.retain(|key| chosen.is_empty() || chosen.contains(&key.name));
+    keys.retain(|key| may.contains(&key.id));
+    if keys.is_empty() {
+        return Err(Failure::refused("no key of this machine has the role root in it").next(
+            format!("it is held by {}", submit::holders(&draft.root, may.iter()).join(", ")),
+        ));
+    }
+    keys.retain(|key| !draft.is_signed_by(&key.id));
+    if keys.is_empty() {
+        return Err(Failure::refused("this machine's keys have signed this root already")
+            .next("another member must sign; `daymarkctl sync FOLDER` takes it there"));
+    }
+    Ok(keys)
 }
 
 /// The rows of `get approvals`.
@@ -168,14 +209,7 @@ pub fn approvals(session: &Session) -> Vec<Fact> {
         .judgement()
         .pending()
         .map(|(digest, pending)| {
-            let who: Vec<String> = pending
-                .may_sign
-                .iter()
-                .map(|id| {
-                    root.and_then(|root| root.keys.get(id))
-                        .map_or_else(|| id.short(), |key| key.holder.clone())
-                })
-                .collect();
+            let who = root.map(|root| submit::holders(root, &pending.may_sign)).unwrap_or_default();
             let what = session.replica().statement(digest).map_or_else(String::new, |held| {
                 describe(session, &held.statement).split_off(1).join(";").trim().to_owned()
             });

@@ -9,14 +9,14 @@ use daymark_protocol::document::{
 use daymark_protocol::id::{Digest, FleetId, KeyId};
 use daymark_protocol::resource::Role;
 use daymark_protocol::trust::{
-    Context, Draft, ResourceDraft, Signature, SigningKey, Stance, Statement,
+    Context, Draft, ResourceDraft, Root, Signature, SigningKey, Stance, Statement,
 };
 
 use crate::change::{self, Change, StatementPlan};
 use crate::commands::sync;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{output, passphrase, preview, times};
+use crate::{occurrences, output, passphrase, preview, times};
 
 /// Signs changes and submits them, after the same preview that a co-signer sees.
 pub async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
@@ -27,6 +27,9 @@ pub async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
     if plans.is_empty() {
         output::text("Nothing changes.");
         return Ok(Exit::Done);
+    }
+    for line in occurrences::lines(session.standing(), &changes)? {
+        output::text(&line);
     }
     for line in preview::hosts(session, &changes) {
         output::text(&line);
@@ -65,6 +68,12 @@ pub fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
         signed.statements.push(statement.digest());
     }
     Ok(signed)
+}
+
+/// The names of the people who hold keys of a root.
+pub fn holders<'a>(root: &Root, keys: impl IntoIterator<Item = &'a KeyId>) -> Vec<String> {
+    let name = |id: &KeyId| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone());
+    keys.into_iter().map(name).collect()
 }
 
 /// Opened keys, so that each passphrase is asked once.

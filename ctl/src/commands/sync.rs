@@ -8,6 +8,7 @@ use daymark_node::folder::{ItemName, ReplicaFolder};
 use daymark_protocol::control::{Item, ReplicaIndex, SubmitOutcome, Wanted};
 use daymark_protocol::document::Outcome as Taken;
 use daymark_protocol::id::FleetId;
+use daymark_protocol::trust::{Envelope, Root};
 use serde::Serialize;
 
 use crate::cli::SyncArgs;
@@ -54,11 +55,25 @@ pub async fn run(mut session: Session, args: SyncArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// The session, synced with its node if it has one that answers; a read works without.
+pub async fn fresh(mut session: Session) -> Outcome<Session> {
+    let Some(socket) = session.socket().map(Path::to_owned) else { return Ok(session) };
+    match node(&mut session, &socket).await {
+        Err(failure) if failure.exit == Exit::Unreachable => {
+            output::note(&format!("warning: {:#}; this is what the replica holds", failure.error));
+        }
+        Err(failure) => return Err(failure),
+        Ok(_) => {}
+    }
+    Ok(session)
+}
+
 /// Syncs with a folder.
 pub fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
     let folder = ReplicaFolder::open_or_begin(path)?;
+    check_folder(session, &folder, path)?;
     let mut moved = Moved::default();
-    let held: BTreeSet<ItemName> = session.items()?.iter().map(ItemName::of).collect();
+    let held = held(session)?;
     for name in folder.names()?.into_iter().filter(|name| !held.contains(name)) {
         if let Some(item) = folder.read(&name)? {
             moved.received += received(&session.take(&[item])?);
@@ -69,6 +84,37 @@ pub fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
     }
     session.note_sync()?;
     Ok(moved)
+}
+
+/// What need not be fetched. Roots are not among it while the chain waits: one of a version that
+/// is held may bring the signatures that are missing.
+fn held(session: &Session) -> Outcome<BTreeSet<ItemName>> {
+    let waits = session.replica().chain().newest().is_none();
+    let names = session.items()?;
+    let names = names.iter().map(ItemName::of);
+    Ok(names.filter(|name| !(waits && matches!(name, ItemName::Root(_)))).collect())
+}
+
+/// Refuses a folder with the first root of another fleet, before anything moves either way.
+fn check_folder(session: &Session, folder: &ReplicaFolder, path: &Path) -> Outcome<()> {
+    let (Some(ours), Some(item)) = (session.fleet_id(), folder.read(&ItemName::Root(1))?) else {
+        return Ok(());
+    };
+    let theirs = Envelope::parse(item.bytes())
+        .ok()
+        .and_then(|envelope| Root::parse(&envelope.payload).ok())
+        .map(|root| FleetId(root.digest.0));
+    match theirs {
+        Some(theirs) if theirs != ours => Err(Failure::refused(format!(
+            "{} belongs to fleet {}, and context {} is fleet {}",
+            path.display(),
+            theirs.short(),
+            session.name,
+            ours.short()
+        ))
+        .next("choose another fleet with --context, or another folder; nothing was changed")),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn received(outcomes: &[Taken]) -> u64 {
@@ -82,7 +128,7 @@ pub async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
     check_fleet(session, status.fleet)?;
     let index = client.replica().await.map_err(unreachable)?;
     let mut moved = Moved::default();
-    let held: BTreeSet<ItemName> = session.items()?.iter().map(ItemName::of).collect();
+    let held = held(session)?;
     let theirs = names(&index);
     let missing: Vec<ItemName> =
         theirs.iter().filter(|name| !held.contains(name)).cloned().collect();
@@ -123,7 +169,7 @@ pub async fn hand_in(client: &Client, items: &[Item]) -> Outcome<Vec<SubmitOutco
 }
 
 fn check_fleet(session: &Session, fleet: Option<FleetId>) -> Outcome<()> {
-    match (fleet, session.replica().chain().fleet()) {
+    match (fleet, session.fleet_id()) {
         (None, _) => Err(Failure::refused("this machine belongs to no fleet yet")
             .next("`daymark-node join FOLDER --fleet FINGERPRINT` on it")),
         (Some(theirs), Some(ours)) if theirs != ours => Err(Failure::refused(format!(
