@@ -40,6 +40,24 @@ pub(crate) fn statement(session: &Session, statement: &Statement) -> Vec<String>
     lines
 }
 
+/// What a statement changes, in one line.
+pub(crate) fn headline(statement: &Statement) -> String {
+    let parts: Vec<String> = statement
+        .payload()
+        .resources
+        .iter()
+        .map(|resource| {
+            let name = match resource.spec() {
+                Ok(Some(spec)) => names::spec_name(spec),
+                Ok(None) | Err(_) => resource.id.to_string(),
+            };
+            let mark = if resource.gone { "-" } else { "+" };
+            format!("{mark} {} {name} (version {})", resource.kind, resource.version)
+        })
+        .collect();
+    parts.join("; ")
+}
+
 /// The statement's resources as changes to what this replica holds.
 fn changes(session: &Session, statement: &Statement) -> Vec<Change> {
     let payload = statement.payload();

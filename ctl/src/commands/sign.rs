@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::id::Digest;
 use daymark_protocol::resource::Role;
-use daymark_protocol::trust::{Context, Statement};
+use daymark_protocol::trust::Context;
 
-use crate::cli::{Format, SignArgs};
+use crate::cli::SignArgs;
 use crate::commands::get::Fact;
 use crate::commands::submit::{self, Keys};
 use crate::draft_root::DraftRoot;
@@ -17,8 +17,8 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::keys::KeyInfo;
 use crate::output;
 use crate::passphrase;
+use crate::review;
 use crate::session::Session;
-use crate::{targets, times};
 
 /// Runs `sign`.
 pub async fn run(mut session: Session, args: SignArgs) -> Outcome {
@@ -77,7 +77,7 @@ async fn sign_statements(session: &mut Session, statements: &[Digest]) -> Outcom
     for digest in statements {
         let held = session.replica().statement(digest).cloned();
         let Some(held) = held else { continue };
-        for line in describe(session, &held.statement) {
+        for line in review::statement(session, &held.statement) {
             output::text(&line);
         }
         if session.global.dry_run {
@@ -100,35 +100,6 @@ async fn sign_statements(session: &mut Session, statements: &[Digest]) -> Outcom
     submit::submit(session, &items, statements).await
 }
 
-/// What a statement says, for whoever is asked to sign it.
-fn describe(session: &Session, statement: &Statement) -> Vec<String> {
-    let payload = statement.payload();
-    let mut lines = vec![format!(
-        "Statement {} of {}, scope {}{}",
-        statement.digest().short(),
-        times::show(payload.issued),
-        payload.scope,
-        if payload.reason.is_empty() { String::new() } else { format!(": {}", payload.reason) }
-    )];
-    for resource in &payload.resources {
-        let name = match resource.spec() {
-            Ok(Some(spec)) => crate::names::spec_name(spec),
-            Ok(None) | Err(_) => resource.id.to_string(),
-        };
-        let mark = if resource.gone { "-" } else { "+" };
-        lines.push(format!(
-            "  {mark} {} {name} (version {}) for {}",
-            resource.kind,
-            resource.version,
-            targets::show(session.standing(), resource.target.as_ref())
-        ));
-        if let (Some(spec), Format::Wide) = (&resource.raw_spec, session.global.output) {
-            lines.push(format!("    {}", spec.get()));
-        }
-    }
-    lines
-}
-
 /// Adds this machine's signatures to the fleet's root: the one of a file, which gets them too, or
 /// the one that the context holds.
 fn sign_root(session: &mut Session, file: Option<&Path>) -> Outcome {
@@ -148,13 +119,9 @@ fn sign_root(session: &mut Session, file: Option<&Path>) -> Outcome {
         draft.merge(held);
     }
     let signers = root_signers(session, &draft)?;
-    output::text(&format!(
-        "Root {} of fleet {}: {} keys, expires {}",
-        draft.root.version,
-        draft.root.fleet_name,
-        draft.root.keys.len(),
-        times::show(draft.root.expires)
-    ));
+    for line in review::root(&draft.root) {
+        output::text(&line);
+    }
     if session.global.dry_run {
         output::text("Nothing was signed (--dry-run).");
         return Ok(Exit::Done);
@@ -210,9 +177,10 @@ pub fn approvals(session: &Session) -> Vec<Fact> {
         .pending()
         .map(|(digest, pending)| {
             let who = root.map(|root| submit::holders(root, &pending.may_sign)).unwrap_or_default();
-            let what = session.replica().statement(digest).map_or_else(String::new, |held| {
-                describe(session, &held.statement).split_off(1).join(";").trim().to_owned()
-            });
+            let what = session
+                .replica()
+                .statement(digest)
+                .map_or_else(String::new, |held| review::headline(&held.statement));
             Fact {
                 name: digest.short(),
                 about: format!(
