@@ -107,11 +107,12 @@ impl Node {
     fn decide(&mut self, batch: &mut Batch) {
         let Some(decision) = self.asked() else { return };
         let Some(inspection) = self.inspection.take() else { return };
+        self.decided_for = self.now();
         let health_checks = self.health_checks(&decision);
         let around = Surroundings {
             inspection: &inspection,
             health_checks: &health_checks,
-            peer_connected: !self.peers.is_empty(),
+            peer_connected: self.peers.keys().any(|peer| self.is_member(peer)),
         };
         let before = self.saved.get().update.clone();
         self.with_updater(batch, |updater, cx| updater.decided(cx, &decision, &around));
