@@ -116,7 +116,7 @@ impl Machine {
             Backend::None => (None, false),
         };
         machine.installed = machine.installed.or_else(|| release.installed());
-        Inspection { machine, booted_slot, boot_unconfirmed, facts }
+        Inspection { machine, booted_slot, boot_id: boot_id(), boot_unconfirmed, facts }
     }
 
     /// Switches to what was staged, for one try; durable when it returns.
