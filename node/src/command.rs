@@ -123,16 +123,16 @@ impl Output {
 /// If it cannot be started, takes too long, or cannot be talked to. That it failed is no error.
 pub async fn run(run: Run) -> Result<Output, CommandError> {
     let mut child = start(&run).await?;
-    let group = child.id();
+    let mut group = Group(child.id());
     let ended = tokio::time::timeout(run.timeout, talk(&mut child, &run.input)).await;
     match ended {
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(cause)) => {
-            kill_group(group);
-            Err(CommandError::Talk { program: run.name(), cause })
+        Ok(Ok(output)) => {
+            group.0 = None;
+            Ok(output)
         }
+        Ok(Err(cause)) => Err(CommandError::Talk { program: run.name(), cause }),
         Err(_) => {
-            kill_group(group);
+            drop(group);
             let _ = child.wait().await;
             Err(CommandError::Timeout { program: run.name(), timeout: run.timeout })
         }
@@ -191,11 +191,16 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>
     Ok(kept)
 }
 
-fn kill_group(group: Option<u32>) {
-    let group = group.and_then(|id| i32::try_from(id).ok());
-    if let Some(group) = group.and_then(rustix::process::Pid::from_raw) {
-        // Nothing to do about a group that is gone.
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+/// The group of a program that has not ended: killed when nobody waits for it any longer.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = self.0.take().and_then(|id| i32::try_from(id).ok());
+        if let Some(group) = group.and_then(rustix::process::Pid::from_raw) {
+            // Nothing to do about a group that is gone.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
     }
 }
 
@@ -228,7 +233,24 @@ mod tests {
         let line = format!("sleep 1000 & echo $! > {}; wait", mark.display());
         let error = run(Run::shell(&line, Duration::from_secs(1))).await.unwrap_err();
         assert!(matches!(error, CommandError::Timeout { .. }));
-        let pid: i32 = std::fs::read_to_string(&mark).unwrap().trim().parse().unwrap();
+        await_end(&mark).await;
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_longer_is_killed_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("pid");
+        let line = format!("sleep 1000 & echo $! > {}; wait", mark.display());
+        let waiting = tokio::spawn(run(Run::shell(&line, LONG)));
+        while !std::fs::read_to_string(&mark).is_ok_and(|text| text.ends_with('\n')) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        waiting.abort();
+        await_end(&mark).await;
+    }
+
+    async fn await_end(mark: &std::path::Path) {
+        let pid: i32 = std::fs::read_to_string(mark).unwrap().trim().parse().unwrap();
         let stat = format!("/proc/{pid}/stat");
         // Killed, it may wait as a zombie for whoever adopts it.
         while std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {

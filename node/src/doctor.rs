@@ -8,13 +8,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use daymark_core::event::Inspection;
 use daymark_protocol::control::Status;
+use daymark_protocol::decide::PlatformKind as Kind;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::control::Client;
 use crate::durable::{DurableError, HostKeyFile};
+use crate::mesh::DEFAULT_PORT;
 use crate::platform::{Backend, Machine, updaters};
 use crate::settings::{ClockSource, Settings};
 
@@ -167,7 +170,9 @@ fn of_agent(status: &Status) -> Vec<Finding> {
         0 => warning(
             "peers",
             "none is connected",
-            "check network.listen, network.peers and the firewall (TCP and UDP 7764)",
+            format!(
+                "check network.listen, network.peers and the firewall (TCP and UDP {DEFAULT_PORT})"
+            ),
         ),
         count => ok("peers", format!("{count} connected")),
     });
@@ -196,9 +201,8 @@ async fn clock(settings: &Settings) -> Finding {
     }
 }
 
-/// The platform as this program sees it. Whether the boot came out of a slot is for the agent to
-/// say, if it runs: the boot program tells it alone.
-async fn machine(settings: &Settings, agent: Option<&Status>) -> Vec<Finding> {
+/// What only the agent knows (which slot it was started from, for one) is taken from its `status`.
+async fn machine(settings: &Settings, status: Option<&Status>) -> Vec<Finding> {
     let (_peers, seen) = watch::channel(0);
     let machine = match Machine::open(Arc::new(settings.clone()), seen) {
         Ok(machine) => machine,
@@ -212,34 +216,16 @@ async fn machine(settings: &Settings, agent: Option<&Status>) -> Vec<Finding> {
     };
     let inspection = machine.inspect().await;
     let seen = &inspection.machine;
-    let backend = match machine.backend() {
-        Backend::Slots { slots, .. } => {
-            format!("slots {}", slots.names().collect::<Vec<_>>().join(" and "))
-        }
-        Backend::Program(_) => "the operator's program".to_owned(),
-        Backend::None => "none".to_owned(),
-    };
-    let booted = agent.is_some_and(|status| status.booted_slot.is_some());
-    let busy = seen.slot_busy.as_ref().filter(|_| !booted);
-    let mut findings = Vec::new();
-    findings.push(match (machine.backend(), busy) {
-        (Backend::None, _) => warning(
-            "platform",
-            "no backend: this machine reports and never changes",
-            "set platform.kind to \"slots\" or \"command\"",
-        ),
-        (_, Some(busy)) => problem("platform", format!("{backend}: {busy}"), ""),
-        (_, None) => ok("platform", backend),
+    let mut findings = vec![platform(&machine, &inspection, status)];
+    let looked = seen.installed.as_ref().map(|installed| {
+        format!(
+            "{} {}",
+            installed.profile.as_deref().unwrap_or("profile unknown"),
+            installed.version.as_deref().unwrap_or("version unknown")
+        )
     });
-    findings.push(match &seen.installed {
-        Some(installed) => ok(
-            "installed",
-            format!(
-                "{} {}",
-                installed.profile.as_deref().unwrap_or("profile unknown"),
-                installed.version.as_deref().unwrap_or("version unknown")
-            ),
-        ),
+    findings.push(match status.map_or(looked, |status| status.installed.clone()) {
+        Some(installed) => ok("installed", installed),
         None => warning(
             "installed",
             "nothing says which image is installed",
@@ -255,6 +241,35 @@ async fn machine(settings: &Settings, agent: Option<&Status>) -> Vec<Finding> {
         seen.inhibitors.iter().map(|why| warning("inhibited", why.clone(), "wait, or lift it")),
     );
     findings
+}
+
+fn platform(machine: &Machine, inspection: &Inspection, status: Option<&Status>) -> Finding {
+    let backend = match machine.backend() {
+        Backend::Slots { slots, .. } => {
+            format!("slots {}", slots.names().collect::<Vec<_>>().join(" and "))
+        }
+        Backend::Program { .. } => "the operator's program".to_owned(),
+        Backend::None => {
+            return warning(
+                "platform",
+                "no backend: this machine reports and never changes",
+                "set platform.kind to \"slots\" or \"command\"",
+            );
+        }
+    };
+    let busy = match status {
+        Some(status) => status.slot_busy.as_ref(),
+        // The boot program tells the agent alone.
+        None if inspection.booted_slot.is_none() && inspection.machine.platform == Kind::Slots => {
+            let found = format!("{backend}: only a running agent knows which of them is booted");
+            return warning("platform", found, "start the agent, then look again");
+        }
+        None => inspection.machine.slot_busy.as_ref(),
+    };
+    match busy {
+        Some(busy) => problem("platform", format!("{backend}: {busy}"), ""),
+        None => ok("platform", backend),
+    }
 }
 
 #[cfg(test)]

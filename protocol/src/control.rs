@@ -73,6 +73,9 @@ pub struct Status {
     /// What is installed: `profile@version`, or the version.
     #[serde(default)]
     pub installed: Option<String>,
+    /// Why nothing can be staged now, if so.
+    #[serde(default)]
+    pub slot_busy: Option<String>,
     /// State of the update under way: `idle`, `staging`, `staged`, `activating`, `rebooting`,
     /// `confirming`, `fallingBack`.
     pub update: String,

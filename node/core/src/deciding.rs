@@ -2,7 +2,7 @@
 //! or the clock changed, and when time alone may change it.
 
 use daymark_protocol::decide::{Decision, Machine, Reach, World, decide};
-use daymark_protocol::resource::Spec;
+use daymark_protocol::resource::{Kind, OsProfileSpec, Spec};
 use daymark_protocol::time::{Now, WallTime};
 
 use crate::effect::{Batch, OpId};
@@ -38,8 +38,8 @@ impl Node {
         // What is kept decides what counts, so it comes first.
         self.refresh_interest(batch);
         let Some(replica) = &self.replica else { return };
-        self.reach =
-            replica.standing().root.as_ref().map(|_| Reach::new(replica.standing(), self.own));
+        // Without a whole chain of roots too: then the decision is to wait, not the one before.
+        self.reach = Some(Reach::new(replica.standing(), self.own));
         self.fingerprints = None;
         self.look = true;
         self.readmit(batch);
@@ -107,11 +107,15 @@ impl Node {
     fn decide(&mut self, batch: &mut Batch) {
         let Some(decision) = self.asked() else { return };
         let Some(inspection) = self.inspection.take() else { return };
-        let health_checks = self.health_checks(&decision);
+        self.decided_for = self.now();
+        let profile = self.wanted_profile(&decision);
+        let health_checks = profile.map_or_else(Vec::new, |profile| profile.health_checks.clone());
+        let seconds = profile.and_then(|profile| profile.activation_seconds);
         let around = Surroundings {
             inspection: &inspection,
             health_checks: &health_checks,
-            peer_connected: !self.peers.is_empty(),
+            activation_ms: seconds.map(|seconds| u64::from(seconds) * 1_000),
+            peer_connected: self.peers.keys().any(|peer| self.is_member(peer)),
         };
         let before = self.saved.get().update.clone();
         self.with_updater(batch, |updater, cx| updater.decided(cx, &decision, &around));
@@ -135,21 +139,19 @@ impl Node {
         self.timers.set(Timer::Decide, self.reading.mono.plus_ms(wait_ms));
     }
 
-    /// Health checks that the wanted OS profile names.
-    fn health_checks(&self, decision: &Decision) -> Vec<String> {
-        let (Some(target), Some(replica)) = (&decision.target, &self.replica) else {
-            return vec![];
-        };
-        let line = replica
+    /// The wanted OS profile.
+    fn wanted_profile(&self, decision: &Decision) -> Option<&OsProfileSpec> {
+        let target = decision.target.as_ref()?;
+        let (_, line) = self
+            .replica
+            .as_ref()?
             .standing()
-            .of_kind(daymark_protocol::resource::Kind::OsProfile)
-            .find(|(id, _)| **id == target.os_profile);
-        let version = line.and_then(|(_, line)| {
-            line.versions.iter().find(|version| version.digest == target.digest)
-        });
-        match version.map(|version| &version.spec) {
-            Some(Ok(Some(Spec::OsProfile(profile)))) => profile.health_checks.clone(),
-            Some(Ok(_) | Err(_)) | None => vec![],
+            .of_kind(Kind::OsProfile)
+            .find(|(id, _)| **id == target.os_profile)?;
+        let version = line.versions.iter().find(|version| version.digest == target.digest)?;
+        match &version.spec {
+            Ok(Some(Spec::OsProfile(profile))) => Some(profile),
+            Ok(_) | Err(_) => None,
         }
     }
 

@@ -81,6 +81,18 @@ pub struct Attempt {
     pub from_slot: Option<String>,
     /// When the boot switch was ordered.
     pub activated: Option<WallTime>,
+    /// The boot in which the switch was ordered.
+    #[serde(default)]
+    pub boot_id: Option<String>,
+    /// Whether it is taken back before the machine restarted: then the image is not to blame.
+    #[serde(default)]
+    pub untried: bool,
+    /// Whether the machine restarted after the boot switch without being told to.
+    #[serde(default)]
+    pub unordered_restart: bool,
+    /// How long the OS profile says that activation takes, ms.
+    #[serde(default)]
+    pub activation_ms: Option<u64>,
     /// Whether a peer was connected before the reboot.
     pub peer_seen: bool,
     /// The window that it was staged for; past its end the attempt is dropped (RULES Q14).

@@ -134,6 +134,8 @@ pub struct Inspection {
     pub machine: Machine,
     /// The slot that is booted, as the platform names it.
     pub booted_slot: Option<String>,
+    /// The identity of this boot: another one after every restart; `None` if it cannot be told.
+    pub boot_id: Option<String>,
     /// Whether the boot switch says that the running boot still awaits confirmation.
     pub boot_unconfirmed: bool,
     /// Facts for the host's report: hardware, OS, agent version; at most 64, short.

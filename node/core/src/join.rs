@@ -148,6 +148,11 @@ impl Node {
     }
 
     /// What a peer's connections should let through, by what counts now.
+    /// Whether a peer is enrolled now.
+    pub(crate) fn is_member(&self, peer: &KeyId) -> bool {
+        self.wanted_admission(peer) == Admission::Member
+    }
+
     pub(crate) fn wanted_admission(&self, peer: &KeyId) -> Admission {
         self.replica.as_ref().map_or(Admission::Stranger, |replica| {
             crate::admission::admission(replica.standing(), peer, self.now())

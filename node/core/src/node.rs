@@ -6,8 +6,8 @@ use daymark_protocol::clock::ClockVerdict;
 use daymark_protocol::decide::{Decision, Reach};
 use daymark_protocol::document::{Interest, Replica, Stored, StoredEntry, StoredReport};
 use daymark_protocol::id::{Digest, KeyId};
-use daymark_protocol::time::{MonoTime, WallTime};
-use daymark_protocol::trust::{Floors, RootChain, SigningKey};
+use daymark_protocol::time::{MonoTime, Now, WallTime};
+use daymark_protocol::trust::{FloorRecord, Floors, RootChain, SigningKey};
 use daymark_protocol::wire::Liveness;
 
 use crate::addresses::Addresses;
@@ -88,6 +88,8 @@ pub struct Node {
     pub(crate) inspection: Option<Inspection>,
     pub(crate) reach: Option<Reach>,
     pub(crate) decision: Option<Decision>,
+    /// The time that the newest decision was taken for.
+    pub(crate) decided_for: Now,
     pub(crate) updater: Updater,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) reporter: Reporter,
@@ -135,6 +137,7 @@ impl Node {
             jitter: Stream::new(&seed, "jitter"),
             peer_choice: Stream::new(&seed, "choice of peers"),
             clock,
+            decided_for: clock_verdict.now,
             clock_verdict,
             inspection: None,
             reach: None,
@@ -277,6 +280,17 @@ impl Node {
     /// The newest decision, with every gate's answer.
     pub fn decision(&self) -> Option<&Decision> {
         self.decision.as_ref()
+    }
+
+    /// The time that [`Self::decision`] was taken for.
+    pub fn decided_for(&self) -> Now {
+        self.decided_for
+    }
+
+    /// All that the floor journal must hold, to rewrite it (RULES Q12): without the halts that were
+    /// lifted. `None` before this machine took a fleet.
+    pub fn compact_floors(&mut self) -> Option<Vec<FloorRecord>> {
+        self.replica.as_mut().map(Replica::compact_floors)
     }
 
     /// What is durable.

@@ -60,6 +60,8 @@ pub struct Status {
 pub struct PeerStatus {
     /// The peer.
     pub host: KeyId,
+    /// Its name, if it is enrolled.
+    pub name: Option<String>,
     /// Its address as connected.
     pub address: String,
     /// What its connections should let through.
@@ -124,6 +126,10 @@ impl Node {
     fn peer_statuses(&self) -> Vec<PeerStatus> {
         let status = |(host, peer): (&KeyId, &crate::peers::Peer)| PeerStatus {
             host: *host,
+            name: self.replica.as_ref().and_then(|replica| {
+                let spec = admission::host_spec(replica.standing(), host)?;
+                Some(spec.name.clone())
+            }),
             address: peer.address.clone(),
             admission: self.wanted_admission(host),
         };

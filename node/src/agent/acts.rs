@@ -15,7 +15,7 @@ use super::links::MeshStreams;
 use super::{Agent, Outcome};
 use crate::platform::{Backend, Machine, NO_BACKEND, Order, Rebooting};
 use crate::settings::Settings;
-use crate::slots::ImageIdentity;
+use crate::slots::{BootState, ImageIdentity, STAGING_AREA, Slots};
 use crate::transfer::{ReleaseSource, StageRequest, StageSettings, StageSources, stage};
 
 impl Agent {
@@ -115,43 +115,63 @@ impl Performer {
     }
 
     async fn stage(self, attempt: u64, target: ResolvedTarget) -> Result<OpOutput, String> {
-        match self.machine.backend() {
+        let machine = self.machine.clone();
+        match machine.backend() {
             Backend::Slots { slots, switch } => {
                 let boot = switch.state().map_err(|error| error.to_string())?;
-                let slot =
-                    slots.inactive(boot.booted.as_deref()).ok_or("there is no second slot")?;
-                let (index, index_bytes) = target
-                    .index_digest
-                    .zip(target.index_bytes)
-                    .ok_or("the profile names no image of ours")?;
-                let image = ImageIdentity {
-                    profile: target.digest,
-                    profile_name: target.profile,
-                    version: target.version,
-                    index,
-                    parts: target.parts,
-                };
-                let request =
-                    StageRequest { slot: slot.to_owned(), boot: boot.clone(), image, index_bytes };
-                let origins = origins(&self.settings)?;
-                let sources = StageSources { peers: Arc::new(self.streams), origins };
-                let wait_ms = self.settings.origin_wait_s * 1000;
-                let settings = StageSettings {
-                    origin_wait_ms: (wait_ms / 2, wait_ms + wait_ms / 2),
-                    ..StageSettings::default()
-                };
-                let slots = Arc::clone(slots);
-                let staged =
-                    stage(slots, request, sources, settings, self.watchers, self.cancel).await;
-                staged.map(OpOutput::Staged).map_err(|error| chain(&error))
+                let slot = slots.inactive(boot.booted.as_deref());
+                let slot = slot.ok_or("there is no second slot")?.to_owned();
+                self.fetch(slots, slot, boot, &target).await.map(OpOutput::Staged)
             }
-            Backend::Program(program) => {
-                let order = Order { attempt, target: &target, parts: Default::default() };
-                program.order("stage", &order).await?;
-                Ok(OpOutput::Staged(StageProgress::default()))
+            Backend::Program { program, area } => {
+                let cancel = self.cancel.clone();
+                let progress = if target.index_digest.is_some() {
+                    let (area, slot) = (Arc::clone(area), STAGING_AREA.to_owned());
+                    self.fetch(&area, slot, BootState::default(), &target).await?
+                } else {
+                    StageProgress::default()
+                };
+                let order = Order::new(attempt, &target, area)?;
+                tokio::select! {
+                    staged = program.order("stage", &order) => staged?,
+                    () = cancel.cancelled() => return Err("it was called off".to_owned()),
+                }
+                Ok(OpOutput::Staged(progress))
             }
             Backend::None => Err(NO_BACKEND.to_owned()),
         }
+    }
+
+    /// Fetches the target's image into a slot and verifies it.
+    async fn fetch(
+        self,
+        slots: &Arc<Slots>,
+        slot: String,
+        boot: BootState,
+        target: &ResolvedTarget,
+    ) -> Result<StageProgress, String> {
+        let (index, index_bytes) = target
+            .index_digest
+            .zip(target.index_bytes)
+            .ok_or("the profile names no image of ours")?;
+        let image = ImageIdentity {
+            profile: target.digest,
+            profile_name: target.profile.clone(),
+            version: target.version.clone(),
+            index,
+            parts: target.parts.clone(),
+        };
+        let request = StageRequest { slot, boot, image, index_bytes };
+        let origins = origins(&self.settings)?;
+        let sources = StageSources { peers: Arc::new(self.streams), origins };
+        let wait_ms = self.settings.origin_wait_s * 1000;
+        let settings = StageSettings {
+            origin_wait_ms: (wait_ms / 2, wait_ms + wait_ms / 2),
+            ..StageSettings::default()
+        };
+        let slots = Arc::clone(slots);
+        let staged = stage(slots, request, sources, settings, self.watchers, self.cancel).await;
+        staged.map_err(|error| chain(&error))
     }
 }
 

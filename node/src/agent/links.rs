@@ -20,6 +20,8 @@ pub(super) fn mesh_config(settings: &Settings) -> MeshConfig {
     let network = &settings.network;
     let connections_max = usize::try_from(network.connections_max).unwrap_or(usize::MAX);
     let defaults = MeshConfig::default();
+    // Strangers keep their share of however many there may be.
+    let share = |part: usize| (connections_max * part).div_ceil(defaults.connections_max);
     MeshConfig {
         listen: network.listen.iter().flat_map(|text| multiaddrs(text, true)).collect(),
         peers: network.peers.iter().flat_map(|text| multiaddrs(text, false)).collect(),
@@ -29,7 +31,7 @@ pub(super) fn mesh_config(settings: &Settings) -> MeshConfig {
         },
         mdns: network.mdns,
         connections_max,
-        strangers_max: defaults.strangers_max.min(connections_max.div_ceil(2)),
+        strangers_max: share(defaults.strangers_max),
         connections_wanted: defaults.connections_wanted.min(connections_max),
         ..defaults
     }
@@ -143,10 +145,10 @@ mod tests {
     #[test]
     fn plain_addresses_become_multiaddrs_and_others_pass() {
         assert_eq!(
-            multiaddrs("127.0.0.11:7764", true),
-            ["/ip4/127.0.0.11/tcp/7764", "/ip4/127.0.0.11/udp/7764/quic-v1"]
+            multiaddrs("127.0.0.11:7440", true),
+            ["/ip4/127.0.0.11/tcp/7440", "/ip4/127.0.0.11/udp/7440/quic-v1"]
         );
         assert_eq!(multiaddrs("[::1]:1", false), ["/ip6/::1/tcp/1"]);
-        assert_eq!(multiaddrs("/dns/gw/tcp/7764", true), ["/dns/gw/tcp/7764"]);
+        assert_eq!(multiaddrs("/dns/gw/tcp/7440", true), ["/dns/gw/tcp/7440"]);
     }
 }

@@ -8,6 +8,7 @@ mod persist;
 mod view;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use self::links::Members;
 use self::persist::Disk;
 use crate::clock::Clock;
 use crate::control::{ControlError, ControlServer, Replica, Request};
-use crate::durable::{DurableError, HostKeyFile};
+use crate::durable::{DurableError, FORMATS_READ, HostKeyFile};
 use crate::mesh::{MeshError, MeshEvent, MeshHandle};
 use crate::notify::Notifier;
 use crate::platform::{Backend, Machine};
@@ -109,8 +110,22 @@ struct Agent {
 /// # Errors
 /// [`AgentError`]: it could not start, or could no longer make its state durable.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<Ended, AgentError> {
+    run_as(settings, FORMATS_READ, stop).await
+}
+
+/// Runs the agent as a version that knows these layouts of the data folder: it reads all of them,
+/// writes the one that it finds, and moves to the last only once the running boot is confirmed
+/// (DESIGN section 8).
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_as(
+    settings: Settings,
+    formats: RangeInclusive<u32>,
+    stop: CancellationToken,
+) -> Result<Ended, AgentError> {
     let settings = Arc::new(settings);
-    let (disk, durable) = Disk::open(&settings.data_dir)?;
+    let (disk, durable) = Disk::open(&settings.data_dir, formats)?;
     let identity = HostKeyFile::read(&settings.data_dir)?;
     let (peers, peers_seen) = watch::channel(0);
     let machine = Machine::open(Arc::clone(&settings), peers_seen)?;
@@ -130,8 +145,10 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<Ended, A
     let reading = clock.read();
     let (node, batch) = Node::new(config, start, reading);
     let chunks = match machine.backend() {
-        Backend::Slots { slots, .. } => Some(Arc::new(ChunkServer::new(Arc::clone(slots)))),
-        Backend::Program(_) | Backend::None => None,
+        Backend::Slots { slots, .. } | Backend::Program { area: slots, .. } => {
+            Some(Arc::new(ChunkServer::new(Arc::clone(slots))))
+        }
+        Backend::None => None,
     };
     let mut agent = Agent {
         node,
@@ -255,6 +272,11 @@ impl Agent {
             self.effect(effect).await;
         }
         tokio::task::block_in_place(|| self.disk.write(batch.writes()))?;
+        if self.disk.wants_compact_floors()
+            && let Some(live) = self.node.compact_floors()
+        {
+            tokio::task::block_in_place(|| self.disk.rewrite_floors(&live))?;
+        }
         for effect in batch.confirm_durable() {
             self.effect(effect).await;
         }

@@ -1,5 +1,6 @@
 //! What the core writes, on disk: irreplaceable things in files, replicated data in the store.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use daymark_core::durable::DurableState;
@@ -24,13 +25,15 @@ pub(super) struct Read {
 pub(super) struct Disk {
     data: DataFolder,
     journal: Journal,
-    floors: Floors,
     store: Store,
 }
 
 impl Disk {
-    pub(super) fn open(folder: &Path) -> Result<(Self, Read), AgentError> {
-        let data = DataFolder::open(folder)?;
+    pub(super) fn open(
+        folder: &Path,
+        formats: RangeInclusive<u32>,
+    ) -> Result<(Self, Read), AgentError> {
+        let data = DataFolder::open_as(folder, formats)?;
         let (journal, lines) = Journal::open(&data.path().join("floors"))?;
         let (store, stored) = Store::open(&data.path().join("store"))?;
         let mut floors = Floors::default();
@@ -39,8 +42,8 @@ impl Disk {
             floors.apply(FloorRecord::decode(line).map_err(|_| AgentError::Floor)?);
         }
         let (state, roots) = (data.read_state()?, data.read_roots()?);
-        let read = Read { state, roots, stored, floors: floors.clone() };
-        Ok((Self { data, journal, floors, store }, read))
+        let read = Read { state, roots, stored, floors };
+        Ok((Self { data, journal, store }, read))
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -86,15 +89,19 @@ impl Disk {
 
     fn append(&mut self, records: &mut Vec<FloorRecord>) -> Result<(), AgentError> {
         let lines: Vec<Vec<u8>> = records.iter().map(FloorRecord::encode).collect();
-        self.journal.append(&lines)?;
-        for record in records.drain(..) {
-            self.floors.apply(record);
-        }
-        if self.journal.wants_rewrite() {
-            let live: Vec<Vec<u8>> = self.floors.records().map(|record| record.encode()).collect();
-            self.journal.rewrite(&live)?;
-        }
-        Ok(())
+        records.clear();
+        Ok(self.journal.append(&lines)?)
+    }
+
+    /// Whether the floor journal has grown to twice what it must hold (RULES Q12).
+    pub(super) fn wants_compact_floors(&self) -> bool {
+        self.journal.wants_rewrite()
+    }
+
+    /// Replaces the floor journal by what it must hold.
+    pub(super) fn rewrite_floors(&mut self, live: &[FloorRecord]) -> Result<(), AgentError> {
+        let live: Vec<Vec<u8>> = live.iter().map(FloorRecord::encode).collect();
+        Ok(self.journal.rewrite(&live)?)
     }
 
     /// The running boot is good: the agent of the other slot is no longer waited for.
@@ -113,6 +120,7 @@ mod tests {
     use daymark_protocol::id::{Digest, KeyId};
 
     use super::*;
+    use crate::durable::FORMATS_READ;
 
     #[test]
     fn c6_q13_everything_written_is_there_after_a_restart() {
@@ -145,11 +153,11 @@ mod tests {
             },
             Write::PutBlob { digest: Digest([4; 32]), bytes: b"blob".to_vec() },
         ];
-        let (mut disk, read) = Disk::open(folder.path()).unwrap();
+        let (mut disk, read) = Disk::open(folder.path(), FORMATS_READ).unwrap();
         assert_eq!((read.floors.records().count(), read.stored), (0, Stored::default()));
         disk.write(&writes).unwrap();
         drop(disk);
-        let (_disk, read) = Disk::open(folder.path()).unwrap();
+        let (_disk, read) = Disk::open(folder.path(), FORMATS_READ).unwrap();
         assert_eq!(read.state, state);
         // The higher version takes the place of the lower.
         assert_eq!(read.floors.records().count(), 2);

@@ -74,6 +74,7 @@ impl Agent {
             booted_slot: seen.and_then(|seen| seen.booted_slot.clone()),
             boot_id: self.view.boot_id.clone(),
             installed,
+            slot_busy: seen.and_then(|seen| seen.machine.slot_busy.clone()),
             update: update.to_owned(),
             attempt: attempt.map(|attempt| self.attempt_status(attempt)),
             quarantined: durable
@@ -112,7 +113,7 @@ impl Agent {
 
     pub(super) fn decision(&self) -> Option<DecisionAnswer> {
         let decision = self.node.decision()?.clone();
-        Some(DecisionAnswer { now: self.node.status().now, decision })
+        Some(DecisionAnswer { now: self.node.decided_for(), decision })
     }
 
     /// Every connected peer, and every other that the core says it would admit.
@@ -188,7 +189,7 @@ fn admission(admission: Admission) -> &'static str {
 fn peer(peer: daymark_core::status::PeerStatus) -> Peer {
     Peer {
         host: peer.host,
-        name: None,
+        name: peer.name,
         address: Some(peer.address),
         admission: admission(peer.admission).to_owned(),
         connected: true,

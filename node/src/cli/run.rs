@@ -62,14 +62,31 @@ fn die_with_the_boot_program() {
     }
 }
 
+/// What the log shows. A peer that goes away is told of by this agent; the stream layer below it
+/// warns of the same once per connection, and is heard only if `level` names it.
+fn filter(level: &str) -> Result<EnvFilter, Usage> {
+    EnvFilter::try_new(format!("yamux=error,{level}"))
+        .map_err(|error| Usage(format!("log.level {level:?} is no level or filter: {error}")))
+}
+
 fn start_log(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| {
-        Usage(format!("log.level {:?} is no level or filter: {error}", log.level))
-    })?;
+    let filter = filter(&log.level)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_layer_is_quiet_unless_it_is_named() {
+        assert!(filter("info").unwrap().to_string().contains("yamux=error"));
+        assert!(filter("info,yamux=debug").unwrap().to_string().contains("yamux=debug"));
+        assert!(filter("very=loud=").is_err());
+    }
 }

@@ -7,6 +7,7 @@ use daymark_core::durable::DurableState;
 use daymark_protocol::limits;
 use serde::{Deserialize, Serialize};
 
+use super::record::{read_versioned, write_versioned};
 use super::{DurableError, Lock, read_bounded, read_record, write_atomic, write_record};
 
 /// The layout that this version writes once its own boot is confirmed.
@@ -28,7 +29,7 @@ struct Format {
 pub struct DataFolder {
     path: PathBuf,
     format: u32,
-    newest: u32,
+    formats: RangeInclusive<u32>,
     _lock: Lock,
 }
 
@@ -62,7 +63,7 @@ impl DataFolder {
             return Err(DurableError::Newer { path: path.to_owned(), found: format.to_string() });
         }
         create_private(&path.join("roots")).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), format, newest: *formats.end(), _lock: lock })
+        Ok(Self { path: path.to_owned(), format, formats, _lock: lock })
     }
 
     /// Where it is.
@@ -76,15 +77,17 @@ impl DataFolder {
     }
 
     /// Moves the folder to this version's layout; to be called only when this version's boot is
-    /// confirmed, since the version before can then no longer read it.
+    /// confirmed, since the version before can then no longer read it. The number goes first: each
+    /// file follows when it is next written, and until then is read in its old form.
     ///
     /// # Errors
     /// [`DurableError::Write`]; the old layout is then still valid.
     pub fn raise_format(&mut self) -> Result<(), DurableError> {
-        if self.format < self.newest {
-            let format = Format { format: self.newest };
+        let newest = *self.formats.end();
+        if self.format < newest {
+            let format = Format { format: newest };
             write_record(&self.path.join("format"), "format", 0o600, &format)?;
-            self.format = self.newest;
+            self.format = newest;
         }
         Ok(())
     }
@@ -94,15 +97,16 @@ impl DataFolder {
     /// # Errors
     /// If it is damaged or cannot be read.
     pub fn read_state(&self) -> Result<DurableState, DurableError> {
-        Ok(read_record(&self.path.join("state"), "state")?.unwrap_or_default())
+        let state = read_versioned(&self.path.join("state"), "state", &self.formats)?;
+        Ok(state.unwrap_or_default())
     }
 
-    /// Replaces the state file, durably.
+    /// Replaces the state file, durably, in the form of the folder's layout.
     ///
     /// # Errors
     /// [`DurableError::Write`] or [`DurableError::Full`].
     pub fn write_state(&self, state: &DurableState) -> Result<(), DurableError> {
-        write_record(&self.path.join("state"), "state", 0o600, state)
+        write_versioned(&self.path.join("state"), "state", self.format, 0o600, state)
     }
 
     /// The roots on disk, to be read beside this.

@@ -60,7 +60,7 @@ impl Journal {
         }
         file.seek(SeekFrom::Start(whole as u64)).map_err(read)?;
         let size = whole as u64;
-        Ok((Self { path: path.to_owned(), file, bytes: size, live_bytes: size }, records))
+        Ok((Self { path: path.to_owned(), file, bytes: size, live_bytes: 0 }, records))
     }
 
     /// Appends records and syncs. After an error the journal is not to be used again.
@@ -78,7 +78,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether the journal has grown to twice what it held after it was last rewritten.
+    /// Whether the journal has grown to twice what it held after it was last rewritten; a long one
+    /// is rewritten once after each open, when nobody knows yet how much of it is live.
     pub fn wants_rewrite(&self) -> bool {
         self.bytes >= REWRITE_BYTES_MIN.max(2 * self.live_bytes)
     }

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -77,9 +78,23 @@ pub fn write_record<T: Serialize>(
     mode: u32,
     value: &T,
 ) -> Result<(), DurableError> {
+    write_versioned(path, kind, 1, mode, value)
+}
+
+/// Writes `value` as a record of that kind, in that version of its form.
+///
+/// # Errors
+/// [`DurableError::Write`].
+pub(super) fn write_versioned<T: Serialize>(
+    path: &Path,
+    kind: &str,
+    version: u32,
+    mode: u32,
+    value: &T,
+) -> Result<(), DurableError> {
     let body = serde_json::to_vec(value)
         .map_err(|error| DurableError::write(path, std::io::Error::other(error)))?;
-    let mut bytes = format!("daymark {kind} 1 {}\n", checksum(&body)).into_bytes();
+    let mut bytes = format!("daymark {kind} {version} {}\n", checksum(&body)).into_bytes();
     bytes.extend_from_slice(&body);
     bytes.push(b'\n');
     write_atomic(path, &bytes, mode).map_err(|source| DurableError::write(path, source))
@@ -92,6 +107,19 @@ pub fn write_record<T: Serialize>(
 pub fn read_record<T: DeserializeOwned>(
     path: &Path,
     kind: &str,
+) -> Result<Option<T>, DurableError> {
+    read_versioned(path, kind, &(1..=1))
+}
+
+/// Reads a record of that kind in one of those versions of its form; `None` if the file does not
+/// exist.
+///
+/// # Errors
+/// As [`read_record`].
+pub(super) fn read_versioned<T: DeserializeOwned>(
+    path: &Path,
+    kind: &str,
+    versions: &RangeInclusive<u32>,
 ) -> Result<Option<T>, DurableError> {
     let bytes = read_bounded(path, RECORD_BYTES_MAX)
         .map_err(|source| DurableError::Read { path: path.to_owned(), source })?;
@@ -107,7 +135,7 @@ pub fn read_record<T: DeserializeOwned>(
     if *found_kind != kind {
         return Err(damaged("it holds something else"));
     }
-    if *version != "1" {
+    if !version.parse().is_ok_and(|version| versions.contains(&version)) {
         return Err(DurableError::Newer { path: path.to_owned(), found: (*version).to_owned() });
     }
     let body = bytes[end + 1..].strip_suffix(b"\n").ok_or_else(|| damaged("it is cut short"))?;

@@ -33,7 +33,12 @@ pub enum Backend {
         switch: Arc<dyn BootSwitch>,
     },
     /// The operator's program.
-    Program(Program),
+    Program {
+        /// The program.
+        program: Program,
+        /// Where images are fetched to for it.
+        area: Arc<Slots>,
+    },
     /// Not at all.
     None,
 }
@@ -73,7 +78,9 @@ impl Machine {
                 Backend::Slots { slots: Arc::new(slots), switch: Arc::new(switch) }
             }
             PlatformKind::Command { program, timeout_s } => {
-                Backend::Program(Program::new(program.clone(), Duration::from_secs(*timeout_s)))
+                let program = Program::new(program.clone(), Duration::from_secs(*timeout_s));
+                let area = Slots::staging_area(&settings.data_dir.join("image"))?;
+                Backend::Program { program, area: Arc::new(area) }
             }
             PlatformKind::None => Backend::None,
         };
@@ -105,11 +112,11 @@ impl Machine {
         };
         let (booted_slot, boot_unconfirmed) = match &self.backend {
             Backend::Slots { slots, switch } => inspect_slots(slots, switch.as_ref(), &mut machine),
-            Backend::Program(program) => inspect_program(program, &mut machine).await,
+            Backend::Program { program, .. } => inspect_program(program, &mut machine).await,
             Backend::None => (None, false),
         };
         machine.installed = machine.installed.or_else(|| release.installed());
-        Inspection { machine, booted_slot, boot_unconfirmed, facts }
+        Inspection { machine, booted_slot, boot_id: boot_id(), boot_unconfirmed, facts }
     }
 
     /// Switches to what was staged, for one try; durable when it returns.
@@ -121,9 +128,8 @@ impl Machine {
         remembered.map_err(|error| error.to_string())?;
         match &self.backend {
             Backend::Slots { slots, switch } => activate_slot(slots, switch.as_ref(), target),
-            Backend::Program(program) => {
-                let order = Order { attempt, target, parts: Default::default() };
-                program.order("activate", &order).await
+            Backend::Program { program, area } => {
+                program.order("activate", &Order::new(attempt, target, area)?).await
             }
             Backend::None => Err(NO_BACKEND.to_owned()),
         }
@@ -165,7 +171,7 @@ impl Machine {
     pub async fn confirm(&self) -> Result<(), String> {
         match &self.backend {
             Backend::Slots { switch, .. } => switch.confirm().map_err(|error| error.to_string()),
-            Backend::Program(program) => program.tell("confirm").await,
+            Backend::Program { program, .. } => program.tell("confirm").await,
             Backend::None => Err(NO_BACKEND.to_owned()),
         }
     }
@@ -179,7 +185,7 @@ impl Machine {
             Backend::Slots { switch, .. } => {
                 switch.fall_back(slot).map_err(|error| error.to_string())
             }
-            Backend::Program(program) => program.tell("rollback").await,
+            Backend::Program { program, .. } => program.tell("rollback").await,
             Backend::None => Err(NO_BACKEND.to_owned()),
         }
     }
@@ -206,6 +212,9 @@ impl Machine {
     }
 }
 
+/// Why nothing is staged before the running boot is confirmed: that would destroy the way back.
+const UNCONFIRMED: &str = "the running boot is not confirmed yet";
+
 /// What every act says on a machine without a backend.
 pub(crate) const NO_BACKEND: &str = "no backend is configured (platform.kind)";
 
@@ -220,7 +229,8 @@ fn inspect_slots(
         Ok(state) => state,
         Err(error) => {
             machine.slot_busy = Some(error.to_string());
-            return (None, false);
+            // What cannot be told is not taken for confirmed.
+            return (None, true);
         }
     };
     machine.slot_busy = slot_busy(slots, &state);
@@ -243,7 +253,7 @@ fn slot_busy(slots: &Slots, state: &BootState) -> Option<String> {
         return Some("this boot did not start from a configured slot".to_owned());
     }
     if state.unconfirmed {
-        return Some("the running boot is not confirmed yet".to_owned());
+        return Some(UNCONFIRMED.to_owned());
     }
     let free = slots.inactive(state.booted.as_deref()).is_some();
     (!free).then(|| "there is no second slot".to_owned())
@@ -274,12 +284,13 @@ async fn inspect_program(program: &Program, machine: &mut Seen) -> (Option<Strin
             machine.os_type = inspected.os_type.unwrap_or(machine.os_type);
             machine.installed = inspected.installed();
             machine.inhibitors.extend(inspected.inhibitors);
-            machine.slot_busy = inspected.busy;
+            let unconfirmed = boot_unconfirmed.then(|| UNCONFIRMED.to_owned());
+            machine.slot_busy = inspected.busy.or(unconfirmed);
             (booted_slot, boot_unconfirmed)
         }
         Err(why) => {
             machine.slot_busy = Some(why);
-            (None, false)
+            (None, true)
         }
     }
 }

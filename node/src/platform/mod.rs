@@ -12,4 +12,4 @@ pub mod updaters;
 pub(crate) use self::machine::NO_BACKEND;
 pub use self::machine::{Backend, Machine, Rebooting, boot_id};
 pub use self::os_release::OsRelease;
-pub use self::program::{Inspected, Order, Program};
+pub use self::program::{Inspected, Order, OrderedPart, Program};

@@ -1,6 +1,7 @@
 //! The `command` backend: the operator's program changes the OS. It is run as `PROGRAM VERB` with
 //! a JSON object on standard input, answers with one on standard output, and ends with status 0;
-//! any other status is a failure whose last line on standard error says why.
+//! any other status is a failure whose last line on standard error says why. It is never asked to
+//! stage what was not fetched and verified before (I1); `docs/command-platform.md` is its contract.
 //!
 //! | verb | input | answer |
 //! |---|---|---|
@@ -16,25 +17,75 @@ use std::time::Duration;
 
 use daymark_protocol::decide::{Installed, InstalledSource, ResolvedTarget};
 use daymark_protocol::id::Digest;
-use daymark_protocol::resource::OsType;
+use daymark_protocol::resource::{OsType, PartName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Run};
+use crate::slots::{STAGING_AREA, Slots};
 
 /// Time that `inspect` gets; the others have the configuration's.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the program is to stage or activate.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Order<'a> {
+pub struct Order {
     /// Number of the attempt.
     pub attempt: u64,
-    /// The signed target.
-    pub target: &'a ResolvedTarget,
-    /// The image's parts, fetched and verified, if the profile names an image.
-    pub parts: BTreeMap<String, PathBuf>,
+    /// Name of the signed OS profile.
+    pub profile: String,
+    /// Version of the image, as the profile says it.
+    pub version: String,
+    /// Resource digest of the profile (RULES Q5).
+    pub profile_digest: Digest,
+    /// Digest of the image's index; absent for a profile that names no image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Digest>,
+    /// The image's parts by name; none for a profile that names no image.
+    pub parts: BTreeMap<PartName, OrderedPart>,
+}
+
+/// A part of the image, fetched, with its signed SHA-256 found (I1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderedPart {
+    /// The file that holds it, and nothing else.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Its signed digest.
+    pub sha256: Digest,
+}
+
+impl Order {
+    /// The order to install `target` from what `area` holds.
+    ///
+    /// # Errors
+    /// If `target` names an image that is not whole in `area`, for people.
+    pub fn new(attempt: u64, target: &ResolvedTarget, area: &Slots) -> Result<Self, String> {
+        let mut order = Self {
+            attempt,
+            profile: target.profile.clone(),
+            version: target.version.clone(),
+            profile_digest: target.digest,
+            image: target.index_digest,
+            parts: BTreeMap::new(),
+        };
+        let Some(index) = target.index_digest else { return Ok(order) };
+        let record = area.record(STAGING_AREA).map_err(|error| error.to_string())?;
+        let held = record.filter(|record| record.complete && record.image.index == index);
+        let held = held.ok_or_else(|| {
+            format!("{}@{} is not fetched and verified", target.profile, target.version)
+        })?;
+        for (name, signed) in held.image.parts {
+            let path = area.part_path(STAGING_AREA, &name);
+            let path = path.ok_or_else(|| format!("part {name} has no place"))?;
+            let part = OrderedPart { path, bytes: signed.bytes, sha256: signed.sha256 };
+            order.parts.insert(name, part);
+        }
+        Ok(order)
+    }
 }
 
 /// What the program says of the machine. Unknown fields are ignored.
@@ -102,7 +153,7 @@ impl Program {
     ///
     /// # Errors
     /// Why it failed, for people.
-    pub async fn order(&self, verb: &str, order: &Order<'_>) -> Result<(), String> {
+    pub async fn order(&self, verb: &str, order: &Order) -> Result<(), String> {
         let input = serde_json::to_vec(order).map_err(|error| error.to_string())?;
         self.ask::<Nothing>(verb, input, self.timeout).await.map(|_| ())
     }

@@ -48,7 +48,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "network.listen",
         Kind::Texts,
-        "[\"[::]:7764\", \"0.0.0.0:7764\"]",
+        "[\"[::]:7440\", \"0.0.0.0:7440\"]",
         "addresses to listen on, TCP and QUIC; empty: dial only",
     ),
     key("network.interfaces", Kind::Texts, "[]", "interfaces that may be used; empty: all"),

@@ -22,6 +22,6 @@ pub use self::boot_switch::{BootState, BootSwitch, BootSwitchError};
 pub use self::error::SlotError;
 pub use self::held::{HeldImage, ReadChunkError};
 pub use self::record::{ImageIdentity, SlotRecord};
-pub use self::registry::{SlotLayout, Slots};
+pub use self::registry::{STAGING_AREA, SlotLayout, Slots};
 pub use self::verified::{VerifiedChunk, WrongBytes};
 pub use self::writer::{SYNC_BYTES, SYNC_INTERVAL, SlotWriter};

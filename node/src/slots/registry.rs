@@ -18,6 +18,9 @@ use super::journal::Journal;
 use super::record::{ImageIdentity, SlotRecord, write_durably};
 use super::writer::SlotWriter;
 
+/// The slot of a staging area.
+pub const STAGING_AREA: &str = "staged";
+
 /// A slot as configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +35,8 @@ pub struct SlotLayout {
 #[derive(Debug)]
 pub struct Slots {
     layouts: Vec<SlotLayout>,
+    /// Folder of a staging area's parts.
+    area: Option<PathBuf>,
     records: PathBuf,
     held: Mutex<BTreeMap<String, Arc<HeldImage>>>,
 }
@@ -43,11 +48,31 @@ impl Slots {
     /// If names or paths clash, or what is remembered cannot be read.
     pub fn open(layouts: Vec<SlotLayout>, records: PathBuf) -> Result<Self, SlotError> {
         check_layouts(&layouts)?;
+        Self::load(layouts, None, records)
+    }
+
+    /// Opens a staging area: a single slot, [`STAGING_AREA`], that nothing boots from and whose
+    /// parts are files of their exact length in a folder, whatever parts an image has.
+    ///
+    /// # Errors
+    /// If the folder cannot be made, or what is remembered cannot be read.
+    pub fn staging_area(folder: &Path) -> Result<Self, SlotError> {
+        let parts = folder.join("parts");
+        std::fs::create_dir_all(&parts).map_err(|error| SlotError::io("make", &parts, error))?;
+        let layout = SlotLayout { name: STAGING_AREA.to_owned(), parts: BTreeMap::new() };
+        Self::load(vec![layout], Some(parts), folder.to_owned())
+    }
+
+    fn load(
+        layouts: Vec<SlotLayout>,
+        area: Option<PathBuf>,
+        records: PathBuf,
+    ) -> Result<Self, SlotError> {
         std::fs::create_dir_all(&records)
             .map_err(|error| SlotError::io("make", &records, error))?;
-        let slots = Self { layouts, records, held: Mutex::default() };
+        let slots = Self { layouts, area, records, held: Mutex::default() };
         for layout in &slots.layouts {
-            if let Some(image) = slots.load_image(layout)? {
+            if let Some(image) = slots.load_image(&layout.name)? {
                 slots.lock().insert(layout.name.clone(), Arc::new(image));
             }
         }
@@ -65,8 +90,12 @@ impl Slots {
     }
 
     /// The file or device of a slot's part.
-    pub fn part_path(&self, slot: &str, part: &str) -> Option<&Path> {
-        self.layout(slot).ok()?.parts.get(part).map(PathBuf::as_path)
+    pub fn part_path(&self, slot: &str, part: &str) -> Option<PathBuf> {
+        let layout = self.layout(slot).ok()?;
+        match &self.area {
+            Some(folder) => is_part_name(part).then(|| folder.join(part)),
+            None => layout.parts.get(part).cloned(),
+        }
     }
 
     /// What is recorded of a slot; `None` if its content is unknown.
@@ -109,10 +138,10 @@ impl Slots {
         identity: &ImageIdentity,
         index: Arc<Index>,
     ) -> Result<SlotWriter, SlotError> {
-        let layout = self.layout(slot)?;
+        let layout = self.layout_for(slot, &index)?;
         refuse_running(slot, boot)?;
         check_parts(identity, &index)?;
-        let files = open_places(layout, &index)?;
+        let files = open_places(&layout, &index)?;
 
         let record_path = self.file(slot, "record");
         let journal_path = self.file(slot, "chunks");
@@ -130,9 +159,12 @@ impl Slots {
             write_durably(&self.file(slot, "index"), &index_bytes)?;
         }
         let journal = Journal::rewrite(&journal_path, &index, &verified)?;
-        clear_other_parts(layout, &index)?;
+        match &self.area {
+            Some(folder) => trim_area(folder, &index, &files)?,
+            None => clear_other_parts(&layout, &index)?,
+        }
 
-        let readers = open_for_reading(layout, &index)?;
+        let readers = open_for_reading(&layout, &index)?;
         let image = HeldImage::new(slot, Arc::clone(&index), index_bytes, readers, verified);
         let image = Arc::new(image);
         let previous = self.lock().insert(slot.to_owned(), Arc::clone(&image));
@@ -140,16 +172,27 @@ impl Slots {
         Ok(SlotWriter::new(image, files, journal, journal_path, record, record_path, previous))
     }
 
-    fn load_image(&self, layout: &SlotLayout) -> Result<Option<HeldImage>, SlotError> {
-        let Some(record) = SlotRecord::load(&self.file(&layout.name, "record"))? else {
+    fn load_image(&self, slot: &str) -> Result<Option<HeldImage>, SlotError> {
+        let Some(record) = SlotRecord::load(&self.file(slot, "record"))? else {
             return Ok(None);
         };
-        let Ok(bytes) = std::fs::read(self.file(&layout.name, "index")) else { return Ok(None) };
+        let Ok(bytes) = std::fs::read(self.file(slot, "index")) else { return Ok(None) };
         let Ok(index) = Index::open(&bytes, &record.image.index) else { return Ok(None) };
         let index = Arc::new(index);
-        let Ok(parts) = open_for_reading(layout, &index) else { return Ok(None) };
-        let held = Journal::load(&self.file(&layout.name, "chunks"), &index)?;
-        Ok(Some(HeldImage::new(&layout.name, index, bytes.into(), parts, held)))
+        let layout = self.layout_for(slot, &index)?;
+        let Ok(parts) = open_for_reading(&layout, &index) else { return Ok(None) };
+        let held = Journal::load(&self.file(slot, "chunks"), &index)?;
+        Ok(Some(HeldImage::new(slot, index, bytes.into(), parts, held)))
+    }
+
+    /// A slot's places for an image; those of a staging area are as the image needs them.
+    fn layout_for(&self, slot: &str, index: &Index) -> Result<SlotLayout, SlotError> {
+        let mut layout = self.layout(slot)?.clone();
+        if let Some(folder) = &self.area {
+            let place = |name: &PartName| (name.clone(), folder.join(name));
+            layout.parts = index.parts().iter().map(|part| place(&part.name)).collect();
+        }
+        Ok(layout)
     }
 
     fn layout(&self, slot: &str) -> Result<&SlotLayout, SlotError> {
@@ -240,6 +283,24 @@ fn clear_other_parts(layout: &SlotLayout, index: &Index) -> Result<(), SlotError
     for (part, path) in &layout.parts {
         if index.part(part).is_none() && path.exists() {
             Place::open(&layout.name, part, path)?.clear()?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves exactly the image's parts in a staging area, none longer than it is.
+fn trim_area(folder: &Path, index: &Index, files: &[File]) -> Result<(), SlotError> {
+    for (part, file) in index.parts().iter().zip(files) {
+        file.set_len(part.bytes)
+            .map_err(|error| SlotError::io("cut", &folder.join(&part.name), error))?;
+    }
+    let entries =
+        std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    for entry in entries.map_err(|error| SlotError::io("read", folder, error))? {
+        let known = entry.file_name().to_str().is_some_and(|name| index.part(name).is_some());
+        if !known {
+            std::fs::remove_file(entry.path())
+                .map_err(|error| SlotError::io("remove", &entry.path(), error))?;
         }
     }
     Ok(())

@@ -26,10 +26,8 @@ fn put(standing: &mut Standing, kind: Kind, name: &str, target: Value, spec: Val
     let digest = Digest::of(name.as_bytes());
     let spec: Spec = serde_json::from_value(json!({ "kind": kind.name(), "spec": spec }))
         .expect("the benchmark's own specs are well-formed");
-    let site = match kind {
-        Kind::Host => name.get(..2).map(|byte| u8::from_str_radix(byte, 16).unwrap_or(0) % 80),
-        _ => None,
-    };
+    let number = || name.get(..2).map(|byte| u8::from_str_radix(byte, 16).unwrap_or(0) % 80);
+    let site = if kind == Kind::Host { number() } else { None };
     let version = Version {
         version: 1,
         digest,

@@ -18,7 +18,8 @@ use daymark_core::event::StageProgress;
 use daymark_node::mesh::{self, ChunkStream, MeshConfig, MeshEvent, MeshHandle};
 use daymark_node::slots::{BootState, ImageIdentity, SlotLayout, Slots};
 use daymark_node::transfer::{
-    ChunkServer, NoPeers, PeerStreams, StageRequest, StageSettings, StageSources, stage,
+    ChunkServer, NoPeers, PeerStreams, ReleaseSource, StageRequest, StageSettings, StageSources,
+    stage,
 };
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::resource::OsProfileSpec;
@@ -219,7 +220,10 @@ async fn fill<P: PeerStreams>(
         },
         index_bytes: profile.index_bytes.context("the image was published")?,
     };
-    let origins = origins.iter().map(|origin| origin.parse()).collect::<Result<_, _>>()?;
+    let origins = origins
+        .iter()
+        .map(|origin| ReleaseSource::parse(origin, None))
+        .collect::<Result<_, _>>()?;
     let sources = StageSources { peers: Arc::new(peers), origins };
     let settings = StageSettings { origin_wait_ms: (0, 0), ..StageSettings::default() };
     let (watchers, cancel) = (Default::default(), Default::default());

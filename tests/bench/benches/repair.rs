@@ -216,7 +216,14 @@ impl Wire {
         effects.extend(batch.confirm_durable());
         let sent = |effect| match effect {
             Effect::Send { channel, bytes, .. } => Some((channel, bytes)),
-            _ => None,
+            Effect::Subscribe(_)
+            | Effect::Publish { .. }
+            | Effect::Verdict { .. }
+            | Effect::Admit { .. }
+            | Effect::Dial { .. }
+            | Effect::Reply { .. }
+            | Effect::Perform { .. }
+            | Effect::Cancel { .. } => None,
         };
         effects.into_iter().filter_map(sent).collect()
     }

@@ -12,6 +12,8 @@ use crate::fleet::{PROFILE, index_of};
 pub struct SimMachine {
     slots: [Option<String>; 2],
     booted: usize,
+    /// Restarts so far.
+    boots: u64,
     default: usize,
     try_once: Option<usize>,
     /// Versions that do not pass their health checks.
@@ -26,6 +28,7 @@ impl SimMachine {
         Self {
             slots: [Some(version.to_owned()), None],
             booted: 0,
+            boots: 0,
             default: 0,
             try_once: None,
             unhealthy: Vec::new(),
@@ -45,6 +48,7 @@ impl SimMachine {
 
     /// The power goes off and on.
     pub fn restart(&mut self) {
+        self.boots += 1;
         self.booted = self.try_once.take().unwrap_or(self.default);
     }
 
@@ -116,6 +120,7 @@ impl SimMachine {
                 slot_busy: (!self.is_confirmed()).then(|| "the boot is not confirmed".to_owned()),
             },
             booted_slot: Some(if self.booted == 0 { "a" } else { "b" }.to_owned()),
+            boot_id: Some(self.boots.to_string()),
             boot_unconfirmed: !self.is_confirmed(),
             facts: vec![("kernel".to_owned(), "simulated".to_owned())],
         }

@@ -11,8 +11,12 @@ use crate::event::Inspection;
 
 /// Quarantined images that are remembered; the oldest are forgotten first.
 const QUARANTINE_MAX: usize = 64;
-/// Bounds of a measured activation time: a clock that jumped must not forbid every window.
-const ACTIVATION_MS: std::ops::RangeInclusive<u64> = 1_000..=6 * 3_600_000;
+/// Bounds of a measured activation time: a clock that was set meanwhile must neither forbid every
+/// window nor make the host start too late in one.
+const ACTIVATION_MS: std::ops::RangeInclusive<u64> = 60_000..=6 * 3_600_000;
+
+/// What the run of an image says that was booted without our restart.
+const UNORDERED_RESTART: &str = "the machine restarted by itself after the boot switch";
 
 /// Why an attempt is given up before the boot switch (RULES Q14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub(super) enum Outcome {
     Updated,
     /// The boot switch was ordered, and what ran before runs again: the image is quarantined.
     Failed,
-    /// Given up before the boot switch: the image is not to blame.
+    /// Given up before the machine restarted: the image is not to blame.
     Dropped,
 }
 
@@ -59,6 +63,55 @@ pub(super) fn drop_reason(attempt: &Attempt, decision: &Decision, now: Now) -> O
     let open = |window: &Window| window.start <= now.latest && may_still(window);
     let missed = attempt.window.is_some_and(|window| !may_still(&window));
     (missed && !decision.window.as_ref().is_some_and(open)).then_some(DropReason::WindowMissed)
+}
+
+/// Why a boot switch that is done is taken back before the restart, if it is: the restart needs
+/// the same permission as the switch did, and no decision is none.
+pub(super) fn withdrawal(
+    attempt: &Attempt,
+    decision: Option<&Decision>,
+    now: Now,
+) -> Option<String> {
+    let Some(decision) = decision else {
+        return Some("whether to restart could not be decided".to_owned());
+    };
+    if let Some(reason) = drop_reason(attempt, decision, now) {
+        return Some(reason.text().to_owned());
+    }
+    (decision.verdict != Verdict::Activate)
+        .then(|| format!("no longer permitted: {}", decision.message))
+}
+
+/// Whether nobody entitled to it asks for what is being staged any more. That the root expired
+/// alone stops no staging that runs (RULES R1).
+pub(super) fn is_unauthorised(decision: &Decision) -> bool {
+    decision.target.is_none()
+        || decision.gates.iter().any(|answer| {
+            !answer.pass
+                && match answer.gate {
+                    Gate::Enrolled => true,
+                    Gate::Authority => answer.reason != "root-expired",
+                    Gate::Clock
+                    | Gate::Halted
+                    | Gate::Sees
+                    | Gate::Policy
+                    | Gate::Target
+                    | Gate::Compatible
+                    | Gate::Newer
+                    | Gate::Quarantine
+                    | Gate::SoleUpdater
+                    | Gate::Inhibited
+                    | Gate::Turn
+                    | Gate::Staged
+                    | Gate::Window
+                    | Gate::Slot => false,
+                }
+        })
+}
+
+/// Whether the machine certainly did not restart since the boot switch was ordered.
+pub(super) fn is_same_boot(attempt: &Attempt, inspection: &Inspection) -> bool {
+    attempt.boot_id.is_some() && attempt.boot_id == inspection.boot_id
 }
 
 /// The bytes that a target names: its index, or for a platform without images of ours the profile.
@@ -83,14 +136,19 @@ pub(super) fn is_target_booted(attempt: &Attempt, inspection: &Inspection) -> bo
 }
 
 /// Ends an attempt: its one record, and what the machine learns from it (I12).
-pub(super) fn close(state: &mut DurableState, attempt: Attempt, outcome: Outcome, ended: WallTime) {
-    let reason = attempt.failure.clone().unwrap_or_default();
+pub(super) fn close(
+    state: &mut DurableState,
+    attempt: Attempt,
+    outcome: Outcome,
+    ended: WallTime,
+    now: Now,
+) {
+    let unordered = attempt.unordered_restart.then(|| UNORDERED_RESTART.to_owned());
+    let reason = attempt.failure.clone().or(unordered).unwrap_or_default();
     match outcome {
         Outcome::Updated => {
-            if let Some(activated) = attempt.activated {
-                let took_ms = elapsed_ms(activated, ended);
-                state.activation_ms =
-                    Some(took_ms.clamp(*ACTIVATION_MS.start(), *ACTIVATION_MS.end()));
+            if let Some(measured_ms) = measured_ms(&attempt, ended, now) {
+                state.activation_ms = Some(measured_ms);
             }
         }
         Outcome::Failed => {
@@ -119,6 +177,15 @@ pub(super) fn close(state: &mut DurableState, attempt: Attempt, outcome: Outcome
     });
     let surplus = state.finished.len().saturating_sub(limits::RUNS_KEPT);
     state.finished.drain(..surplus);
+}
+
+/// How long an activation took (RULES Q8), if the clock counts at its end as it did at its start,
+/// which a restart lies between. Never below half of what the profile says.
+fn measured_ms(attempt: &Attempt, ended: WallTime, now: Now) -> Option<u64> {
+    let activated = attempt.activated.filter(|_| now.known)?;
+    let said_ms = attempt.activation_ms.unwrap_or(0).min(*ACTIVATION_MS.end());
+    let least_ms = (said_ms / 2).max(*ACTIVATION_MS.start());
+    Some(elapsed_ms(activated, ended).clamp(least_ms, *ACTIVATION_MS.end()))
 }
 
 /// The first `bytes_max` bytes of a text, at a character's edge.

@@ -47,6 +47,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) inspection: &'a Inspection,
     /// Health checks of the wanted OS profile.
     pub(crate) health_checks: &'a [String],
+    /// How long the wanted OS profile says that its activation takes, ms.
+    pub(crate) activation_ms: Option<u64>,
     /// Whether an admitted peer is connected.
     pub(crate) peer_connected: bool,
 }
@@ -62,6 +64,8 @@ pub(crate) struct Updater {
     failures: u32,
     /// Whether falling back was tried again after a pause.
     paused: bool,
+    /// Boot switches in a row that were taken back before the machine restarted.
+    taken_back: u32,
     /// Why the last try failed, for people.
     last_error: Option<String>,
 }
@@ -96,13 +100,27 @@ impl Updater {
             UpdateState::Idle | UpdateState::Staging(_) | UpdateState::Staged(_) => {}
             UpdateState::Activating(attempt)
             | UpdateState::Rebooting(attempt)
-            | UpdateState::Confirming(attempt) => {
-                if attempt::is_target_booted(&attempt, inspection) {
-                    self.check_health(cx, attempt);
+            | UpdateState::Confirming(attempt)
+                if attempt::is_target_booted(&attempt, inspection) =>
+            {
+                self.check_health(cx, attempt);
+            }
+            UpdateState::Activating(attempt) => {
+                // The switch was not seen to be done, so that nothing speaks against the image.
+                let reason = if attempt::is_same_boot(&attempt, inspection) {
+                    "the agent stopped before the machine restarted"
                 } else {
-                    let reason = "the machine came back on what ran before";
-                    self.fall_back(cx, attempt, reason.to_owned());
-                }
+                    "the machine stopped during the boot switch and came back on what ran before"
+                };
+                self.take_back(cx, attempt, reason.to_owned());
+            }
+            UpdateState::Rebooting(attempt) if attempt::is_same_boot(&attempt, inspection) => {
+                let reason = "the agent started again before the machine restarted";
+                self.take_back(cx, attempt, reason.to_owned());
+            }
+            UpdateState::Rebooting(attempt) | UpdateState::Confirming(attempt) => {
+                let reason = "the machine came back on what ran before";
+                self.fall_back(cx, attempt, reason.to_owned());
             }
             UpdateState::FallingBack(attempt) => {
                 self.order_fall_back(cx, &attempt);
@@ -130,6 +148,8 @@ impl Updater {
             UpdateState::Staging(attempt) => {
                 if let Some(reason) = attempt::drop_reason(&attempt, decision, cx.now) {
                     self.abandon(cx, attempt, reason);
+                } else if attempt::is_unauthorised(decision) {
+                    self.cancel_running(cx);
                 } else if self.may_stage(cx) && decision.verdict == Verdict::Stage {
                     self.stage(cx, &attempt);
                 }
@@ -138,7 +158,7 @@ impl Updater {
                 if let Some(reason) = attempt::drop_reason(&attempt, decision, cx.now) {
                     self.abandon(cx, attempt, reason);
                 } else if decision.verdict == Verdict::Activate {
-                    self.activate(cx, attempt, around.peer_connected);
+                    self.activate(cx, attempt, around);
                 }
             }
             // The switch is under way: its end asks again, with `confirm_switch`.
@@ -175,7 +195,7 @@ impl Updater {
             }
             (Act::Reboot, UpdateState::Rebooting(attempt)) => {
                 if let Err(error) = result {
-                    self.fall_back(cx, attempt, format!("the machine did not restart: {error}"));
+                    self.take_back(cx, attempt, format!("the machine did not restart: {error}"));
                 }
             }
             (Act::CheckHealth { .. }, UpdateState::Confirming(attempt)) => {
@@ -211,7 +231,7 @@ impl Updater {
         match (timer, cx.saved.get().update.clone()) {
             (Timer::RestartOverdue, UpdateState::Rebooting(attempt)) => {
                 self.running = None;
-                self.fall_back(cx, attempt, "the machine did not restart in time".to_owned());
+                self.take_back(cx, attempt, "the machine did not restart in time".to_owned());
             }
             (Timer::RetryFallBack, UpdateState::FallingBack(attempt)) if self.running.is_none() => {
                 self.paused = true;
@@ -249,6 +269,10 @@ impl Updater {
             started: cx.reading.wall,
             from_slot: around.inspection.booted_slot.clone(),
             activated: None,
+            boot_id: None,
+            untried: false,
+            unordered_restart: false,
+            activation_ms: around.activation_ms,
             peer_seen: false,
             window: decision.window,
             health_checks: around.health_checks.to_vec(),
@@ -285,9 +309,10 @@ impl Updater {
         }
     }
 
-    fn activate(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, peer_connected: bool) {
+    fn activate(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, around: &Surroundings<'_>) {
         attempt.activated = Some(cx.reading.wall);
-        attempt.peer_seen = peer_connected;
+        attempt.boot_id.clone_from(&around.inspection.boot_id);
+        attempt.peer_seen = around.peer_connected;
         self.order(cx, Act::Activate { attempt: attempt.number, target: attempt.target.clone() });
         cx.saved.change().update = UpdateState::Activating(attempt);
     }
@@ -300,10 +325,10 @@ impl Updater {
         decision: Option<&Decision>,
     ) {
         if let Err(error) = result {
-            return self.fall_back(cx, attempt, format!("the boot switch failed: {error}"));
+            return self.take_back(cx, attempt, format!("the boot switch failed: {error}"));
         }
-        match decision.and_then(|decision| attempt::drop_reason(&attempt, decision, cx.now)) {
-            Some(reason) => self.fall_back(cx, attempt, reason.text().to_owned()),
+        match attempt::withdrawal(&attempt, decision, cx.now) {
+            Some(reason) => self.take_back(cx, attempt, reason),
             None => {
                 self.order(cx, Act::Reboot);
                 cx.timers.set(Timer::RestartOverdue, cx.reading.mono.plus_ms(RESTART_MS_MAX));
@@ -312,7 +337,10 @@ impl Updater {
         }
     }
 
-    fn check_health(&mut self, cx: &mut Context<'_>, attempt: Attempt) {
+    fn check_health(&mut self, cx: &mut Context<'_>, mut attempt: Attempt) {
+        if matches!(cx.saved.get().update, UpdateState::Activating(_)) {
+            attempt.unordered_restart = true;
+        }
         self.order(
             cx,
             Act::CheckHealth {
@@ -343,6 +371,12 @@ impl Updater {
         }
     }
 
+    /// Takes the boot switch back before the machine restarted: the image is not to blame.
+    fn take_back(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, reason: String) {
+        attempt.untried = true;
+        self.fall_back(cx, attempt, reason);
+    }
+
     fn fall_back(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, reason: String) {
         cx.timers.clear(Timer::RestartOverdue);
         attempt.failure = Some(attempt::cut(&reason, FAILURE_BYTES_MAX));
@@ -366,7 +400,14 @@ impl Updater {
             return self.retry(cx, Timer::RetryFallBack, error);
         }
         if !attempt::is_target_booted(&attempt, inspection) {
-            return self.finish(cx, attempt, Outcome::Failed);
+            if !attempt.untried {
+                return self.finish(cx, attempt, Outcome::Failed);
+            }
+            self.finish(cx, attempt, Outcome::Dropped);
+            // A machine that cannot switch must not stage and switch in a circle.
+            let pause_ms = pause_ms(self.taken_back);
+            self.taken_back = self.taken_back.saturating_add(1);
+            return cx.timers.set(Timer::RetryStage, cx.reading.mono.plus_ms(pause_ms));
         }
         // Still on the image that failed. An ordered restart that ends without one comes back
         // here through the retry.
@@ -383,12 +424,17 @@ impl Updater {
 
     /// Gives an attempt up before the boot switch (RULES Q14).
     fn abandon(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, reason: DropReason) {
+        self.cancel_running(cx);
+        attempt.failure = Some(reason.text().to_owned());
+        self.finish(cx, attempt, Outcome::Dropped);
+    }
+
+    /// Cancels the staging that runs, if one does.
+    fn cancel_running(&mut self, cx: &mut Context<'_>) {
         if let Some((op, _)) = self.running.take() {
             cx.batch.now(Effect::Cancel { op });
             self.cancelled = Some(op);
         }
-        attempt.failure = Some(reason.text().to_owned());
-        self.finish(cx, attempt, Outcome::Dropped);
     }
 
     fn finish(&mut self, cx: &mut Context<'_>, attempt: Attempt, outcome: Outcome) {
@@ -399,11 +445,11 @@ impl Updater {
         }
         self.failures = 0;
         self.last_error = None;
-        attempt::close(cx.saved.change(), attempt, outcome, cx.reading.wall);
+        attempt::close(cx.saved.change(), attempt, outcome, cx.reading.wall, cx.now);
     }
 
     fn retry(&mut self, cx: &mut Context<'_>, timer: Timer, error: String) {
-        let pause_ms = RETRY_MS_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MS_MAX);
+        let pause_ms = pause_ms(self.failures);
         self.failures = self.failures.saturating_add(1);
         self.last_error = Some(attempt::cut(&error, FAILURE_BYTES_MAX));
         cx.timers.set(timer, cx.reading.mono.plus_ms(pause_ms));
@@ -415,6 +461,11 @@ impl Updater {
         self.running = Some((op, act.clone()));
         cx.batch.after(Effect::Perform { op, act });
     }
+}
+
+/// The pause after so many failures in a row, in ms.
+fn pause_ms(failures: u32) -> u64 {
+    RETRY_MS_FIRST.saturating_mul(1 << failures.min(10)).min(RETRY_MS_MAX)
 }
 
 /// What is staged, as the decision sees it: also while the switch is under way.

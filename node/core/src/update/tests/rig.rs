@@ -72,6 +72,8 @@ pub(super) struct Hardware {
     /// Image in each slot; `None` while it is being written.
     pub(super) slots: [Option<&'static str>; 2],
     pub(super) booted: usize,
+    /// Restarts so far.
+    pub(super) boots: u64,
     pub(super) default: usize,
     pub(super) try_once: Option<usize>,
     /// Whether the new image passes its health checks.
@@ -80,10 +82,18 @@ pub(super) struct Hardware {
 
 impl Hardware {
     pub(super) fn new() -> Self {
-        Self { slots: [Some(OLD), None], booted: 0, default: 0, try_once: None, healthy: true }
+        Self {
+            slots: [Some(OLD), None],
+            booted: 0,
+            boots: 0,
+            default: 0,
+            try_once: None,
+            healthy: true,
+        }
     }
 
     pub(super) fn restart(&mut self) {
+        self.boots += 1;
         self.booted = self.try_once.take().unwrap_or(self.default);
     }
 
@@ -114,6 +124,7 @@ impl Hardware {
                 slot_busy: None,
             },
             booted_slot: Some(self.booted.to_string()),
+            boot_id: Some(self.boots.to_string()),
             boot_unconfirmed: self.booted != self.default,
             facts: vec![],
         }
@@ -159,6 +170,7 @@ pub(super) struct Rig {
     pub(super) timers: Timers,
     ops: OpIds,
     pub(super) mono_ms: u64,
+    pub(super) clock_counts: bool,
 }
 
 /// What a step asked for, in the order a host performs it.
@@ -177,6 +189,7 @@ impl Rig {
             timers: Timers::default(),
             ops: OpIds::default(),
             mono_ms: 1_000,
+            clock_counts: true,
         }
     }
 
@@ -189,7 +202,7 @@ impl Rig {
             timers: &mut self.timers,
             ops: &mut self.ops,
             reading: Reading { mono: MonoTime(self.mono_ms), wall, synchronised: true },
-            now: Now::reading(wall, 0),
+            now: Now { known: self.clock_counts, ..Now::reading(wall, 0) },
         };
         act(&mut self.updater, &mut cx);
         self.saved.write(&mut batch);
@@ -216,8 +229,12 @@ impl Rig {
 
     pub(super) fn decided(&mut self, hardware: &Hardware, decision: &Decision) -> Asked {
         let inspection = hardware.inspection();
-        let around =
-            Surroundings { inspection: &inspection, health_checks: &[], peer_connected: false };
+        let around = Surroundings {
+            inspection: &inspection,
+            health_checks: &[],
+            activation_ms: None,
+            peer_connected: false,
+        };
         self.step(|updater, cx| updater.decided(cx, decision, &around))
     }
 

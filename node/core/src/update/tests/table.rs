@@ -1,6 +1,6 @@
 //! Each state with each way out of it, as exact traces.
 
-use daymark_protocol::decide::Verdict;
+use daymark_protocol::decide::{Decision, Gate, Verdict};
 
 use super::rig::{Asked, Hardware, NEW, Rig, decision, halted};
 use crate::durable::{DurableState, UpdateState};
@@ -70,7 +70,7 @@ impl Script {
         self
     }
 
-    fn decided(mut self, decision: &daymark_protocol::decide::Decision, expected: &str) -> Self {
+    fn decided(mut self, decision: &Decision, expected: &str) -> Self {
         let asked = self.rig.decided(&self.hardware, decision);
         self.expect(&asked, expected);
         self
@@ -78,7 +78,7 @@ impl Script {
 
     fn done(mut self, result: Result<OpOutput, String>, expected: &str) -> Self {
         let op = self.op.expect("an act runs");
-        let wanted = decision(Verdict::Wait, NEW);
+        let wanted = decision(Verdict::Activate, NEW);
         let asked = self.rig.done(&self.hardware, op, result, &wanted);
         self.expect(&asked, expected);
         self
@@ -91,8 +91,24 @@ impl Script {
 
     fn boot_new(mut self) -> Self {
         self.hardware.slots[1] = Some(NEW);
+        self.hardware.restart();
         self.hardware.booted = 1;
         self
+    }
+
+    /// The machine restarts into what ran before.
+    fn boot_old(mut self) -> Self {
+        self.hardware.restart();
+        self.hardware.booted = 0;
+        self
+    }
+
+    /// The agent's next start finds what ran before, and what it switched is taken back.
+    fn ends_after_fall_back(self, runs: &[(u64, &str, &str)], quarantined: usize) {
+        let script = self.restart().resume("falling back > fall back");
+        let script = script.done(Ok(OpOutput::Done), "idle > ");
+        assert_eq!(script.runs(), runs);
+        assert_eq!(script.quarantined(), quarantined);
     }
 
     fn runs(&self) -> Vec<(u64, &str, &str)> {
@@ -197,27 +213,70 @@ fn i5_a_cancelled_staging_must_end_before_the_slot_is_written_again() {
 }
 
 #[test]
-fn the_switch_is_asked_about_once_more_before_the_restart() {
-    let mut script = at_activating();
-    let op = script.op.unwrap();
-    let asked = script.rig.done(&script.hardware.clone(), op, Ok(OpOutput::Done), &halted());
-    script.expect(&asked, "falling back > fall back");
-    let script = script.done(Ok(OpOutput::Done), "idle > ");
-    assert_eq!(script.runs(), [(1, "FAILED", "halted")]);
+fn i6_no_restart_unless_the_newest_decision_still_permits_it() {
+    let nothing = Decision { target: None, ..decision(Verdict::Nothing, NEW) };
+    let inhibited = Decision { message: "inhibited".to_owned(), ..decision(Verdict::Wait, NEW) };
+    for (newest, expected) in [
+        (Some(halted()), "halted"),
+        (Some(decision(Verdict::Activate, "3.0.0")), "superseded"),
+        (Some(nothing), "superseded"),
+        (Some(inhibited), "no longer permitted: inhibited"),
+        (None, "whether to restart could not be decided"),
+    ] {
+        let mut script = at_activating();
+        let op = script.op.unwrap();
+        let inspection = script.hardware.inspection();
+        let asked = script.rig.step(|updater, cx| {
+            updater.op_done(cx, op, Ok(OpOutput::Done), newest.as_ref(), &inspection);
+        });
+        script.expect(&asked, "falling back > fall back");
+        let script = script.done(Ok(OpOutput::Done), "idle > ");
+        assert_eq!(script.runs(), [(1, "FAILED", expected)]);
+        assert_eq!(script.quarantined(), 0, "the image is not to blame");
+    }
 }
 
 #[test]
-fn a_switch_or_restart_that_fails_goes_back() {
-    let failed = at_activating().done(Err("efivars full".into()), "falling back > fall back");
-    let failed = failed.done(Ok(OpOutput::Done), "idle > ");
-    assert_eq!(failed.runs(), [(1, "FAILED", "the boot switch failed: efivars full")]);
-    assert_eq!(failed.quarantined(), 1);
-    let failed = at_rebooting().done(Err("refused".into()), "falling back > fall back");
-    let failed = failed.done(Ok(OpOutput::Done), "idle > ");
-    assert_eq!(failed.runs(), [(1, "FAILED", "the machine did not restart: refused")]);
+fn staging_that_lost_its_authority_stops_and_goes_on_in_the_same_attempt() {
+    let failing = |gate, reason: &'static str| {
+        let mut wait = halted();
+        wait.gates[0].gate = gate;
+        wait.gates[0].reason = reason.into();
+        wait
+    };
+    let no_target = Decision { target: None, ..decision(Verdict::Wait, NEW) };
+    let not_enrolled = failing(Gate::Enrolled, "not-enrolled");
+    for wait in [no_target, not_enrolled, failing(Gate::Authority, "root-incomplete")] {
+        let script = at_staging().decided(&wait, "cancel < - > ").decided(&wait, "- > ");
+        let script = script.decided(&decision(Verdict::Stage, NEW), "- > ");
+        let script = script.done(Err("cancelled".into()), "- > ");
+        let script = script.decided(&wait, "- > ");
+        let script = script.decided(&decision(Verdict::Stage, NEW), "- > stage");
+        assert_eq!(script.done(staged(), "staged > ").runs(), []);
+    }
+    let expired = failing(Gate::Authority, "root-expired");
+    at_staging().decided(&expired, "- > ").done(staged(), "staged > ");
+}
+
+#[test]
+fn a_switch_or_restart_that_fails_goes_back_and_blames_no_image() {
+    let switch = at_activating().done(Err("efivars full".into()), "falling back > fall back");
+    let switch = switch.done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(switch.runs(), [(1, "FAILED", "the boot switch failed: efivars full")]);
+    let restart = at_rebooting().done(Err("refused".into()), "falling back > fall back");
+    let restart = restart.done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(restart.runs(), [(1, "FAILED", "the machine did not restart: refused")]);
     let mut overdue = at_rebooting();
     let asked = overdue.rig.step(|updater, cx| updater.woke(cx, Timer::RestartOverdue));
     overdue.expect(&asked, "falling back > fall back");
+    let overdue = overdue.done(Ok(OpOutput::Done), "idle > ");
+    assert_eq!(overdue.runs(), [(1, "FAILED", "the machine did not restart in time")]);
+    for script in [switch, restart, overdue] {
+        assert_eq!(script.quarantined(), 0);
+        let mut script = script.decided(&decision(Verdict::Stage, NEW), "- > ");
+        script.rig.timers.clear(Timer::RetryStage);
+        script.decided(&decision(Verdict::Stage, NEW), "staging > stage");
+    }
 }
 
 #[test]
@@ -226,14 +285,42 @@ fn i12_a_power_cut_between_switch_and_restart_is_recorded_as_what_it_is() {
     let script = at_activating().boot_new().restart().resume("confirming > check health");
     let script =
         script.done(Ok(OpOutput::Healthy), "- > confirm").done(Ok(OpOutput::Done), "idle > ");
-    assert_eq!(script.runs(), [(1, "UPDATED", "")]);
-    // It did not, or the boot loader gave up on the new image.
-    for script in [at_activating(), at_rebooting()] {
-        let script = script.restart().resume("falling back > fall back");
-        let script = script.done(Ok(OpOutput::Done), "idle > ");
-        assert_eq!(script.runs(), [(1, "FAILED", "the machine came back on what ran before")]);
-        assert_eq!(script.quarantined(), 1);
-    }
+    let by_itself = "the machine restarted by itself after the boot switch";
+    assert_eq!(script.runs(), [(1, "UPDATED", by_itself)]);
+    // It did not: whether the image was tried is not known.
+    let cut = "the machine stopped during the boot switch and came back on what ran before";
+    at_activating().boot_old().ends_after_fall_back(&[(1, "FAILED", cut)], 0);
+    // The boot loader gave up on the new image.
+    let came_back = "the machine came back on what ran before";
+    at_rebooting().boot_old().ends_after_fall_back(&[(1, "FAILED", came_back)], 1);
+    at_confirming().boot_old().ends_after_fall_back(&[(1, "FAILED", came_back)], 1);
+}
+
+#[test]
+fn i12_the_agent_s_death_without_a_restart_blames_no_image() {
+    let stopped = "the agent stopped before the machine restarted";
+    at_activating().ends_after_fall_back(&[(1, "FAILED", stopped)], 0);
+    let again = "the agent started again before the machine restarted";
+    at_rebooting().ends_after_fall_back(&[(1, "FAILED", again)], 0);
+}
+
+#[test]
+fn q8_an_activation_is_measured_only_by_a_counting_clock_and_never_as_too_short() {
+    let measured = |said_ms: Option<u64>, took_ms: u64, known: bool| {
+        let mut script = at_confirming().done(Ok(OpOutput::Healthy), "- > confirm");
+        let UpdateState::Confirming(attempt) = script.rig.saved.in_memory_update() else {
+            panic!("it confirms");
+        };
+        attempt.activation_ms = said_ms;
+        script.rig.mono_ms += took_ms;
+        script.rig.clock_counts = known;
+        script.done(Ok(OpOutput::Done), "idle > ").rig.saved.get().activation_ms
+    };
+    assert_eq!(measured(None, 200_000, true), Some(200_000));
+    assert_eq!(measured(None, 200_000, false), None);
+    assert_eq!(measured(None, 0, true), Some(60_000));
+    assert_eq!(measured(Some(600_000), 0, true), Some(300_000));
+    assert_eq!(measured(Some(600_000), 400_000, true), Some(400_000));
 }
 
 #[test]
@@ -254,8 +341,7 @@ fn confirming_resumes_and_falls_back_on_anything_but_health() {
 #[test]
 fn falling_back_from_the_new_image_restarts_and_records_why() {
     let script = at_falling_back().done(Ok(OpOutput::Done), "falling back > reboot");
-    let mut script = script.restart();
-    script.hardware.booted = 0;
+    let script = script.boot_old().restart();
     let script = script.resume("falling back > fall back").done(Ok(OpOutput::Done), "idle > ");
     assert_eq!(script.runs(), [(1, "FAILED", "health check failed: unit down")]);
     assert_eq!(script.quarantined(), 1);
