@@ -58,6 +58,7 @@ impl Agent {
             let aside = aside.display();
             format!("the store was damaged and is refilled from peers; delete {aside} when done")
         }));
+        problems.extend(self.staging_trouble());
         let (update, attempt) = update(&core.update);
         Status {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
@@ -87,6 +88,14 @@ impl Agent {
             mesh_restarts: self.mesh.stats().restarts,
             listening: self.view.listening.clone(),
         }
+    }
+
+    /// What last went wrong with a source, as long as the image is not complete.
+    fn staging_trouble(&self) -> Option<String> {
+        let staging = matches!(self.node.durable().update, UpdateState::Staging(_));
+        let progress = self.progress.as_ref().filter(|_| staging)?;
+        let trouble = progress.borrow().trouble.clone();
+        (!trouble.is_empty()).then(|| format!("staging: {trouble}"))
     }
 
     fn attempt_status(&self, attempt: &Attempt) -> AttemptStatus {
