@@ -16,7 +16,7 @@ use crate::administrators::Administrators;
 use crate::image::{Image, Published};
 use crate::machine::{Machine, Place};
 use crate::origin::Origin;
-use crate::said::Say as _;
+use crate::said::{Say as _, everyone};
 use crate::view::{Held, held_by};
 use crate::wait::{WITHIN, until};
 
@@ -75,7 +75,7 @@ impl Fleet {
         for sub in ["programs", "release", "work"] {
             std::fs::create_dir(folder.path().join(sub))?;
         }
-        for name in ["daymark-node", "daymark-boot"] {
+        for name in ["daymark-node", "daymark-boot", "daymark-node-next"] {
             std::os::unix::fs::symlink(plan.program, programs.join(name))?;
         }
         let release = folder.path().join("release");
@@ -131,7 +131,7 @@ impl Fleet {
         let folder = self.folder.path().join(&name);
         let mut machine =
             Machine::new(&name, place, folder, &self.programs, &self.origin.url(&name));
-        let key = machine.init()?;
+        let key = machine.init().await?;
         self.administrators.enroll(&name, &key, SITE)?;
         machine.install(&self.release(), &self.installed).await?;
         self.machines.push(machine);
@@ -149,7 +149,7 @@ impl Fleet {
         let place = Place { address, namespace: None, peers };
         let folder = self.folder.path().join(name);
         let mut machine = Machine::new(name, place, folder, &self.programs, &self.origin.url(name));
-        machine.init()?;
+        machine.init().await?;
         machine.install(&self.release(), &self.installed).await?;
         Ok(machine)
     }
@@ -223,6 +223,18 @@ impl Fleet {
         Ok((Published { os, profile }, items))
     }
 
+    /// Publishes an image that everyone is to run from now on, within an hour from now; says so to
+    /// nobody.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn order(&mut self, image: &Image) -> anyhow::Result<(Published, Vec<Submitted>)> {
+        let (published, mut items) = self.publish(image)?;
+        items.extend(self.administrators.policy("all", &published.os, everyone())?);
+        items.extend(self.administrators.window("now", -300, 3600)?);
+        Ok((published, items))
+    }
+
     /// Hands items to one machine, none of which it refuses.
     ///
     /// # Errors
@@ -259,14 +271,15 @@ impl Fleet {
         Ok(self.held_by(at).await?.runs(&host))
     }
 
-    /// Waits until machine `at` has heard of exactly one run of machine `of` that ended, and
-    /// returns it.
+    /// Waits until machine `at` has heard of exactly one run of machine `of` to a version that
+    /// ended, and returns it.
     ///
     /// # Errors
     /// If it has not in time, or there are more.
-    pub async fn only_run(&self, of: usize, at: usize) -> anyhow::Result<UpdateRun> {
-        until("one run that ended", WITHIN, async || {
-            let runs = self.runs(of, at).await?;
+    pub async fn run_to(&self, version: &str, of: usize, at: usize) -> anyhow::Result<UpdateRun> {
+        until(&format!("one run to {version} that ended"), WITHIN, async || {
+            let mut runs = self.runs(of, at).await?;
+            runs.retain(|run| run.to.as_deref().is_some_and(|to| to.ends_with(version)));
             match runs.as_slice() {
                 [run] if run.end.is_some() => Ok(run.clone()),
                 other => Err(format!("{other:?}")),

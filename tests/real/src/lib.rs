@@ -18,6 +18,6 @@ pub use self::fleet::{Fleet, Plan};
 pub use self::image::{Agent, Image, PROFILE, Published};
 pub use self::machine::{Machine, PORT, Place};
 pub use self::origin::Origin;
-pub use self::said::{Say, everyone, only};
+pub use self::said::{Say, everyone, only, wanting};
 pub use self::view::{Held, held_by};
 pub use self::wait::{WITHIN, until};

@@ -9,9 +9,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use daymark_core::durable::DurableState;
+use daymark_core::durable::{DurableState, UpdateState};
 use daymark_node::boot::{SwitchFile, SwitchRecord};
 use daymark_node::control::Client;
 use daymark_node::durable::read_record;
@@ -23,6 +24,7 @@ use daymark_protocol::control::{DecisionAnswer, EnrolmentRequest, Status};
 use daymark_protocol::decide::{Gate, GateAnswer};
 use daymark_protocol::id::KeyId;
 use daymark_protocol::trust::{Envelope, PublicKey};
+use rustix::fs::inotify;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -150,7 +152,7 @@ impl Machine {
     ///
     /// # Errors
     /// If `daymark-node init` fails.
-    pub fn init(&mut self) -> anyhow::Result<PublicKey> {
+    pub async fn init(&mut self) -> anyhow::Result<PublicKey> {
         for slot in ["a", "b"] {
             fs::create_dir_all(self.folder.join("slots").join(slot))?;
         }
@@ -158,7 +160,7 @@ impl Machine {
         fs::write(self.folder.join("os-release"), "ID=edge\n")?;
         self.write_config()?;
         let request = self.folder.join("request.json");
-        let output = self.node(&["init", "--request", &request.to_string_lossy()])?;
+        let output = self.node(&["init", "--request", &request.to_string_lossy()]).await?;
         anyhow::ensure!(output.status.success(), "init: {}", stderr(&output));
         let envelope = Envelope::parse(&fs::read(&request)?)?;
         let asked: EnrolmentRequest = serde_json::from_slice(&envelope.payload)?;
@@ -178,6 +180,14 @@ impl Machine {
     /// Before [`Machine::init`].
     pub fn id(&self) -> KeyId {
         self.key.as_ref().expect("the machine has its identity").id()
+    }
+
+    /// Its public key.
+    ///
+    /// # Errors
+    /// Before [`Machine::init`].
+    pub fn public_key(&self) -> anyhow::Result<PublicKey> {
+        self.key.clone().context("the machine has no identity yet")
     }
 
     /// Installs an image into slot `a`, as a factory does.
@@ -217,11 +227,14 @@ impl Machine {
     /// Runs one command of the node's program to its end.
     ///
     /// # Errors
-    /// If it cannot be started. That it failed is no error.
-    pub fn node(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        let mut command = self.command("daymark-node");
-        command.args(arguments).arg("--config").arg(self.config()).stdin(Stdio::null());
-        Ok(command.output()?)
+    /// If it cannot be started or does not end. That it failed is no error.
+    pub async fn node(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut command = tokio::process::Command::from(self.command("daymark-node"));
+        command.args(arguments).arg("--config").arg(self.config());
+        let ended = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let within = Duration::from_secs(30);
+        let ended = tokio::time::timeout(within, ended).await;
+        Ok(ended.with_context(|| format!("daymark-node {arguments:?} does not end"))??)
     }
 
     /// Switches it on: the boot program starts the agent of the slot.
@@ -270,16 +283,25 @@ impl Machine {
         Ok(())
     }
 
-    /// The process group to kill, for a watcher beside the test.
-    pub(crate) fn process_group(&self) -> Option<Pid> {
-        self.group()
-    }
-
-    /// Reaps what was killed from beside.
-    pub(crate) fn was_killed(&mut self) {
-        if let Some(mut child) = self.running.take() {
-            let _ = child.wait();
+    /// Cuts its power as soon as its update is durably in a state, and says in which state it
+    /// really was by then.
+    ///
+    /// # Errors
+    /// If it does not run or does not come to that state.
+    pub async fn cut_power_at(&mut self, state: &'static str) -> anyhow::Result<String> {
+        let group = self.group().context("it does not run")?;
+        let data = self.data();
+        let watched = tokio::task::spawn_blocking(move || watch_for(&data, state, group));
+        let watched = tokio::time::timeout(crate::WITHIN, watched).await;
+        let in_time = watched.with_context(|| format!("{} was never {state}", self.name));
+        if in_time.is_err() {
+            self.cut_power()?;
         }
+        in_time???;
+        if let Some(mut child) = self.running.take() {
+            child.wait()?;
+        }
+        Ok(state_name(&self.durable()?.update).to_owned())
     }
 
     /// Switches it off in order.
@@ -331,16 +353,20 @@ impl Machine {
         Ok(gates.into_iter().filter(|answer| !answer.pass).collect())
     }
 
-    /// Waits until it is held back by exactly this gate, for this reason.
+    /// Waits until it is held back by exactly this gate, besides that nothing is staged yet where
+    /// the gate stands before staging.
     ///
     /// # Errors
     /// As [`crate::until`] says.
-    pub async fn is_held_by(&self, gate: Gate, reason: &str) -> anyhow::Result<GateAnswer> {
+    pub async fn is_held_by(&self, gate: Gate) -> anyhow::Result<GateAnswer> {
         let what = format!("{} held back by {gate:?} alone", self.name);
         crate::until(&what, crate::WITHIN, async || {
             let held = self.held_by().await?;
             match held.as_slice() {
-                [only] if only.gate == gate && only.reason == reason => Ok(only.clone()),
+                [only] if only.gate == gate => Ok(only.clone()),
+                [first, GateAnswer { gate: Gate::Staged, .. }] if first.gate == gate => {
+                    Ok(first.clone())
+                }
                 other => Err(format!("{other:?}")),
             }
         })
@@ -401,6 +427,33 @@ impl Drop for Machine {
         if self.running.is_some() {
             let _ = self.cut_power();
         }
+    }
+}
+
+/// Kills the group once the state file says so; woken by each change in the folder.
+fn watch_for(data: &Path, state: &str, group: Pid) -> anyhow::Result<()> {
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&watch, data, inotify::WatchFlags::MOVED_TO)?;
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut changes = inotify::Reader::new(&watch, &mut buffer);
+    loop {
+        let durable: Option<DurableState> = read_record(&data.join("state"), "state")?;
+        if durable.is_some_and(|durable| state_name(&durable.update) == state) {
+            return Ok(kill_process_group(group, Signal::KILL)?);
+        }
+        changes.next()?;
+    }
+}
+
+fn state_name(update: &UpdateState) -> &'static str {
+    match update {
+        UpdateState::Idle => "idle",
+        UpdateState::Staging(_) => "staging",
+        UpdateState::Staged(_) => "staged",
+        UpdateState::Activating(_) => "activating",
+        UpdateState::Rebooting(_) => "rebooting",
+        UpdateState::Confirming(_) => "confirming",
+        UpdateState::FallingBack(_) => "fallingBack",
     }
 }
 

@@ -182,7 +182,8 @@ impl Say for Administrators {
     }
 }
 
-fn wanting(name: &str, os: &TargetOs) -> OsUpdatePolicySpec {
+/// A policy for an image, whose spread is nothing: tests wait for everyone's turn.
+pub fn wanting(name: &str, os: &TargetOs) -> OsUpdatePolicySpec {
     OsUpdatePolicySpec {
         name: name.to_owned(),
         description: String::new(),
@@ -199,7 +200,6 @@ fn wanting(name: &str, os: &TargetOs) -> OsUpdatePolicySpec {
         avoid: Vec::new(),
         schedules: Vec::new(),
         priority: 0,
-        // Tests wait for everyone's turn.
         spread_seconds: Some(0),
         stage_ahead_seconds: None,
     }

@@ -1,9 +1,14 @@
 //! Real processes on one machine: what a fleet does, and what it does when things go wrong. Each
 //! test proves that its fault happened, and asserts on control sockets and reports, not on logs.
 
+mod bad_input;
+mod boot;
+mod gates;
+mod kill;
 mod spread;
-
-use std::pin::Pin;
+mod tampering;
+mod trust;
+mod windows;
 
 use daymark_real::{Fleet, Plan};
 
@@ -16,10 +21,10 @@ fn plan(machines: usize) -> Plan {
 }
 
 /// Runs a story on a fleet, and shows the logs if it ends badly.
-async fn on_fleet<F>(plan: Plan, story: F) -> anyhow::Result<()>
-where
-    F: for<'a> FnOnce(&'a mut Fleet) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>,
-{
+async fn on_fleet(
+    plan: Plan,
+    story: impl AsyncFnOnce(&mut Fleet) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut fleet = Fleet::start(plan).await?;
     let told = story(&mut fleet).await;
     if told.is_err() {

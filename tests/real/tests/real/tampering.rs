@@ -1,0 +1,1 @@
+//! Wrong bytes are refused, and whoever sent them is blamed.
