@@ -54,7 +54,9 @@ pub(in crate::decide) fn authority(root: Option<&RootState>, now: &Now) -> GateA
             .fail(Gate::Authority);
     };
     let fact = format!("version {}, expires {}", root.version, root.expires);
-    if root.expires <= now.latest {
+    // Without a clock `latest` is the expiry itself: what is certain counts, and the clock waits.
+    let judged = if now.known { now.latest } else { now.earliest };
+    if root.expires <= judged {
         return Because::new(
             "root-expired",
             "the newest root held has expired; it needs a new one",
