@@ -353,20 +353,18 @@ impl Machine {
         Ok(gates.into_iter().filter(|answer| !answer.pass).collect())
     }
 
-    /// Waits until it is held back by exactly this gate, besides that nothing is staged yet where
-    /// the gate stands before staging.
+    /// Waits until it is held back by exactly this gate, besides that nothing is staged: what
+    /// holds an update back may hold its staging back as well.
     ///
     /// # Errors
     /// As [`crate::until`] says.
     pub async fn is_held_by(&self, gate: Gate) -> anyhow::Result<GateAnswer> {
         let what = format!("{} held back by {gate:?} alone", self.name);
         crate::until(&what, crate::WITHIN, async || {
-            let held = self.held_by().await?;
+            let mut held = self.held_by().await?;
+            held.retain(|answer| answer.gate == gate || answer.gate != Gate::Staged);
             match held.as_slice() {
                 [only] if only.gate == gate => Ok(only.clone()),
-                [first, GateAnswer { gate: Gate::Staged, .. }] if first.gate == gate => {
-                    Ok(first.clone())
-                }
                 other => Err(format!("{other:?}")),
             }
         })
