@@ -6,7 +6,6 @@ mod boot;
 mod gates;
 mod kill;
 mod spread;
-mod tampering;
 mod trust;
 mod windows;
 

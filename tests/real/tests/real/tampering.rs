@@ -1,1 +1,0 @@
-//! Wrong bytes are refused, and whoever sent them is blamed.
