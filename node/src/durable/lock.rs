@@ -5,10 +5,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::DurableError;
+
+/// Tries while the process that took the lock is gone: a program that it was just starting shares
+/// the lock until that program runs.
+const GONE_TRIES: u32 = 100;
+/// Pause between them.
+const GONE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The lock, held until dropped.
 #[derive(Debug)]
@@ -32,20 +39,30 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(failed)?;
-        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let mut tries = 0;
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(failed(error.into()));
             }
-            let mut pid = String::new();
-            let read = (&mut file).take(32).read_to_string(&mut pid);
-            let pid = read.ok().map_or("?", |_| pid.trim());
-            let pid = if pid.is_empty() { "?" } else { pid };
-            return Err(DurableError::Locked { path: folder.to_owned(), pid: pid.to_owned() });
+            let pid = holder(&mut file);
+            tries += 1;
+            if tries > GONE_TRIES || Path::new("/proc").join(&pid).exists() || pid == "?" {
+                return Err(DurableError::Locked { path: folder.to_owned(), pid });
+            }
+            std::thread::sleep(GONE_PAUSE);
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { _file: file })
     }
+}
+
+/// The process that the file names; `?` if it cannot be told.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(32).read_to_string(&mut text));
+    let pid = read.ok().map_or("", |_| text.trim());
+    if pid.is_empty() { "?".to_owned() } else { pid.to_owned() }
 }
 
 #[cfg(test)]
