@@ -289,8 +289,8 @@ impl Node {
 
     /// All that the floor journal must hold, to rewrite it (RULES Q12): without the halts that were
     /// lifted. `None` before this machine took a fleet.
-    pub fn compact_floors(&mut self) -> Option<Vec<FloorRecord>> {
-        self.replica.as_mut().map(Replica::compact_floors)
+    pub fn compact_floors(&self) -> Option<Vec<FloorRecord>> {
+        self.replica.as_ref().map(Replica::compact_floors)
     }
 
     /// What is durable.
