@@ -76,6 +76,11 @@ impl Run {
         self
     }
 
+    /// The time that it gets.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     fn name(&self) -> String {
         self.program.to_string_lossy().into_owned()
     }

@@ -1,31 +1,56 @@
-//! What the service manager is told: ready, alive, stopping (sd_notify). Nothing without one.
+//! What the service manager is told: ready, alive, what is going on, stopping (sd_notify). Nothing
+//! without one.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// Shortest pause between two signs of life.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// Tells the service manager.
 #[derive(Debug)]
-pub(crate) struct Notifier(());
+pub(crate) struct Notifier {
+    signs: Option<Interval>,
+    told: String,
+}
 
 impl Notifier {
-    /// Starts to show signs of life, if the service manager wants them.
-    pub(crate) fn start(stop: &CancellationToken) -> Self {
-        if let Some(timeout) = sd_notify::watchdog_enabled() {
-            let stop = stop.clone();
-            let every = (timeout / 2).max(Duration::from_millis(100));
-            tokio::spawn(async move {
-                while tokio::time::timeout(every, stop.cancelled()).await.is_err() {
-                    tell(&[NotifyState::Watchdog]);
-                }
-            });
-        }
-        Self(())
+    /// Signs of life are given if the service manager wants them.
+    pub(crate) fn new() -> Self {
+        let signs = sd_notify::watchdog_enabled().map(|timeout| {
+            let mut signs = interval((timeout / 2).max(PAUSE_MIN));
+            signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            signs
+        });
+        Self { signs, told: String::new() }
     }
 
     pub(crate) fn ready(&self) {
-        tell(&[NotifyState::Ready, NotifyState::Status("running")]);
+        tell(&[NotifyState::Ready]);
+    }
+
+    /// Waits until a sign of life is due, if ever. It is for the loop that must be alive to ask.
+    pub(crate) async fn due(&mut self) {
+        match &mut self.signs {
+            Some(signs) => {
+                signs.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(crate) fn alive(&self) {
+        tell(&[NotifyState::Watchdog]);
+    }
+
+    /// Says what is going on, if it is news.
+    pub(crate) fn status(&mut self, text: String) {
+        if text != self.told {
+            tell(&[NotifyState::Status(&text)]);
+            self.told = text;
+        }
     }
 
     pub(crate) fn stopping(&self) {

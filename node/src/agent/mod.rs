@@ -171,9 +171,9 @@ pub async fn run_as(
     };
     agent.perform(batch).await?;
     agent.watch_machine(&stop);
-    let notifier = Notifier::start(&stop);
+    let mut notifier = Notifier::new();
     notifier.ready();
-    let ended = agent.turn(&stop, &mut mesh_events, &mut asked, &mut ends).await;
+    let ended = agent.turn(&stop, &mut mesh_events, &mut asked, &mut ends, &mut notifier).await;
     notifier.stopping();
     stop.cancel();
     let _ = stop_control.send(true);
@@ -220,11 +220,13 @@ impl Agent {
         mesh_events: &mut mpsc::Receiver<MeshEvent>,
         asked: &mut mpsc::Receiver<Request>,
         ends: &mut mpsc::Receiver<Outcome>,
+        notifier: &mut Notifier,
     ) -> Result<Ended, AgentError> {
         loop {
             if let Some(ended) = self.leaving {
                 return Ok(ended);
             }
+            notifier.status(self.headline());
             let sleep = self.sleep();
             tokio::select! {
                 () = stop.cancelled() => return Ok(Ended::Stopped),
@@ -234,6 +236,7 @@ impl Agent {
                     Outcome::Leave => self.leaving = Some(Ended::Reboot),
                     Outcome::Event(event) => self.outcome(event).await?,
                 },
+                () = notifier.due() => notifier.alive(),
                 () = tokio::time::sleep(sleep) => self.step(Event::Wake).await?,
             }
         }

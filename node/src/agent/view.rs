@@ -35,6 +35,18 @@ impl View {
 }
 
 impl Agent {
+    /// What goes on, in one line for the service manager.
+    pub(super) fn headline(&self) -> String {
+        let (update, attempt) = update(&self.node.durable().update);
+        let peers = *self.peers.borrow();
+        match attempt {
+            Some(Attempt { target, .. }) => {
+                format!("{update} {}@{}, {peers} peers", target.profile, target.version)
+            }
+            None => format!("{update}, {peers} peers"),
+        }
+    }
+
     pub(super) fn status(&self) -> Status {
         let core = self.node.status();
         let durable = self.node.durable();

@@ -66,7 +66,7 @@ impl Checks {
         let deadline = Instant::now() + self.timeout;
         loop {
             let seen = *peers.borrow_and_update();
-            let failed = self.round(seen).await;
+            let failed = self.round(seen, deadline).await;
             if failed.is_empty() {
                 return Ok(());
             }
@@ -80,17 +80,19 @@ impl Checks {
         }
     }
 
-    async fn round(&self, peers: usize) -> Vec<String> {
+    /// One look at everything; checks that the time runs out on have not passed.
+    async fn round(&self, peers: usize, deadline: Instant) -> Vec<String> {
         let mut failed = Vec::new();
+        let time = || CHECK_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
         for line in &self.commands {
-            failed.extend(failure(line, Run::shell(line, CHECK_TIMEOUT)).await);
+            failed.extend(failure(line, Run::shell(line, time())).await);
         }
         for program in programs(&self.programs) {
             let name = program.to_string_lossy().into_owned();
-            failed.extend(failure(&name, Run::new(&program, CHECK_TIMEOUT)).await);
+            failed.extend(failure(&name, Run::new(&program, time())).await);
         }
         for unit in &self.units {
-            let run = Run::new("systemctl", CHECK_TIMEOUT).arguments(&["is-active", unit]);
+            let run = Run::new("systemctl", time()).arguments(&["is-active", unit]);
             failed.extend(failure(unit, run).await);
         }
         if let Some(before) = &self.units_before {
@@ -135,6 +137,9 @@ async fn units(state: &str) -> Option<BTreeSet<String>> {
 }
 
 async fn failure(name: &str, run: Run) -> Option<String> {
+    if run.timeout().is_zero() {
+        return Some(format!("{name}: there was no time left for it"));
+    }
     match command::run(run).await {
         Ok(output) if output.success() => None,
         Ok(output) => Some(format!("{name}: {}", output.last_words())),
@@ -170,6 +175,16 @@ mod tests {
         for part in ["no plc", "false: ", "no peer is seen"] {
             assert!(failed.contains(part), "{failed}");
         }
+    }
+
+    #[tokio::test]
+    async fn checks_that_hang_use_up_the_time_of_all_and_no_more() {
+        let (_peers, none) = watch::channel(0);
+        let mut checks = checks(&["sleep 1000", "sleep 1001"], &[], false);
+        checks.timeout = Duration::from_millis(200);
+        let failed = checks.run(none).await.unwrap_err();
+        assert!(failed.contains("sleep 1000: /bin/sh did not end"), "{failed}");
+        assert!(failed.contains("sleep 1001: there was no time left"), "{failed}");
     }
 
     #[tokio::test]

@@ -185,37 +185,5 @@ impl Program {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn program(folder: &std::path::Path, body: &str) -> Program {
-        let path = folder.join("program");
-        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Program::new(path, Duration::from_secs(60))
-    }
-
-    #[tokio::test]
-    async fn it_says_what_is_installed() {
-        let folder = tempfile::tempdir().unwrap();
-        let body = r#"[ "$1" = inspect ] && echo '{"profile":"plc","version":"2.0.1","new":1}'"#;
-        let inspected = program(folder.path(), body).inspect().await.unwrap();
-        let installed = inspected.installed().unwrap();
-        assert_eq!(installed.version.as_deref(), Some("2.0.1"));
-        assert_eq!(installed.source, InstalledSource::Program);
-        assert_eq!(Inspected::default().installed(), None);
-    }
-
-    #[tokio::test]
-    async fn i6_silence_garbage_and_failure_are_told_apart_and_none_is_success() {
-        let folder = tempfile::tempdir().unwrap();
-        program(folder.path(), "cat >/dev/null").tell("confirm").await.unwrap();
-        let garbage = program(folder.path(), "echo yes").tell("confirm").await.unwrap_err();
-        assert!(garbage.contains("no JSON answer"), "{garbage}");
-        let failed = program(folder.path(), "echo {}; echo valve open >&2; exit 4");
-        let failed = failed.tell("rollback").await.unwrap_err();
-        assert!(failed.contains("rollback: valve open"), "{failed}");
-    }
-}
+#[path = "program_tests.rs"]
+mod tests;

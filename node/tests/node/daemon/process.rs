@@ -10,6 +10,8 @@ use daymark_node::control::Client;
 pub(crate) struct Machine {
     pub(crate) folder: PathBuf,
     address: String,
+    /// Variables of the environment.
+    pub(crate) variables: Vec<(&'static str, String)>,
     child: Option<Child>,
 }
 
@@ -18,7 +20,7 @@ impl Machine {
     pub(crate) fn new(folder: &Path, name: &str, address: &str) -> Self {
         let folder = folder.join(name);
         std::fs::create_dir(&folder).unwrap();
-        Self { folder, address: address.to_owned(), child: None }
+        Self { folder, address: address.to_owned(), variables: Vec::new(), child: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -28,7 +30,11 @@ impl Machine {
     /// The command with this machine's places, and an environment that nobody else set.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daymark-node"));
-        command.env_clear().arg("--data-dir").arg(self.path("data"));
+        command
+            .env_clear()
+            .envs(self.variables.iter().cloned())
+            .arg("--data-dir")
+            .arg(self.path("data"));
         command.arg("--socket").arg(self.path("sock")).args(words);
         command
     }
@@ -56,6 +62,12 @@ impl Machine {
 
     pub(crate) fn client(&self) -> Client {
         Client::new(&self.path("sock"))
+    }
+
+    /// Waits until the agent ends by itself, and returns its exit status and log.
+    pub(crate) fn ended(&mut self) -> (Option<i32>, String) {
+        let status = self.child.take().unwrap().wait().unwrap();
+        (status.code(), std::fs::read_to_string(self.path("log")).unwrap())
     }
 
     /// Asks the agent to end and returns its exit status.
