@@ -43,7 +43,8 @@ async fn a_full_disk_stops_the_agent_with_one_sentence_and_space_heals_it() {
 
     let mut kept = Vec::new();
     for number in 0.. {
-        let entries = fleet.region(&format!("region-{number}"));
+        let regions = (0..64).map(|part| fleet.region(&format!("region-{number}-{part}")));
+        let entries: Vec<Vec<u8>> = regions.flatten().collect();
         let items = entries.iter().map(|entry| Submitted::Entry(Bytes(entry.clone())));
         if machine.client().submit(items.collect()).await.is_err() {
             break;
