@@ -43,10 +43,8 @@ impl FileBootSwitch {
 impl BootSwitch for FileBootSwitch {
     fn state(&self) -> Result<BootState, BootSwitchError> {
         let record = self.read()?;
-        let unconfirmed = self
-            .booted
-            .as_ref()
-            .is_some_and(|booted| record.is_on_trial(booted) && record.default != *booted);
+        // Only confirming makes a slot the default; falling back from it ends its trial as well.
+        let unconfirmed = self.booted.as_ref().is_some_and(|booted| record.default != *booted);
         let trial = record.trial.filter(|trial| trial.tries_left > 0);
         Ok(BootState {
             booted: self.booted.clone(),
@@ -114,5 +112,17 @@ mod tests {
 
         new.fall_back(Some("a")).unwrap();
         assert_eq!(file.read().unwrap().unwrap().choose().slot, "a");
+    }
+
+    #[test]
+    fn i5_a_slot_that_was_given_up_stays_unconfirmed_until_the_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SwitchFile::new(&folder.path().join("boot"));
+        file.write(&SwitchRecord { default: "a".into(), ..SwitchRecord::default() }).unwrap();
+        switch(folder.path(), "a").set_try("b").unwrap();
+        let failing = switch(folder.path(), "b");
+        failing.fall_back(Some("a")).unwrap();
+        assert!(failing.state().unwrap().unconfirmed, "slot a is the way back");
+        assert!(!switch(folder.path(), "a").state().unwrap().unconfirmed);
     }
 }
