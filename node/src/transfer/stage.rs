@@ -1,5 +1,6 @@
 //! Staging: one image into one slot, from its own slots, peers and release sources.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,13 +56,20 @@ pub struct StageSettings {
     /// Shortest and longest wait before a release source is asked, ms: time for a peer to turn up
     /// that has the image. Each staging draws its own.
     pub origin_wait_ms: (u64, u64),
+    /// How long a release source rests after wrong bytes, ms: the first time, doubling up to the
+    /// longest. Unlike a peer it is asked again: it may be mended, and there may be no other.
+    pub origin_rest_ms: (u64, u64),
     /// Bounds of the fetch.
     pub limits: FetchLimits,
 }
 
 impl Default for StageSettings {
     fn default() -> Self {
-        Self { origin_wait_ms: (2_000, 5_000), limits: FetchLimits::default() }
+        Self {
+            origin_wait_ms: (2_000, 5_000),
+            origin_rest_ms: (30_000, 600_000),
+            limits: FetchLimits::default(),
+        }
     }
 }
 
@@ -116,6 +124,7 @@ pub async fn stage<P: PeerStreams>(
         tally: Tally::new(watchers),
         cancel: cancel.clone(),
         blamed: Vec::new(),
+        rests: BTreeMap::new(),
     };
     let index = tokio::select! {
         index = fetch_index(
@@ -149,6 +158,9 @@ struct Stager<P> {
     tally: Tally,
     cancel: CancellationToken,
     blamed: Vec<FetchSource>,
+    /// Release sources that sent wrong bytes, by place: when each may be asked again, and how long
+    /// it rests the next time.
+    rests: BTreeMap<u32, (Instant, Duration)>,
 }
 
 impl<P: PeerStreams> Stager<P> {
@@ -267,6 +279,9 @@ impl<P: PeerStreams> Stager<P> {
             return;
         }
         for (place, origin) in (0..).zip(self.sources.origins.clone()) {
+            if self.rests.get(&place).is_some_and(|(until, _)| *until > Instant::now()) {
+                continue;
+            }
             if let Some((events, requests)) = fetch.open(FetchSource::Origin(place)) {
                 let index = Arc::clone(&fetch.index);
                 let session = run_origin(origin, index, requests, events.clone());
@@ -314,13 +329,11 @@ impl<P: PeerStreams> Stager<P> {
             }
             SessionEvent::Wrong(number) => {
                 self.tally.refused(source);
+                let follows = self.punish(fetch, source);
                 self.tally.trouble(format!(
-                    "{} sent wrong bytes for chunk {number} and is not asked again",
+                    "{} sent wrong bytes for chunk {number} and {follows}",
                     self.name(source)
                 ));
-                self.blamed.push(source);
-                fetch.close(source, false);
-                fetch.plan.blame(source);
             }
             SessionEvent::Busy(number) => fetch.plan.busy(now, source, number),
             SessionEvent::Gone(number) => fetch.plan.gone(source, number),
@@ -328,6 +341,27 @@ impl<P: PeerStreams> Stager<P> {
             SessionEvent::Ended(Ended::Failed(why)) => {
                 self.tally.trouble(format!("{}: {why}", self.name(source)));
                 fetch.close(source, true);
+            }
+        }
+    }
+
+    /// What follows for a source that sent wrong bytes, in words: a peer is not asked again for
+    /// this image, a release source rests, longer each time.
+    fn punish(&mut self, fetch: &mut Fetch, source: FetchSource) -> String {
+        fetch.close(source, false);
+        match source {
+            FetchSource::Peer(_) => {
+                self.blamed.push(source);
+                fetch.plan.blame(source);
+                "is not asked again".to_owned()
+            }
+            FetchSource::Origin(place) => {
+                let (first_ms, longest_ms) = self.settings.origin_rest_ms;
+                let first = Duration::from_millis(first_ms);
+                let rest = self.rests.get(&place).map_or(first, |(_, next)| *next);
+                let next = (rest * 2).min(Duration::from_millis(longest_ms));
+                self.rests.insert(place, (Instant::now() + rest, next));
+                format!("is asked again in {} s", rest.as_secs())
             }
         }
     }

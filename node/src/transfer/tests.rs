@@ -98,7 +98,7 @@ impl Machine {
             origins.iter().map(|origin| ReleaseSource::parse(origin, None).unwrap()).collect();
         let sources = StageSources { peers, origins };
         let limits = FetchLimits { stall_ms: 300, ..FetchLimits::default() };
-        let settings = StageSettings { origin_wait_ms: (0, 0), limits };
+        let settings = StageSettings { origin_wait_ms: (0, 0), origin_rest_ms: (10, 40), limits };
         stage(Arc::clone(&self.slots), request, sources, settings, watchers, cancel).await
     }
 
@@ -313,6 +313,34 @@ async fn i1_tampered_chunks_are_refused_and_their_sender_blamed() {
         assert_eq!(staged.refused, BTreeMap::from([(key(1), 1)]), "{lie:?}");
         assert!(staged.trouble.contains("wrong bytes"), "{}", staged.trouble);
     }
+}
+
+/// A release source that is mended serves again: the only one must not be given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_the_only_release_source_is_refused_and_asked_again_later() {
+    let (image, machine) = (image(), Machine::new());
+    let release = tempfile::tempdir().unwrap();
+    publish(&image, release.path());
+    let image_folder = release.path().join("images").join(image.index.digest().to_string());
+    let good = std::fs::read(image_folder.join("pack")).unwrap();
+    std::fs::write(image_folder.join("pack"), vec![0; good.len()]).unwrap();
+
+    let watchers = watch::Sender::default();
+    let mut refused = watchers.subscribe();
+    let origins = [release.path().to_str().unwrap().to_owned()];
+    let cancel = CancellationToken::new();
+    let staging = machine.stage_until(&image, Hub::of([]), &origins, watchers, cancel);
+    let mending = async {
+        let progress = refused.wait_for(|progress| progress.refused_from_origin >= 3).await;
+        assert!(progress.unwrap().trouble.contains("wrong bytes"));
+        assert_eq!(machine.slots.image_in("b").unwrap().held().count(), 0);
+        let whole = release.path().join("whole");
+        std::fs::write(&whole, good).unwrap();
+        std::fs::rename(whole, image_folder.join("pack")).unwrap();
+    };
+    let (staged, ()) = tokio::join!(staging, mending);
+    assert!(staged.unwrap().refused_from_origin >= 3);
+    machine.assert_staged(&image);
 }
 
 #[tokio::test(flavor = "multi_thread")]
