@@ -59,7 +59,11 @@ pub enum AgentError {
     Config(#[from] daymark_core::InvalidConfig),
     Source(#[from] InvalidSource),
     /// A line of the floor journal that this version does not understand.
-    #[error("the floor journal holds a line of a newer agent; start that version")]
+    #[error(
+        "the floor journal holds a line that this agent cannot read: a newer agent wrote it, or it \
+         is damaged; start the newer version, or if none ever ran here, enrol the machine anew \
+         with `daymark-node init` on an empty data_dir"
+    )]
     Floor,
     /// No random numbers, signals or threads.
     #[error("the operating system refuses: {0}")]

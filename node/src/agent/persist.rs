@@ -166,4 +166,16 @@ mod tests {
         assert_eq!(read.stored.reports[0].bytes, b"report");
         assert_eq!(read.stored.blobs, [(Digest([4; 32]), b"blob".to_vec())]);
     }
+
+    #[test]
+    fn c6_an_unreadable_floor_stops_the_agent_and_both_causes_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut disk, _) = Disk::open(folder.path(), FORMATS_READ).unwrap();
+        disk.journal.append(&[b"0000 of another day\n".to_vec()]).unwrap();
+        drop(disk);
+        let error = Disk::open(folder.path(), FORMATS_READ).err().unwrap();
+        assert!(matches!(error, AgentError::Floor));
+        let text = error.to_string();
+        assert!(text.contains("newer") && text.contains("damaged"), "{text}");
+    }
 }
