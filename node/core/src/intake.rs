@@ -7,7 +7,7 @@ use daymark_protocol::document::{
     Changes, DocumentId, Interest, Outcome, Replica, Sites, StoredReport,
 };
 use daymark_protocol::id::KeyId;
-use daymark_protocol::trust::{Floors, Pin, RootChain};
+use daymark_protocol::trust::{Floors, Pin, RootChain, RootError};
 
 use crate::admission;
 use crate::durable::ADDRESS_BOOK_PEERS_MAX;
@@ -46,6 +46,38 @@ fn slices(items: &[Vec<u8>]) -> Vec<&[u8]> {
     items.iter().map(Vec::as_slice).collect()
 }
 
+/// Whether the roots among `items` lead from the first one to the pinned one; if not, why, for
+/// people.
+fn check_roots(pin: Pin, items: &[Carried]) -> Result<(), String> {
+    let roots: Vec<&[u8]> = items
+        .iter()
+        .filter_map(|item| match item {
+            Carried::Root(bytes) => Some(bytes.as_slice()),
+            Carried::Entry(_) | Carried::Report(_) | Carried::Blob(_) => None,
+        })
+        .collect();
+    let mut chain = RootChain::new(pin);
+    let results = chain.accept_all(roots);
+    if chain.is_whole() {
+        return Ok(());
+    }
+    let foreign = |result: &Result<_, RootError>| {
+        let of_pin = |version: &u64| *version == pin.version;
+        matches!(result, Err(RootError::NotInChain { version, .. }) if of_pin(version))
+    };
+    let what = if results.iter().any(foreign) {
+        format!("root {} that was brought is not the one that fingerprint {pin} names", pin.version)
+    } else if chain.newest_version() < pin.version {
+        format!("no valid root {} was brought, which fingerprint {pin} names", pin.version)
+    } else {
+        format!("the roots that were brought do not reach from root 1 to root {}", pin.version)
+    };
+    Err(format!(
+        "{what}; nothing was saved: compare the fingerprint with what `daymarkctl fleet info` \
+         prints, and write the folder again with `daymarkctl sync`"
+    ))
+}
+
 impl Node {
     /// Takes what was handed in locally, and answers.
     pub(crate) fn submit(&mut self, request: RequestId, items: Vec<Carried>, batch: &mut Batch) {
@@ -58,7 +90,9 @@ impl Node {
         batch.after(Effect::Reply { request, reply });
     }
 
-    /// Takes the fleet, once (RULES R3). The same pin again is harmless.
+    /// Takes the fleet, once (RULES R3): only with all roots up to the pinned one, so that a
+    /// mistyped pin or the data of another fleet binds the machine to nothing. The same pin again
+    /// is harmless.
     pub(crate) fn join_fleet(
         &mut self,
         request: RequestId,
@@ -75,6 +109,10 @@ impl Node {
                 Reply::Done
             }
             None => {
+                if let Err(why) = check_roots(pin, &items) {
+                    batch.after(Effect::Reply { request, reply: Reply::Refused(why) });
+                    return;
+                }
                 self.saved.change().pin = Some(pin);
                 let chain = RootChain::new(pin);
                 self.kept_interest = self.interest();

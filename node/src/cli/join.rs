@@ -1,10 +1,11 @@
 //! `daymark-node join`: takes the fleet from a folder, through the running agent or, if none runs,
 //! by one that runs just for this.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use daymark_protocol::control::{Item, Join, Submitted};
+use daymark_protocol::control::{Item, Join, SubmitAnswer, SubmitOutcome, Submitted};
 use daymark_protocol::trust::Pin;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ pub(super) fn join(settings: &Settings, folder: &Path, fleet: &str) -> anyhow::R
         Usage(format!("{error}; `daymarkctl fleet info` prints it"))
     })?;
     let folder = ReplicaFolder::open(folder)?;
-    let (roots, others) = read(&folder)?;
+    let (roots, others) = read(&folder, pin)?;
     let join = Join { pin, items: roots };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -28,14 +29,35 @@ pub(super) fn join(settings: &Settings, folder: &Path, fleet: &str) -> anyhow::R
     runtime.block_on(async {
         let client = Client::new(&settings.control_socket);
         match client.join(&join).await {
-            Err(ClientError::Unreachable { .. }) => alone(settings, &client, &join, &others).await,
+            Err(ClientError::Unreachable { .. }) => {
+                let answer = alone(settings, &client, &join, others).await?;
+                report(&answer, "joined; start the agent with `systemctl enable --now daymark`")
+            }
             Err(error) => Err(error.into()),
             Ok(()) => {
-                client.submit(others).await?;
-                print("joined; the running agent has taken what the folder brought")
+                let answer = client.submit(others).await?;
+                report(&answer, "joined; the running agent has taken what the folder brought")
             }
         }
     })
+}
+
+/// Says that the machine has joined, and what of the folder was not taken.
+fn report(answer: &SubmitAnswer, joined: &str) -> anyhow::Result<()> {
+    print(joined)?;
+    let refused = answer.outcomes.iter().filter_map(|outcome| match outcome {
+        SubmitOutcome::Refused(why) => Some(why.as_str()),
+        SubmitOutcome::New
+        | SubmitOutcome::Known
+        | SubmitOutcome::Held(_)
+        | SubmitOutcome::NotKept(_) => None,
+    });
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    refused.for_each(|why| *counts.entry(why).or_default() += 1);
+    for (why, count) in counts {
+        print(&format!("refused {count} of the folder's items: {why}"))?;
+    }
+    Ok(())
 }
 
 /// Runs an agent without a network until it has taken everything.
@@ -43,8 +65,8 @@ async fn alone(
     settings: &Settings,
     client: &Client,
     join: &Join,
-    others: &[Submitted],
-) -> anyhow::Result<()> {
+    others: Vec<Submitted>,
+) -> anyhow::Result<SubmitAnswer> {
     let mut offline = settings.clone();
     offline.network.listen.clear();
     offline.network.peers.clear();
@@ -54,25 +76,29 @@ async fn alone(
     let joined = async {
         while let Err(ClientError::Unreachable { .. }) = client.status().await {
             if agent.is_finished() {
-                return Ok(());
+                return Ok(SubmitAnswer::default());
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         client.join(join).await?;
-        client.submit(others.to_vec()).await.map(|_| ())
+        client.submit(others).await
     }
     .await;
     stop.cancel();
     agent.await.context("the agent failed")??;
-    joined?;
-    print("joined; start the agent with `systemctl enable --now daymark`")
+    Ok(joined?)
 }
 
-/// Roots first, then everything else.
-fn read(folder: &ReplicaFolder) -> anyhow::Result<(Vec<Submitted>, Vec<Submitted>)> {
+/// The roots that joining needs, then everything else, later roots first.
+fn read(folder: &ReplicaFolder, pin: Pin) -> anyhow::Result<(Vec<Submitted>, Vec<Submitted>)> {
     let names = folder.names()?;
-    let (roots, others): (Vec<ItemName>, Vec<ItemName>) =
-        names.into_iter().partition(|name| matches!(name, ItemName::Root(_)));
+    let (roots, mut others): (Vec<ItemName>, Vec<ItemName>) = names
+        .into_iter()
+        .partition(|name| matches!(name, ItemName::Root(version) if *version <= pin.version));
+    others.sort_by_key(|name| match name {
+        ItemName::Root(version) => *version,
+        ItemName::Entry(..) | ItemName::Report(..) | ItemName::Blob(_) => u64::MAX,
+    });
     let items = |names: Vec<ItemName>| -> anyhow::Result<Vec<Submitted>> {
         let mut items = Vec::new();
         for name in names {

@@ -29,7 +29,12 @@ struct Fleet {
 
 impl Fleet {
     fn new() -> Self {
-        let key = SigningKey::from_seed([7; 32]);
+        Self::of(7)
+    }
+
+    /// The fleet whose key is drawn from that number.
+    fn of(seed: u8) -> Self {
+        let key = SigningKey::from_seed([seed; 32]);
         let now = daymark_node::clock::wall();
         let id = key.public().id();
         let mut draft = RootDraft::first("acme", now.plus_ms(-1000), now.plus_ms(86_400_000))
@@ -152,6 +157,45 @@ async fn bad_input_is_refused_in_one_sentence_with_its_exit_status() {
         .unwrap();
     let (code, text) = refusal(&first, &["run"]);
     assert!(code == Some(1) && text.contains("newer version"), "{text}");
+}
+
+/// R3: a machine takes its fleet once, and only with the roots that the fingerprint names.
+#[test]
+fn r3_a_join_that_does_not_fit_is_refused_and_binds_to_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let (fleet, other) = (Fleet::of(7), Fleet::of(8));
+    let stick = |name: &str, fleet: &Fleet| {
+        let path = place.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        let folder = ReplicaFolder::open_or_begin(&path).unwrap();
+        folder.write(&Item::Root { version: 1, bytes: Bytes(fleet.root.clone()) }).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (own, foreign) = (stick("own", &fleet), stick("foreign", &other));
+    // Among the fleet's own items lies one of the other fleet.
+    for bytes in other.region("de") {
+        let (document, hash) = (DocumentId::Fleet, Digest::of(&bytes));
+        let folder = ReplicaFolder::open(std::path::Path::new(&own)).unwrap();
+        folder.write(&Item::Entry { document, hash, bytes: Bytes(bytes) }).unwrap();
+    }
+    let machine = Machine::new(place.path(), "one", "127.0.0.31:17803");
+    let request = machine.path("request.json");
+    assert!(machine.execute(&["init", "--request", request.to_str().unwrap()]).status.success());
+    let pin = fleet.pin.to_string();
+    let later = Pin { version: 2, ..fleet.pin }.to_string();
+
+    for (folder, fingerprint) in [(&foreign, &pin), (&own, &other.pin.to_string()), (&own, &later)]
+    {
+        let (code, text) = refusal(&machine, &["join", folder, "--fleet", fingerprint]);
+        assert!(code == Some(4) && text.contains("daymarkctl fleet info"), "{code:?} {text}");
+    }
+    // Nothing of these stayed, so the right one is taken.
+    let output = machine.execute(&["join", &own, "--fleet", &pin]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("refused 1"), "{said}");
+    assert!(said.contains("another fleet"), "{said}");
+    let (code, text) = refusal(&machine, &["join", &foreign, "--fleet", &other.pin.to_string()]);
+    assert!(code == Some(4) && text.contains("takes its fleet once"), "{code:?} {text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
