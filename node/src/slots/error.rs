@@ -21,6 +21,8 @@ pub enum SlotError {
     PartName(String),
     #[error("slot {0} is running and is never written")]
     Booted(String),
+    #[error("slot {0} is running but not configured, so none is safe to write; name it in `slots`")]
+    BootedUnknown(String),
     #[error("slot {booted} is running on trial; slot {slot} is the way back and is not written")]
     Unconfirmed { slot: String, booted: String },
     #[error(

@@ -84,9 +84,16 @@ impl Slots {
         self.layouts.iter().map(|layout| layout.name.as_str())
     }
 
-    /// The slot to write while `booted` runs: the first other one.
+    /// Whether a slot of that name is configured.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+
+    /// The slot to write while `booted` runs: the first other one; none while a slot runs that is
+    /// not configured, for any could be the running one (I5).
     pub fn inactive(&self, booted: Option<&str>) -> Option<&str> {
-        self.names().find(|name| Some(*name) != booted)
+        let known = booted.is_none_or(|booted| self.has(booted));
+        self.names().find(|name| known && Some(*name) != booted)
     }
 
     /// The file or device of a slot's part.
@@ -139,6 +146,7 @@ impl Slots {
         index: Arc<Index>,
     ) -> Result<SlotWriter, SlotError> {
         let layout = self.layout_for(slot, &index)?;
+        self.refuse_unknown_boot(boot)?;
         refuse_running(slot, boot)?;
         check_parts(identity, &index)?;
         let files = open_places(&layout, &index)?;
@@ -193,6 +201,14 @@ impl Slots {
             layout.parts = index.parts().iter().map(|part| place(&part.name)).collect();
         }
         Ok(layout)
+    }
+
+    /// I5: while a slot runs that is not configured, any of the configured could be that one.
+    fn refuse_unknown_boot(&self, boot: &BootState) -> Result<(), SlotError> {
+        match &boot.booted {
+            Some(booted) if !self.has(booted) => Err(SlotError::BootedUnknown(booted.clone())),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn layout(&self, slot: &str) -> Result<&SlotLayout, SlotError> {

@@ -55,6 +55,10 @@ fn i5_the_running_slot_and_the_way_back_are_never_written() {
     assert!(matches!(begin("a", &booted("a")), Err(SlotError::Booted(_))));
     let trial = BootState { unconfirmed: true, default: Some("a".into()), ..booted("b") };
     assert!(matches!(begin("a", &trial), Err(SlotError::Unconfirmed { .. })));
+    let renamed = booted("A");
+    assert!(matches!(begin("a", &renamed), Err(SlotError::BootedUnknown(_))));
+    assert_eq!(slots.inactive(Some("A")), None, "any slot could be the running one");
+    assert_eq!(slots.inactive(Some("a")), Some("b"));
     assert!(fs::read(folder.path().join("a-rootfs.img")).unwrap() == before);
     assert!(slots.record("a").unwrap().unwrap().complete);
 }
