@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::systemd::{NoAnswer, Systemd};
 use crate::command::{self, Run};
 use crate::durable::{DurableError, read_record, write_record};
 use crate::settings::Health;
@@ -28,7 +29,9 @@ pub struct Checks {
     commands: Vec<String>,
     units: BTreeSet<String>,
     programs: PathBuf,
-    units_before: Option<BTreeSet<String>>,
+    /// Or why that cannot be read, for people.
+    units_before: Result<Option<BTreeSet<String>>, String>,
+    systemd: Option<Systemd>,
     peer_expected: bool,
     timeout: Duration,
 }
@@ -47,12 +50,16 @@ impl Checks {
             UNIT_ENDS.iter().any(|end| check.ends_with(end)) && !check.contains([' ', '/'])
         };
         let (units, commands): (Vec<&String>, Vec<&String>) = profile.iter().partition(is_unit);
-        let remembered = read_record::<UnitsBefore>(before, "units").ok().flatten();
+        let remembered = read_record::<UnitsBefore>(before, "units");
         Self {
             commands: health.commands.iter().chain(commands).cloned().collect(),
             units: health.units.iter().chain(units).cloned().collect(),
             programs: IMAGE_CHECKS.into(),
-            units_before: remembered.map(|before| before.units),
+            units_before: match remembered {
+                Ok(before) => Ok(before.map(|before| before.units)),
+                Err(error) => Err(error.to_string()),
+            },
+            systemd: Systemd::of(Path::new("/")),
             peer_expected,
             timeout: Duration::from_secs(health.timeout_s),
         }
@@ -95,45 +102,64 @@ impl Checks {
             let run = Run::new("systemctl", time()).arguments(&["is-active", unit]);
             failed.extend(failure(unit, run).await);
         }
-        if let Some(before) = &self.units_before {
-            match units("failed").await {
-                Some(now) => failed.extend(
-                    now.intersection(before).map(|unit| format!("{unit} ran before and failed")),
-                ),
-                None => failed.push("systemd does not say which units failed".to_owned()),
-            }
-        }
+        failed.extend(self.units_that_failed().await);
         if self.peer_expected && peers == 0 {
             failed.push("no peer is seen, though one was before".to_owned());
         }
         failed
     }
+
+    /// Units that ran before the restart and failed since, or why that cannot be told.
+    async fn units_that_failed(&self) -> Vec<String> {
+        let before = match &self.units_before {
+            Ok(Some(before)) => before,
+            Ok(None) => return Vec::new(),
+            Err(why) => return vec![format!("which units ran before is not known: {why}")],
+        };
+        let Some(systemd) = &self.systemd else {
+            return vec!["systemd ran before and does not now".to_owned()];
+        };
+        match systemd.units("failed").await {
+            Ok(now) => now
+                .intersection(before)
+                .map(|unit| format!("{unit} ran before and failed"))
+                .collect(),
+            Err(error) => vec![error.to_string()],
+        }
+    }
 }
 
-/// Writes down which units are active now, to be compared after the restart.
+/// Why it was not written down which units are active.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[allow(missing_docs, reason = "each wraps the error of the act that failed")]
+pub enum RememberError {
+    NoAnswer(#[from] NoAnswer),
+    Durable(#[from] DurableError),
+    #[error("cannot remove {}", path.display())]
+    Stale {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
+
+/// Writes down which units are active now, to be compared after the restart. Without systemd
+/// nothing stays written down, so that units of another time are not compared.
 ///
 /// # Errors
-/// If it cannot be made durable.
-pub async fn remember_units(file: &Path) -> Result<(), DurableError> {
-    match units("active").await {
-        Some(units) => write_record(file, "units", 0o600, &UnitsBefore { units }),
-        None => Ok(()),
+/// If systemd runs and does not answer, or it cannot be made durable: the check after the restart
+/// could then not be made.
+pub async fn remember_units(file: &Path, systemd: Option<Systemd>) -> Result<(), RememberError> {
+    if let Some(systemd) = systemd {
+        let units = systemd.units("active").await?;
+        return Ok(write_record(file, "units", 0o600, &UnitsBefore { units })?);
     }
-}
-
-/// Units in a state; `None` where systemd does not run or does not answer.
-async fn units(state: &str) -> Option<BTreeSet<String>> {
-    if !Path::new("/run/systemd/system").exists() {
-        return None;
+    match std::fs::remove_file(file) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(RememberError::Stale { path: file.to_owned(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
-    let state = format!("--state={state}");
-    let arguments = ["list-units", "--plain", "--no-legend", "--full", state.as_str()];
-    let output =
-        command::run(Run::new("systemctl", CHECK_TIMEOUT).arguments(&arguments)).await.ok()?;
-    let text = output.success().then(|| output.stdout_text())?;
-    Some(
-        text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect(),
-    )
 }
 
 async fn failure(name: &str, run: Run) -> Option<String> {
@@ -195,6 +221,31 @@ mod tests {
         let run = tokio::spawn(async move { checks.run(seen).await });
         peers.send(1).unwrap();
         run.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn units_that_cannot_be_compared_are_no_pass() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("units-before");
+        let failing = Systemd::asked_by("false");
+        remember_units(&file, Some(failing.clone())).await.unwrap_err();
+        let health = Health { commands: vec![], units: vec![], timeout_s: 1 };
+        let failed = async |systemd: &Systemd| {
+            let systemd = Some(systemd.clone());
+            let checks = Checks::new(&health, &[], false, &file);
+            Checks { systemd, ..checks }.units_that_failed().await
+        };
+        assert_eq!(failed(&failing).await, [""; 0], "nothing was remembered");
+
+        let answering = Systemd::asked_by("true");
+        remember_units(&file, Some(answering.clone())).await.unwrap();
+        assert_eq!(failed(&answering).await, [""; 0]);
+        assert_eq!(failed(&failing).await.len(), 1, "systemd does not answer");
+        std::fs::write(&file, "damaged").unwrap();
+        assert_eq!(failed(&answering).await.len(), 1, "what was remembered is damaged");
+
+        remember_units(&file, None).await.unwrap();
+        assert!(!file.exists(), "units of another time are not compared");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use daymark_protocol::resource::OsType;
 use tokio::sync::watch;
 
 use super::health::{Checks, remember_units};
+use super::systemd::Systemd;
 use super::{Inspected, Order, OsRelease, Program, facts, inhibitors, updaters};
 use crate::boot::{FileBootSwitch, SwitchFile};
 use crate::command::{self, Run};
@@ -124,7 +125,7 @@ impl Machine {
     /// # Errors
     /// Why not, for people.
     pub async fn activate(&self, attempt: u64, target: &ResolvedTarget) -> Result<(), String> {
-        let remembered = remember_units(&self.units_before()).await;
+        let remembered = remember_units(&self.units_before(), Systemd::of(&self.root)).await;
         remembered.map_err(|error| error.to_string())?;
         match &self.backend {
             Backend::Slots { slots, switch } => activate_slot(slots, switch.as_ref(), target),
@@ -249,8 +250,15 @@ fn inspect_slots(
 }
 
 fn slot_busy(slots: &Slots, state: &BootState) -> Option<String> {
-    if state.booted.is_none() {
-        return Some("this boot did not start from a configured slot".to_owned());
+    match &state.booted {
+        None => return Some("this boot did not start from a configured slot".to_owned()),
+        Some(booted) if !slots.has(booted) => {
+            return Some(format!(
+                "this boot started from slot {booted}, which is not configured; name the slots \
+                 as the boot program does"
+            ));
+        }
+        Some(_) => {}
     }
     if state.unconfirmed {
         return Some(UNCONFIRMED.to_owned());

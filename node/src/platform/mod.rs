@@ -7,6 +7,7 @@ pub mod inhibitors;
 mod machine;
 mod os_release;
 mod program;
+pub mod systemd;
 pub mod updaters;
 
 pub(crate) use self::machine::NO_BACKEND;

@@ -2,12 +2,13 @@
 //! its running process, its active unit or its configuration; the last alone counts only where
 //! something runs it by that configuration.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
-use crate::command::{self, Run};
+use super::systemd::Systemd;
 
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Stands for every updater that could not be looked for: until systemd answers, one may be active.
+const UNKNOWN: &str = "unknown, as systemctl does not answer";
 
 /// One updater.
 struct Updater {
@@ -48,14 +49,28 @@ const UPDATERS: &[Updater] = &[
     },
 ];
 
-/// The names of those that are active.
+/// The names of those that are active; where systemd runs and does not answer, one more that says
+/// so.
 pub async fn active(root: &Path) -> Vec<String> {
+    active_by(root, Systemd::of(root)).await
+}
+
+async fn active_by(root: &Path, systemd: Option<Systemd>) -> Vec<String> {
     let processes = processes(root);
     let mut found = Vec::new();
+    let units = match systemd {
+        None => BTreeSet::new(),
+        Some(systemd) => systemd.units("active").await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for other updaters");
+            found.push(UNKNOWN.to_owned());
+            BTreeSet::new()
+        }),
+    };
     for updater in UPDATERS {
         let runs = updater.processes.iter().any(|name| processes.iter().any(|found| found == name));
         let configured = updater.name == "unattended-upgrades" && apt_upgrades_unattended(root);
-        if runs || configured || any_unit_active(updater.units).await {
+        let unit_active = updater.units.iter().any(|unit| units.contains(*unit));
+        if runs || configured || unit_active {
             found.push(updater.name.to_owned());
         }
     }
@@ -64,6 +79,9 @@ pub async fn active(root: &Path) -> Vec<String> {
 
 /// What to do about an updater that [`active`] named.
 pub fn advice(name: &str) -> &'static str {
+    if name == UNKNOWN {
+        return "make `systemctl list-units` work for the agent's user";
+    }
     UPDATERS.iter().find(|updater| updater.name == name).map_or("disable it", |found| found.advice)
 }
 
@@ -74,16 +92,6 @@ fn processes(root: &Path) -> Vec<String> {
         .filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok())
         .map(|name| name.trim().to_owned())
         .collect()
-}
-
-async fn any_unit_active(units: &[&str]) -> bool {
-    if units.is_empty() || !Path::new("/run/systemd/system").exists() {
-        return false;
-    }
-    let arguments: Vec<&str> = ["is-active"].iter().chain(units).copied().collect();
-    let run = Run::new("systemctl", ASK_TIMEOUT).arguments(&arguments);
-    let answer = command::run(run).await;
-    answer.is_ok_and(|output| output.stdout_text().lines().any(|state| state == "active"))
 }
 
 /// Whether apt's periodic job upgrades by itself: the last setting in the order that apt reads
@@ -129,6 +137,15 @@ mod tests {
             assert_eq!(active(root.path()).await, [updater.name]);
             assert_ne!(advice(updater.name), "disable it");
         }
+    }
+
+    #[tokio::test]
+    async fn where_systemd_does_not_answer_one_may_be_active() {
+        let root = tempfile::tempdir().unwrap();
+        let found = active_by(root.path(), Some(Systemd::asked_by("false"))).await;
+        assert_eq!(found, [UNKNOWN]);
+        assert_ne!(advice(UNKNOWN), "disable it");
+        assert_eq!(active_by(root.path(), Some(Systemd::asked_by("true"))).await, [""; 0]);
     }
 
     #[test]
