@@ -61,7 +61,7 @@ pub fn from_file(standing: &Standing, place: &str, fields: &Map<String, Value>) 
             "all" => target.all = value.as_bool().ok_or_else(wrong)?,
             "hosts" | "host" => {
                 let several = value.as_array().map(Vec::as_slice);
-                for host in several.unwrap_or(std::slice::from_ref(value)) {
+                for host in several.unwrap_or_else(|| std::slice::from_ref(value)) {
                     let name = host.as_str().ok_or_else(wrong)?;
                     target.hosts.push(names::find_host(standing, name)?);
                 }
