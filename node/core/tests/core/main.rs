@@ -1,0 +1,11 @@
+//! The core through its one door: scripts of events, and what each step asks for.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+mod admitting;
+mod hostile;
+mod joining;
+mod restarting;
+mod submitting;
+mod support;
+mod vetoing;
