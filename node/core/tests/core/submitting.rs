@@ -5,7 +5,7 @@ use daymark_core::effect::{Admission, Effect, ItemOutcome, Reply, Verdict, Write
 use daymark_core::event::Carried;
 use daymark_protocol::wire::GossipMessage;
 
-use crate::support::{Fleet, Rig, entries, inspection, key};
+use crate::support::{Asked, Fleet, Rig, entries, inspection, key};
 
 fn outcomes(reply: Reply) -> Vec<ItemOutcome> {
     match reply {
@@ -75,8 +75,10 @@ fn an_own_report_is_published_only_when_it_is_durable() {
     rig.wait(60_000);
     let mut changed = inspection();
     changed.facts.push(("kernel".into(), "6.12".into()));
-    let asked = rig.step(Event::Inspected(Box::new(changed)));
-    assert!(asked.writes.iter().any(|write| matches!(write, Write::PutReport { .. })));
+    let first = rig.step(Event::Inspected(Box::new(changed)));
+    let mut steps = std::iter::once(first).chain((0..20).map(|_| rig.wait(1_000)));
+    let reports = |asked: &Asked| asked.writes.iter().any(|w| matches!(w, Write::PutReport { .. }));
+    let asked = steps.find(reports).expect("changed facts are reported within seconds");
     assert!(!asked.immediate.iter().any(|effect| matches!(effect, Effect::Publish { .. })));
     assert!(asked.deferred.iter().any(|effect| matches!(effect, Effect::Publish { .. })));
 }
