@@ -253,6 +253,7 @@ pub(crate) fn inspection() -> Inspection {
         },
         booted_slot: Some("a".into()),
         boot_unconfirmed: false,
+        boot_id: None,
         facts: vec![],
     }
 }
