@@ -110,9 +110,9 @@ fn fields(json: &str) -> Vec<String> {
     };
     fields
         .into_iter()
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => format!("    {name}: {text}"),
-            other => format!("    {name}: {other}"),
+        .map(|(name, value)| match value.as_str() {
+            Some(text) => format!("    {name}: {text}"),
+            None => format!("    {name}: {value}"),
         })
         .collect()
 }
