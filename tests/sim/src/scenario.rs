@@ -8,6 +8,7 @@ use daymark_protocol::id::Digest;
 use daymark_protocol::resource::Kind;
 use daymark_protocol::time::WallTime;
 
+use crate::host::SimHost;
 use crate::world::{Options, World};
 
 /// The version that the standard run orders.
@@ -60,7 +61,11 @@ pub fn run(options: Options) -> Ran {
     let rests = world.run_until(end_ms, |world| all_rest(world, &order));
     let mut violations = violations(&world, opens, closes);
     if !rests {
-        violations.push("no rest after the faults stopped".to_owned());
+        for (number, host) in world.hosts.iter().enumerate().filter(|(_, host)| !host_rests(host)) {
+            let decision = host.node.as_ref().and_then(|node| node.decision());
+            let why = decision.map_or("no decision", |decision| &decision.reason);
+            violations.push(format!("host {number}: no rest after the faults stopped: {why}"));
+        }
     }
     if !world.run_until(world.now_ms() + 5 * MINUTE_MS, sites_agree) {
         violations.push("I10: the hosts of a site hold different things".to_owned());
@@ -111,14 +116,15 @@ pub fn all_hold(world: &World, items: &[Carried]) -> bool {
         })
 }
 
+fn host_rests(host: &SimHost) -> bool {
+    host.node.is_some()
+        && host.disk.durable().update == UpdateState::Idle
+        && host.machine.is_confirmed()
+        && !host.disk.durable().finished.is_empty()
+}
+
 fn all_rest(world: &World, order: &[Carried]) -> bool {
-    let rests = |host: &crate::host::SimHost| {
-        host.node.is_some()
-            && host.disk.durable().update == UpdateState::Idle
-            && host.machine.is_confirmed()
-            && !host.disk.durable().finished.is_empty()
-    };
-    world.hosts.iter().all(rests) && all_hold(world, order)
+    world.hosts.iter().all(host_rests) && all_hold(world, order)
 }
 
 /// Whether every host's own site holds the same entries and reports at all its hosts (I10).

@@ -120,8 +120,10 @@ impl World {
         world
     }
 
-    /// Starts all machines, lets them take the fleet, and hands in what it consists of.
+    /// Starts all machines, lets them take the fleet, and hands in what it consists of. Nothing
+    /// crashes meanwhile: whoever lets a machine join sees the answer, and would try again.
     fn found(&mut self) {
+        let crashes = std::mem::take(&mut self.options.crashes_per_100_000);
         let mut common: Vec<Carried> =
             SITES.iter().flat_map(|site| self.fleet.create_site(site)).collect();
         for number in 0..self.hosts.len() {
@@ -137,6 +139,7 @@ impl World {
         for site in 0..SITES.len() {
             self.submit((site * self.hosts.len()).div_ceil(SITES.len()), common.clone());
         }
+        self.options.crashes_per_100_000 = crashes;
         self.later(0, Happening::Plug);
     }
 
