@@ -67,12 +67,13 @@ impl Change {
         let kind = spec.kind();
         let name = names::spec_name(&spec);
         spec.validate().map_err(|error| Failure::usage(format!("{kind} {name:?}: {error}")))?;
-        let id = match &spec {
-            Spec::Host(_) => {
-                return Err(Failure::usage("hosts are added with `daymarkctl enroll`"));
-            }
-            _ => existing_or_derived(standing, fleet, &scope, kind, &name),
-        };
+        if matches!(spec, Spec::Host(_)) {
+            return Err(Failure::usage("hosts are added with `daymarkctl enroll`"));
+        }
+        let id = existing_or_derived(standing, fleet, &scope, kind, &name);
+        if let Spec::Region(region) = &spec {
+            check_nesting(standing, &id, &name, region.parent.as_ref())?;
+        }
         let effect = effect(standing, &id, &spec, target.as_ref(), until);
         let version = next_version(standing, kind, &id)?;
         Ok(Self {
@@ -164,6 +165,43 @@ pub(crate) fn effect(
     ChangeEffect::Update(differences(standing, before, spec, held.target.as_ref(), target))
 }
 
+/// Levels of regions (EIM).
+const REGION_LEVELS_MAX: usize = 5;
+
+/// Refuses a region that would lie within itself or too deep.
+fn check_nesting(
+    standing: &Standing,
+    id: &ResourceId,
+    name: &str,
+    parent: Option<&ResourceId>,
+) -> Outcome<()> {
+    let mut path = vec![name.to_owned()];
+    let mut above = parent;
+    while let Some(region) = above {
+        path.push(names::name_of(standing, Kind::Region, region));
+        if region == id {
+            return Err(Failure::usage(format!(
+                "region {name:?} would lie within itself: {}",
+                path.join(" in ")
+            ))
+            .next("choose another parent"));
+        }
+        if path.len() > REGION_LEVELS_MAX {
+            return Err(Failure::usage(format!(
+                "region {name:?} would lie deeper than {REGION_LEVELS_MAX} levels: {}",
+                path.join(" in ")
+            ))
+            .next("choose a parent further up"));
+        }
+        let line = standing.lines.get(&(Kind::Region, region.clone()));
+        above = match line.and_then(names::living).map(|version| &version.spec) {
+            Some(Ok(Some(Spec::Region(spec)))) => spec.parent.as_ref(),
+            _ => None,
+        };
+    }
+    Ok(())
+}
+
 /// The id of a resource of this name: the one that is held, imported ids included, or else the
 /// derived one.
 fn existing_or_derived(
@@ -193,7 +231,8 @@ pub fn next_version(standing: &Standing, kind: Kind, id: &ResourceId) -> Outcome
     })
 }
 
-fn differences(
+/// The fields in which two states of a resource differ: name, before, after.
+pub fn differences(
     standing: &Standing,
     before: Option<&Spec>,
     after: &Spec,

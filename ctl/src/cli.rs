@@ -116,6 +116,12 @@ pub enum Command {
     Explain(HostArgs),
     /// Add a machine to the fleet from its enrolment request.
     Enroll(EnrollArgs),
+    /// Set labels.
+    #[command(subcommand)]
+    Label(LabelCommand),
+    /// Move to another site.
+    #[command(subcommand)]
+    Move(MoveCommand),
     /// Add signatures to what waits for them.
     Sign(SignArgs),
     /// Stop: one key suffices.
@@ -185,7 +191,7 @@ pub enum KeyCommand {
 #[derive(Debug, Subcommand)]
 pub enum FleetCommand {
     /// Found a fleet: write and sign its first root.
-    Init(FleetInitArgs),
+    Init(Box<FleetInitArgs>),
     /// Fingerprint, keys, thresholds and expiries.
     Info,
 }
@@ -447,6 +453,29 @@ pub struct EnrollArgs {
     /// What is installed on it, where the machine cannot tell: `PROFILE@VERSION`.
     #[arg(long, value_name = "PROFILE@VERSION")]
     pub baseline: Option<String>,
+}
+
+/// `label …`.
+#[derive(Debug, Subcommand)]
+pub enum LabelCommand {
+    /// A host's labels.
+    Host {
+        /// Name, key id or the start of it.
+        host: String,
+        /// `KEY=VALUE` sets a label, `KEY-` takes it away.
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+    },
+}
+
+/// `move …`.
+#[derive(Debug, Subcommand)]
+pub enum MoveCommand {
+    /// A host to the site of `--site`.
+    Host {
+        /// Name, key id or the start of it.
+        host: String,
+    },
 }
 
 /// `sign`.

@@ -29,9 +29,12 @@ pub(crate) fn lines(standing: &Standing, changes: &[Change]) -> Outcome<Vec<Stri
     let changing = |change: &&Change| change.effect != ChangeEffect::Unchanged;
     for change in changes.iter().filter(changing) {
         let Some((written, verb)) = change.spec.as_ref().and_then(zone_of) else { continue };
-        let site_zones = match written {
-            ScheduleZone::Site => site_zones(standing, change.target.as_ref()),
-            ScheduleZone::Utc | ScheduleZone::Iana(_) => BTreeSet::from(["UTC".to_owned()]),
+        let utc = || BTreeSet::from(["UTC".to_owned()]);
+        let site_zones = match (written, site_zones(standing, change.target.as_ref())) {
+            (ScheduleZone::Site, zones) => zones,
+            // Shown in the zone of the people on site, if that is one.
+            (ScheduleZone::Utc, zones) if zones.len() == 1 => zones,
+            (ScheduleZone::Utc | ScheduleZone::Iana(_), _) => utc(),
         };
         for site_zone in site_zones {
             let zone = match written {
@@ -42,6 +45,7 @@ pub(crate) fn lines(standing: &Standing, changes: &[Change]) -> Outcome<Vec<Stri
             let name = zone.iana_name().unwrap_or("UTC");
             lines.push(match next.is_empty() {
                 true => format!("{} {verb} never.", change.name),
+                false if name == "UTC" => format!("{} {verb} next, UTC:", change.name),
                 false => format!("{} {verb} next, {name} and UTC:", change.name),
             });
             lines.extend(show(&zone, &next));
@@ -138,13 +142,12 @@ fn show(zone: &TimeZone, stretches: &[Stretch]) -> Vec<String> {
         };
         before = Some(end.map_or_else(|| offset(*start), offset));
         let to = |show: &dyn Fn(WallTime) -> String| end.map_or_else(|| "open end".into(), show);
-        lines.push(format!(
-            "  {} to {}   {} to {}{mark}",
-            times::show_in(*start, zone),
-            to(&|at| times::show_in(at, zone)),
-            times::show_utc(*start),
-            to(&times::show_utc),
-        ));
+        let local = |at| times::show_in(at, zone);
+        let utc = match *zone == TimeZone::UTC {
+            true => String::new(),
+            false => format!("   {} to {}", times::show_utc(*start), to(&times::show_utc)),
+        };
+        lines.push(format!("  {} to {}{utc}{mark}", local(*start), to(&local)));
     }
     lines
 }

@@ -1,7 +1,7 @@
 //! What a change set does before anybody signs it: what changes, whom it reaches, and what those
 //! hosts would then decide. The decisions are [`decide`]'s, on what the replica holds.
 
-use daymark_protocol::decide::{Reach, Verdict, World, decide};
+use daymark_protocol::decide::{Decision, Reach, Verdict, World, decide};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::resource::Kind;
 use daymark_protocol::target::UnknownProfile;
@@ -9,6 +9,7 @@ use daymark_protocol::time::{Now, WallTime};
 use daymark_protocol::trust::{Line, SignerScope, Standing, State, Validity, Version};
 
 use crate::change::{Change, ChangeEffect};
+use crate::exit::{Failure, Outcome};
 use crate::session::Session;
 use crate::{names, output, targets, times};
 
@@ -84,7 +85,11 @@ pub fn insert(standing: &mut Standing, change: &Change) {
 }
 
 /// Lines that say whom a change set reaches, and what each host would decide under it.
-pub fn hosts(session: &Session, changes: &[Change]) -> Vec<String> {
+///
+/// # Errors
+/// With the code for what a rule refuses, if a policy is of a kind that fits the OS of no host
+/// that it reaches, as far as they have reported.
+pub fn hosts(session: &Session, changes: &[Change]) -> Outcome<Vec<String>> {
     let before = session.standing();
     let mut after = before.clone();
     for change in changes {
@@ -97,22 +102,51 @@ pub fn hosts(session: &Session, changes: &[Change]) -> Vec<String> {
         .collect();
     if reached.is_empty() {
         let aims = changes.iter().any(|change| change.target.is_some());
-        return if aims { vec!["It reaches no host that is enrolled.".into()] } else { Vec::new() };
+        let nobody = aims.then(|| "It reaches no host that is enrolled.".to_owned());
+        return Ok(nobody.into_iter().collect());
     }
+    let now = Now::reading(times::now(), 0);
+    let decisions: Vec<(KeyId, Option<Decision>)> =
+        reached.iter().map(|host| (*host, decision(session, &after, host, &now))).collect();
+    refuse_misfit(before, changes, &decisions)?;
     let mut lines =
         vec![format!("It reaches {} of {} hosts:", reached.len(), names::hosts(before).len())];
-    let now = Now::reading(times::now(), 0);
-    for host in reached.iter().take(HOSTS_SHOWN_MAX) {
-        lines.push(format!(
-            "  {:<16} {}",
-            names::host_name(before, host),
-            outlook(session, &after, host, &now)
-        ));
-    }
+    lines.extend(decisions.iter().take(HOSTS_SHOWN_MAX).map(|(host, decision)| {
+        let outlook = decision.as_ref().map_or_else(|| "has reported nothing yet".into(), outlook);
+        format!("  {:<16} {outlook}", names::host_name(before, host))
+    }));
     if reached.len() > HOSTS_SHOWN_MAX {
         lines.push(format!("  and {} more", reached.len() - HOSTS_SHOWN_MAX));
     }
-    lines
+    Ok(lines)
+}
+
+/// The reason by which hosts turn down a policy for another kind of OS.
+const MISFIT: &str = "policy-kind-mismatch";
+
+fn refuse_misfit(
+    standing: &Standing,
+    changes: &[Change],
+    decisions: &[(KeyId, Option<Decision>)],
+) -> Outcome<()> {
+    let policy =
+        changes.iter().find(|change| change.kind == Kind::OsUpdatePolicy && change.spec.is_some());
+    let known: Vec<_> =
+        decisions.iter().filter_map(|(host, decision)| Some((host, decision.as_ref()?))).collect();
+    match (policy, known.first()) {
+        (Some(policy), Some((host, first)))
+            if known.iter().all(|(_, decision)| &*decision.reason == MISFIT) =>
+        {
+            Err(Failure::refused(format!(
+                "policy {:?} fits no host that it reaches; {}: {}",
+                policy.name,
+                names::host_name(standing, host),
+                first.message
+            ))
+            .next("an immutable OS takes an image, by targetOs or LATEST; a mutable one packages"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn reaches(standing: &Standing, change: &Change, host: &KeyId) -> bool {
@@ -120,13 +154,15 @@ fn reaches(standing: &Standing, change: &Change, host: &KeyId) -> bool {
     target.reaches(Reach::new(standing, *host).place(), UnknownProfile::Matches)
 }
 
-/// What a host would decide, in a line.
-fn outlook(session: &Session, standing: &Standing, host: &KeyId, now: &Now) -> String {
-    let Some(summary) = session.host(host) else {
-        return "has reported nothing yet".into();
-    };
+/// What a host would decide, if it has described its machine.
+fn decision(session: &Session, standing: &Standing, host: &KeyId, now: &Now) -> Option<Decision> {
+    let summary = session.host(host)?;
     let reach = Reach::new(standing, *host);
-    let decision = decide(&World { reach: &reach, machine: &summary.machine }, now);
+    Some(decide(&World { reach: &reach, machine: &summary.machine }, now))
+}
+
+/// A decision in a line.
+fn outlook(decision: &Decision) -> String {
     let when =
         |at: Option<WallTime>| at.map_or_else(String::new, |at| format!(" {}", times::show(at)));
     let to = decision

@@ -6,7 +6,7 @@ use daymark_protocol::trust::{Root, Seen, Statement};
 
 use crate::change::{self, Change, ChangeEffect};
 use crate::session::Session;
-use crate::{names, preview, times};
+use crate::{names, occurrences, preview, times};
 
 /// Lines about a statement.
 pub(crate) fn statement(session: &Session, statement: &Statement) -> Vec<String> {
@@ -21,10 +21,10 @@ pub(crate) fn statement(session: &Session, statement: &Statement) -> Vec<String>
     let changes = changes(session, statement);
     for (change, resource) in changes.iter().zip(&payload.resources) {
         lines.extend(preview::changes(session.standing(), std::slice::from_ref(change)));
-        if change.effect == ChangeEffect::Create {
-            if let Some(spec) = &resource.raw_spec {
-                lines.extend(fields(spec.get()));
-            }
+        if change.effect == ChangeEffect::Create
+            && let Some(spec) = &resource.raw_spec
+        {
+            lines.extend(fields(spec.get()));
         }
         if let Err(why) = resource.spec() {
             lines.push(format!("    this version of daymarkctl cannot read it: {why}"));
@@ -33,7 +33,14 @@ pub(crate) fn statement(session: &Session, statement: &Statement) -> Vec<String>
     for resource in payload.resources.iter().filter(|resource| resource.known_kind().is_none()) {
         lines.push(format!("? {} {} is of a kind unknown here", resource.kind, resource.id));
     }
-    lines.extend(preview::hosts(session, &changes));
+    for part in
+        [occurrences::lines(session.standing(), &changes), preview::hosts(session, &changes)]
+    {
+        match part {
+            Ok(part) => lines.extend(part),
+            Err(failure) => lines.push(format!("WARNING: {:#}", failure.error)),
+        }
+    }
     if changes.iter().any(Change::opens) {
         lines.extend(unseen(session, &changes, &payload.sees));
     }
@@ -103,9 +110,9 @@ fn fields(json: &str) -> Vec<String> {
     };
     fields
         .into_iter()
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => format!("    {name}: {text}"),
-            other => format!("    {name}: {other}"),
+        .map(|(name, value)| match value.as_str() {
+            Some(text) => format!("    {name}: {text}"),
+            None => format!("    {name}: {value}"),
         })
         .collect()
 }

@@ -156,22 +156,33 @@ impl Session {
         Ok(())
     }
 
-    /// Takes items in and stores what is kept. Returns what became of each.
+    /// Takes items in and stores what is kept. Returns what became of each, entries that stand
+    /// together judged together: a statement counts only with its signatures.
     pub fn take(&mut self, items: &[Item]) -> Outcome<Vec<Taken>> {
         let mut outcomes = Vec::new();
-        for item in items {
-            outcomes.push(match item {
-                Item::Root { bytes, .. } => self.take_root(&bytes.0)?,
-                Item::Entry { .. } | Item::Report { .. } | Item::Blob { .. } => {
-                    self.take_into_replica(item)?
+        let is_entry = |item: &Item| matches!(item, Item::Entry { .. });
+        for run in items.chunk_by(|a, b| is_entry(a) && is_entry(b)) {
+            let (taken, changes) = match run {
+                [Item::Root { bytes, .. }] => {
+                    outcomes.push(self.take_root(&bytes.0)?);
+                    continue;
                 }
-            });
+                [Item::Report { bytes, .. }] => one(self.replica.accept_report(&bytes.0)),
+                [Item::Blob { bytes, .. }] => one(self.replica.accept_blob(&bytes.0)),
+                entries => {
+                    let entries: Vec<&[u8]> = entries.iter().map(Item::bytes).collect();
+                    self.replica.accept_entries(&entries)
+                }
+            };
+            self.store_changes(&changes)?;
+            outcomes.extend(taken);
         }
         Ok(outcomes)
     }
 
-    fn take_into_replica(&mut self, item: &Item) -> Outcome<Taken> {
-        let (outcome, changes) = take(&mut self.replica, item);
+    /// Offers a root to the replica.
+    fn offer_root(&mut self, bytes: &[u8]) -> Outcome<Taken> {
+        let (outcome, changes) = self.replica.accept_root(bytes);
         self.store_changes(&changes)?;
         Ok(outcome)
     }
@@ -179,18 +190,16 @@ impl Session {
     /// Takes a root. The pinned one is kept while it lacks signatures, and gathers them.
     fn take_root(&mut self, bytes: &[u8]) -> Outcome<Taken> {
         let pin = self.context.pin;
-        let root = |bytes: Vec<u8>| Item::Root { version: pin.version, bytes: Bytes(bytes) };
         let Ok(offered) = DraftRoot::read(&pin, bytes) else {
-            let version = 0; // Only the envelope says, and the replica reads it there.
-            return self.take_into_replica(&Item::Root { version, bytes: Bytes(bytes.to_vec()) });
+            return self.offer_root(bytes);
         };
         let held = self.draft_root()?;
         let mut merged = held.clone().unwrap_or_else(|| offered.clone());
         let adds = merged.merge(&offered) || held.is_none();
-        let merged = root(merged.to_json());
-        match self.take_into_replica(&merged)? {
+        let merged = merged.to_json();
+        match self.offer_root(&merged)? {
             Taken::Refused(_) if adds => {
-                self.store.write(&merged)?;
+                self.store.write(&Item::Root { version: pin.version, bytes: Bytes(merged) })?;
                 Ok(Taken::New)
             }
             Taken::Refused(_) => Ok(Taken::Known),
@@ -256,18 +265,12 @@ impl Session {
     /// A host's decision: asked of the host itself if it is the node at hand, or else its last
     /// report's.
     pub async fn decision(&self, host: &KeyId, name: String) -> Outcome<Explained> {
-        if let Ok(client) = self.client() {
-            if let Ok(status) = client.status().await {
-                if status.host == *host {
-                    let answer = client.decision().await.map_err(unreachable)?;
-                    return Ok(Explained {
-                        host: name,
-                        as_of: Some(times::now()),
-                        live: true,
-                        decision: answer.decision,
-                    });
-                }
-            }
+        if let Ok(client) = self.client()
+            && let Ok(status) = client.status().await
+            && status.host == *host
+        {
+            let decision = client.decision().await.map_err(unreachable)?.decision;
+            return Ok(Explained { host: name, as_of: Some(times::now()), live: true, decision });
         }
         let summary = self.host(host).ok_or_else(|| {
             Failure::new(Exit::Unreachable, format!("{name} has reported nothing yet"))
@@ -321,10 +324,10 @@ impl Session {
 
     /// The document of a name: `fleet`, `site/NAME`, `host/NAME`.
     pub fn document(&self, text: &str) -> Outcome<DocumentId> {
-        if let Ok(document) = text.parse() {
-            if self.replica.documents().any(|held| *held == document) {
-                return Ok(document);
-            }
+        if let Ok(document) = text.parse()
+            && self.replica.documents().any(|held| *held == document)
+        {
+            return Ok(document);
         }
         match text.split_once('/') {
             Some(("site", name)) => names::find_site(self.standing(), name).map(DocumentId::Site),
@@ -397,13 +400,9 @@ fn sort_in(item: Item, chain: &mut RootChain, stored: &mut Stored) {
     }
 }
 
-fn take(replica: &mut Replica, item: &Item) -> (Taken, Changes) {
-    match item {
-        Item::Root { bytes, .. } => replica.accept_root(&bytes.0),
-        Item::Entry { bytes, .. } => replica.accept_entry(&bytes.0),
-        Item::Report { bytes, .. } => replica.accept_report(&bytes.0),
-        Item::Blob { bytes, .. } => replica.accept_blob(&bytes.0),
-    }
+/// The answer about a single item, as the one about several.
+fn one((outcome, changes): (Taken, Changes)) -> (Vec<Taken>, Changes) {
+    (vec![outcome], changes)
 }
 
 fn changes_items(changes: &Changes) -> Vec<Item> {

@@ -60,11 +60,8 @@ pub fn from_file(standing: &Standing, place: &str, fields: &Map<String, Value>) 
         match field.as_str() {
             "all" => target.all = value.as_bool().ok_or_else(wrong)?,
             "hosts" | "host" => {
-                let hosts = match value {
-                    Value::Array(hosts) => hosts.iter().collect(),
-                    one => vec![one],
-                };
-                for host in hosts {
+                let several = value.as_array().map(Vec::as_slice);
+                for host in several.unwrap_or_else(|| std::slice::from_ref(value)) {
                     let name = host.as_str().ok_or_else(wrong)?;
                     target.hosts.push(names::find_host(standing, name)?);
                 }
@@ -96,7 +93,7 @@ pub fn from_file(standing: &Standing, place: &str, fields: &Map<String, Value>) 
 
 /// A target for people: `site berlin, line=3`.
 pub fn show(standing: &Standing, target: Option<&Target>) -> String {
-    let Some(target) = target else { return "nobody".into() };
+    let Some(target) = target else { return "-".into() };
     let mut parts = Vec::new();
     if target.all {
         parts.push("everyone".to_owned());

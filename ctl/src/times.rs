@@ -42,10 +42,10 @@ pub fn point(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallTime> {
     if let Some(at) = text.parse::<DateTime>().ok().and_then(local) {
         return Ok(at);
     }
-    if let Ok(date) = text.parse::<Date>() {
-        if let Some(at) = local(date.at(0, 0, 0, 0)) {
-            return Ok(at);
-        }
+    if let Ok(date) = text.parse::<Date>()
+        && let Some(at) = local(date.at(0, 0, 0, 0))
+    {
+        return Ok(at);
     }
     length_ms(text.trim_start_matches('+')).map(|ms| now.plus_ms(ms)).map_err(|_| {
         Failure::usage(format!("{text:?} is not a time"))
@@ -88,7 +88,8 @@ pub fn relative(at: WallTime, now: WallTime) -> String {
     let ms = at.since_ms(now);
     let seconds = ms.unsigned_abs() / 1000;
     let amount = match seconds {
-        0..=89 => format!("{seconds} s"),
+        0 => return "just now".into(),
+        1..=89 => format!("{seconds} s"),
         90..=5399 => format!("{} min", seconds / 60),
         5400..=129_599 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),

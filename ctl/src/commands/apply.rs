@@ -1,6 +1,7 @@
 //! `apply -f` and `diff -f`: files to one change set.
 
 use daymark_protocol::resource::{Kind, Role, Scope, Spec, Target};
+use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Standing;
 use serde_json::{Map, Value};
 
@@ -140,32 +141,21 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn warnings(spec: &Spec) -> Vec<String> {
-    match spec {
-        Spec::OsUpdatePolicy(policy) => {
-            policy.warnings().into_iter().map(|warning| warning.to_string()).collect()
-        }
-        _ => Vec::new(),
-    }
+    let Spec::OsUpdatePolicy(policy) = spec else { return Vec::new() };
+    policy.warnings().iter().map(ToString::to_string).collect()
 }
 
 /// Applying the same file again keeps the end that its first application got.
-fn held_until(standing: &Standing, spec: &Spec) -> Option<daymark_protocol::time::WallTime> {
+fn held_until(standing: &Standing, spec: &Spec) -> Option<WallTime> {
     let (kind, id) = names::find(standing, &[spec.kind()], &names::spec_name(spec)).ok()?;
     let held = names::living(standing.lines.get(&(kind, id))?)?;
     (held.spec.as_ref().ok()?.as_ref()? == spec).then_some(held.until).flatten()
 }
 
 /// TARGET policies end after 90 days unless they say otherwise (RULES S6).
-fn default_until(
-    spec: &Spec,
-    now: daymark_protocol::time::WallTime,
-) -> Option<daymark_protocol::time::WallTime> {
-    match spec {
-        Spec::OsUpdatePolicy(policy) if policy.target_os.is_some() => {
-            Some(now.plus_ms(update::TARGET_UNTIL_MS))
-        }
-        _ => None,
-    }
+fn default_until(spec: &Spec, now: WallTime) -> Option<WallTime> {
+    let Spec::OsUpdatePolicy(policy) = spec else { return None };
+    policy.target_os.as_ref().map(|_| now.plus_ms(update::TARGET_UNTIL_MS))
 }
 
 /// Fields that hold names in a file and ids on the wire.
@@ -187,7 +177,18 @@ fn names_to_ids(
         Kind::Region => replace("parent", &[Kind::Region]),
         Kind::Site => replace("region", &[Kind::Region]),
         Kind::OsUpdatePolicy => policy_names(standing, place, fields),
-        _ => Ok(()),
+        Kind::Host
+        | Kind::OsProfile
+        | Kind::SingleSchedule
+        | Kind::RepeatedSchedule
+        | Kind::Blackout
+        | Kind::Promotion
+        | Kind::CustomConfig
+        | Kind::Hold
+        | Kind::Retry
+        | Kind::Halt
+        | Kind::Resume
+        | Kind::Emergency => Ok(()),
     }
 }
 

@@ -29,11 +29,11 @@ pub async fn run(session: Session, args: HostArgs) -> Outcome {
     let host = names::find_host(session.standing(), &args.host)?;
     let name = names::host_name(session.standing(), &host);
     let explained = session.decision(&host, name).await?;
-    output::value(session.global.output, &explained, || text(&explained))?;
+    output::value(session.global.output, &explained, || text(&explained, &session.as_of()))?;
     Ok(Exit::Done)
 }
 
-fn text(explained: &Explained) -> String {
+fn text(explained: &Explained, synced: &str) -> String {
     let decision = &explained.decision;
     let (word, colour) = match decision.verdict {
         Verdict::Nothing => ("NOTHING TO DO", 32),
@@ -70,12 +70,12 @@ fn text(explained: &Explained) -> String {
     if let Some(next) = decision.next_look {
         lines.push(format!("Next look   {} ({})", times::show(next), times::relative(next, now)));
     }
-    let source = if explained.live { "asked just now" } else { "its last report" };
-    let as_of = explained.as_of.map_or_else(
-        || "unknown".into(),
-        |at| format!("{} ({})", times::show(at), times::relative(at, now)),
-    );
-    lines.push(format!("As of       {as_of}, {source}"));
+    let at = |at| format!("{} ({})", times::show(at), times::relative(at, now));
+    lines.push(match (explained.live, explained.as_of) {
+        (true, Some(asked)) => format!("As of       {}, asked of the host", at(asked)),
+        (false, Some(said)) => format!("As of       {}, its last report", at(said)),
+        (_, None) => format!("Its last report. {synced}"),
+    });
     lines.join("\n")
 }
 

@@ -50,7 +50,11 @@ pub fn run(global: &Global, command: KeyCommand) -> Outcome {
             })?;
             match global.output {
                 Format::Table => output::text(&format!("{}={}", key.name, key.public_key)),
-                other => output::rows(other, &[key], "")?,
+                other @ (Format::Wide
+                | Format::Json
+                | Format::Yaml
+                | Format::Csv
+                | Format::Name) => output::rows(other, &[key], "")?,
             }
         }
     }

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod export;
 pub mod fleet;
 pub mod get;
+pub mod host;
 pub mod key;
 pub mod peers;
 pub mod release;
@@ -48,6 +49,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Wait(args) => watch::wait(session()?, args).await,
         Command::Explain(args) => explain::run(sync::fresh(session()?).await?, args).await,
         Command::Enroll(args) => enroll::run(session()?, args).await,
+        Command::Label(command) => host::label(session()?, command).await,
+        Command::Move(command) => host::relocate(session()?, command).await,
         Command::Sign(args) => sign::run(session()?, args).await,
         Command::Halt(args) => stop::halt(session()?, args).await,
         Command::Resume(args) => stop::resume(session()?, args).await,
@@ -69,7 +72,9 @@ pub async fn run(cli: Cli) -> Outcome {
         }
         Command::Completion { shell } => {
             let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "daymarkctl", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "daymarkctl", &mut script);
+            crate::output::text(String::from_utf8_lossy(&script).trim_end());
             Ok(Exit::Done)
         }
     }

@@ -24,7 +24,7 @@ pub async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
         .transpose()?;
     let target =
         targets::from_flags(standing, &crate::cli::TargetArgs::default(), &session.global)?
-            .unwrap_or(Target { all: true, ..Target::default() });
+            .unwrap_or_else(|| Target { all: true, ..Target::default() });
     let until = args.length.as_deref().map(times::length_ms).transpose()?.map(|ms| now.plus_ms(ms));
     let what = args.policy.as_deref().unwrap_or("halt");
     let spec = Spec::Halt(HaltSpec {

@@ -31,7 +31,7 @@ pub async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
     for line in occurrences::lines(session.standing(), &changes)? {
         output::text(&line);
     }
-    for line in preview::hosts(session, &changes) {
+    for line in preview::hosts(session, &changes)? {
         output::text(&line);
     }
     if plans.len() > 1 {
@@ -135,9 +135,10 @@ pub fn sign_statement(
         return Err(Failure::refused("this machine's keys have signed it already")
             .next("another holder of the role must sign"));
     }
-    let needed = match role {
-        Role::Halt => 1,
-        _ => session.root()?.role(role).map_or(1, |keys| keys.threshold as usize),
+    let needed = if role == Role::Halt {
+        1
+    } else {
+        session.root()?.role(role).map_or(1, |keys| keys.threshold as usize)
     };
     // Keys that are named are all used; otherwise as many as are still needed.
     let count = if session.global.keys.is_empty() {

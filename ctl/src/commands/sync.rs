@@ -74,10 +74,13 @@ pub fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
     check_folder(session, &folder, path)?;
     let mut moved = Moved::default();
     let held = held(session)?;
-    for name in folder.names()?.into_iter().filter(|name| !held.contains(name)) {
-        if let Some(item) = folder.read(&name)? {
-            moved.received += received(&session.take(&[item])?);
-        }
+    let mut missing = folder.names()?;
+    missing.retain(|name| !held.contains(name));
+    for batch in missing.chunks(BATCH_ITEMS_MAX) {
+        let read: Vec<Option<Item>> =
+            batch.iter().map(|name| folder.read(name)).collect::<Result<_, _>>()?;
+        let items: Vec<Item> = read.into_iter().flatten().collect();
+        moved.received += received(&session.take(&items)?);
     }
     for item in session.items()? {
         moved.sent += u64::from(folder.write(&item)?);

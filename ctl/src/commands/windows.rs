@@ -60,9 +60,7 @@ pub fn rows(session: &Session, only: Option<&str>, days: u32) -> Outcome<Vec<Win
         }
         let reach = Reach::new(standing, key);
         let windows = reach.windows();
-        let open = windows.open_at(from);
-        let coming = windows.occurrences(from, to).take(WINDOWS_SHOWN_MAX);
-        for occurrence in open.into_iter().chain(coming) {
+        for occurrence in windows.occurrences(from, to).take(WINDOWS_SHOWN_MAX) {
             let closed: Vec<String> = windows
                 .closed_at(occurrence.start)
                 .map(|(id, _)| names::name_of(standing, Kind::Blackout, id))

@@ -10,6 +10,7 @@ pub mod host;
 pub mod machine;
 pub mod network;
 mod random;
+pub mod scenario;
 mod world;
 
 pub use self::world::{Options, World};

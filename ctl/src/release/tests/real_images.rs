@@ -21,9 +21,10 @@ fn pair() -> Option<PathBuf> {
 /// Runs a script of `tests/images/`; what it prints, or what it says is missing.
 fn run(script: &str, arguments: &[&Path]) -> Result<String, String> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/images");
-    let ran = Command::new(scripts.join(script)).args(arguments).output().unwrap();
+    let ran = Command::new(scripts.join(script)).args(arguments).output();
+    let ran = ran.map_err(|error| error.to_string())?;
     if ran.status.success() {
-        Ok(String::from_utf8(ran.stdout).unwrap())
+        String::from_utf8(ran.stdout).map_err(|error| error.to_string())
     } else {
         Err(String::from_utf8_lossy(&ran.stderr).trim_end().to_owned())
     }

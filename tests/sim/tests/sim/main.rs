@@ -2,38 +2,13 @@
 
 use daymark_core::durable::UpdateState;
 use daymark_core::event::Carried;
-use daymark_protocol::document::{DocumentId, site_document};
-use daymark_protocol::id::Digest;
-use daymark_protocol::resource::Kind;
+use daymark_sim::scenario::{NEW, all_hold, fleet_entries, hash_of, run, sites_agree};
 use daymark_sim::{Options, World};
 
 const MINUTE_MS: u64 = 60_000;
-const NEW: &str = "2.0.0";
-
-fn entries(world: &World, host: usize) -> Vec<Digest> {
-    let replica = world.hosts[host].node().replica().expect("every host took the fleet");
-    replica.hashes(&DocumentId::Fleet).copied().collect()
-}
-
-fn hash_of(item: &Carried) -> Digest {
-    match item {
-        Carried::Root(bytes)
-        | Carried::Entry(bytes)
-        | Carried::Report(bytes)
-        | Carried::Blob(bytes) => Digest::of(bytes),
-    }
-}
 
 fn all_run(world: &World) -> bool {
     world.hosts.iter().all(|host| host.node.is_some())
-}
-
-fn all_hold(world: &World, items: &[Carried]) -> bool {
-    all_run(world)
-        && (0..world.hosts.len()).all(|host| {
-            let held = entries(world, host);
-            items.iter().all(|item| held.contains(&hash_of(item)))
-        })
 }
 
 fn all_updated(world: &World) -> bool {
@@ -43,26 +18,6 @@ fn all_updated(world: &World) -> bool {
                 && host.machine.is_confirmed()
                 && host.disk.durable().update == UpdateState::Idle
         })
-}
-
-/// Every host's own site holds the same entries and the same reports at all its hosts (I10).
-fn sites_agree(world: &World) -> bool {
-    (0..world.hosts.len()).all(|host| {
-        // Each half of the machines is a site.
-        let site_size = world.hosts.len() / 2;
-        let other = host / site_size * site_size + (host + 1) % site_size;
-        let view = |host: usize| {
-            let replica = world.hosts[host].node().replica().expect("every host took the fleet");
-            let id = world.hosts[host].id.into();
-            let line = &replica.standing().lines[&(Kind::Host, id)];
-            let site = site_document(line.versions[0].site.as_ref());
-            let held: Vec<Digest> = replica.hashes(&site).copied().collect();
-            let heads: Vec<_> =
-                replica.heads().map(|(host, head)| (*host, head.generation, head.hash)).collect();
-            (held, heads, entries(world, host))
-        };
-        view(host) == view(other)
-    })
 }
 
 fn window(world: &World, from_minutes: i64, to_minutes: i64) -> Vec<Carried> {
@@ -120,7 +75,8 @@ fn a_partitioned_half_catches_up() {
     let order = window(&world, 60, 120);
     world.submit(0, order.clone());
     world.run_until(world.now_ms() + 5 * MINUTE_MS, |_| false);
-    let hold = |world: &World, host: usize| entries(world, host).contains(&hash_of(&order[0]));
+    let hold =
+        |world: &World, host: usize| fleet_entries(world, host).contains(&hash_of(&order[0]));
     assert!((0..20).step_by(2).all(|host| hold(&world, host)));
     assert!(!(1..20).step_by(2).any(|host| hold(&world, host)), "the partition leaks");
     world.heal();
@@ -161,7 +117,7 @@ fn a2_a_removed_machine_is_shut_out_and_learns_it() {
     let order = window(&world, 60, 120);
     world.submit(0, order.clone());
     world.run_until(world.now_ms() + 3 * MINUTE_MS, |_| false);
-    let held = |host| entries(&world, host).contains(&hash_of(&order[0]));
+    let held = |host| fleet_entries(&world, host).contains(&hash_of(&order[0]));
     assert!((0..20).filter(|host| *host != 6).all(held));
     assert!(!held(6), "a removed machine is still served");
     let decision = world.hosts[6].node().decision().expect("it decides").clone();
@@ -170,37 +126,25 @@ fn a2_a_removed_machine_is_shut_out_and_learns_it() {
 
 #[test]
 fn random_crashes_end_in_good_slots_and_one_run_for_each_attempt() {
-    for seed in 10..14 {
-        let options = Options { hosts: 6, crashes_per_100_000: 400, ..Options::new(seed) };
-        let mut world = settled(options);
-        let order = window(&world, 30, 120);
-        while world.hosts[0].node.is_none() {
-            world.run_until(world.now_ms() + 1_000, |_| false);
-        }
-        world.submit(0, order.clone());
-        world.run_until(world.now_ms() + 60 * MINUTE_MS, |_| false);
-        world.stop_crashes();
-        // Safety was tried; now all must end well. A crash before the save may have cost the order.
-        world.run_until(world.now_ms() + MINUTE_MS, |_| false);
-        world.submit(0, order.clone());
-        let rest = |world: &World| {
-            all_hold(world, &order)
-                && world.hosts.iter().all(|host| {
-                    host.disk.durable().update == UpdateState::Idle && host.machine.is_confirmed()
-                })
-        };
-        let end_ms = world.now_ms() + 70 * MINUTE_MS;
-        assert!(world.run_until(end_ms, rest), "seed {seed}: no rest");
-        assert!(world.crashes > 0, "seed {seed}: nothing crashed");
-        for (number, host) in world.hosts.iter().enumerate() {
-            let state = host.disk.durable();
-            assert_eq!(host.machine.violations, Vec::<String>::new(), "seed {seed} host {number}");
-            let numbers: Vec<u64> = state.finished.iter().map(|run| run.attempt.number).collect();
-            let expected: Vec<u64> = (1..=state.attempt).collect();
-            assert_eq!(numbers, expected, "seed {seed} host {number}: I12");
-            let updated = state.finished.iter().any(|run| run.status == "UPDATED");
-            assert_eq!(updated, host.machine.runs() == NEW, "seed {seed} host {number}: I12");
-        }
+    for (seed, hosts) in [(10, 6), (11, 6), (12, 8), (13, 12)] {
+        let options = Options { hosts, crashes_per_100_000: 400, ..Options::new(seed) };
+        let ran = run(options);
+        assert!(ran.crashes > 0, "seed {seed}: nothing crashed");
+        assert_eq!(ran.violations, Vec::<String>::new(), "seed {seed}");
+        assert!(ran.updated > 0, "seed {seed}: none updated");
+    }
+}
+
+/// Two machines of a site and two of another see four clocks between them: enough to vouch for
+/// their own (K2), although liveness stays within a site.
+#[test]
+fn k2_the_clocks_of_two_sites_vouch_for_each_other() {
+    let options = Options { hosts: 4, synchronised: false, ..Options::new(20) };
+    let world = settled(options);
+    for (number, host) in world.hosts.iter().enumerate() {
+        let now = host.node().now();
+        assert!(now.known, "host {number}: {now:?}");
+        assert_eq!(now.earliest, now.latest, "host {number}: {now:?}");
     }
 }
 

@@ -1,0 +1,87 @@
+//! `release add`: images that fit their profile and images that do not.
+
+use std::io::Write as _;
+
+use data_encoding::HEXLOWER;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Admin, files, text};
+
+fn profile(sha256: &str) -> String {
+    format!(
+        "appVersion: apps/v1\nspec:\n  name: Edge\n  type: OS_TYPE_IMMUTABLE\n  \
+         provider: OS_PROVIDER_KIND_INFRA\n  architecture: x86_64\n  profileName: edge\n  \
+         osImageVersion: 1.0.0\n{sha256}"
+    )
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(content).unwrap();
+    packer.finish().unwrap()
+}
+
+/// Three megabytes that do not compress to nothing.
+fn content() -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..3_000_000).map(|_| next()).collect()
+}
+
+#[test]
+fn an_image_becomes_a_release_and_a_profile_that_can_be_promoted() {
+    let admin = Admin::with_fleet();
+    let image = admin.file("edge.raw.gz", gzip(&content()));
+    let sha256 = HEXLOWER.encode(&Sha256::digest(std::fs::read(&image).unwrap()));
+    let yaml = admin.file("p.yaml", profile(&format!("  osImageSha256: {sha256}\n")));
+    let to = admin.folder("release");
+    let add = ["release", "add", text(&image), "--profile", text(&yaml), "--to", text(&to)];
+    admin.run(&[&add[..], &["--yes"]].concat()).ends(0);
+    let profiles = admin.run(&["get", "osprofiles", "-o", "name"]).ends(0).out;
+    assert_eq!(profiles, "edge@1.0.0\n");
+    admin.run(&["promote", "edge", "1.0.0", "--yes"]).ends(0);
+    let again = admin.run(&[&add[..], &["--yes"]].concat()).ends(0).out;
+    assert!(again.contains("was there already") && again.contains("Nothing changes"), "{again}");
+}
+
+#[test]
+fn an_image_that_is_not_the_profiles_or_is_damaged_leaves_nothing() {
+    let admin = Admin::with_fleet();
+    let packed = gzip(&content());
+    let yaml = admin.file("p.yaml", profile(&format!("  osImageSha256: {}\n", "a".repeat(64))));
+    let plain = admin.file("plain.yaml", profile(""));
+    let to = admin.folder("release");
+    let image = admin.file("edge.raw.gz", &packed);
+    let cut = admin.file("cut.raw.gz", &packed[..packed.len() / 2]);
+    let mut damaged = packed.clone();
+    damaged[packed.len() / 2] ^= 0xff;
+    let damaged = admin.file("damaged.raw.gz", damaged);
+    let empty = admin.file("empty.raw", "");
+    let gone = admin.place.path().join("gone.raw");
+    for (image, yaml, words) in [
+        (&image, &yaml, &["edge.raw.gz", "SHA-256"][..]),
+        (&cut, &plain, &["cut.raw.gz", "cut short"]),
+        (&damaged, &plain, &["damaged.raw.gz", "damaged"]),
+        (&empty, &plain, &["empty.raw", "empty"]),
+        (&gone, &plain, &["gone.raw"]),
+    ] {
+        let add = ["release", "add", text(image), "--profile", text(yaml), "--to", text(&to)];
+        admin.refused(&[&add[..], &["--yes"]].concat(), 2, words);
+        assert!(files(&to).is_empty(), "{words:?}: {:?}", files(&to).keys());
+    }
+}
+
+#[test]
+fn a_profile_with_a_wrong_field_is_refused_by_name() {
+    let admin = Admin::with_fleet();
+    let image = admin.file("edge.raw", content());
+    let yaml = admin.file("p.yaml", profile("  colour: red\n"));
+    let to = admin.folder("release");
+    let add = ["release", "add", text(&image), "--profile", text(&yaml), "--to", text(&to)];
+    admin.refused(&[&add[..], &["--yes"]].concat(), 2, &["p.yaml", "colour"]);
+}

@@ -1,0 +1,62 @@
+//! Taking a fleet, and its roots (RULES R2, R3).
+
+use daymark_core::effect::{Admission, Reply, Write};
+use daymark_core::event::Carried;
+
+use crate::support::{Fleet, Rig, entries, talk};
+
+#[test]
+fn r3_a_machine_takes_its_fleet_once() {
+    let (ours, other) = (Fleet::new(1, 1), Fleet::new(2, 1));
+    let mut rig = Rig::new(10);
+    let taken = rig.join(ours.pin(), vec![Carried::Root(ours.roots[0].clone())]);
+    assert_eq!(taken.reply(), Reply::Done);
+    assert!(taken.writes.iter().any(|write| matches!(write, Write::PutRoot { version: 1, .. })));
+    let pinned = |write: &Write| matches!(write, Write::PutState(state) if state.pin.is_some());
+    assert!(taken.writes.iter().any(pinned));
+    let again = rig.join(other.pin(), vec![Carried::Root(other.roots[0].clone())]);
+    assert!(matches!(again.reply(), Reply::Refused(_)) && again.writes.is_empty());
+    assert_eq!(rig.node.durable().pin, Some(ours.pin()));
+    assert_eq!(rig.join(ours.pin(), vec![]).reply(), Reply::Done, "the same pin is harmless");
+}
+
+#[test]
+fn r3_a_root_that_is_not_the_pinned_one_is_not_believed() {
+    let (ours, other) = (Fleet::new(1, 1), Fleet::new(2, 1));
+    let mut rig = Rig::new(10);
+    let mut items = vec![Carried::Root(other.roots[0].clone())];
+    items.extend(entries(other.enroll(&rig.key, "berlin")));
+    rig.join(ours.pin(), items);
+    let status = rig.node.status();
+    assert_eq!((status.root_version, status.name), (0, None));
+    rig.submit(vec![Carried::Root(ours.roots[0].clone())]);
+    assert_eq!(rig.node.status().root_version, 1);
+}
+
+#[test]
+fn r2_a_machine_that_knows_only_the_pin_pulls_the_whole_chain_from_a_stranger() {
+    let fleet = Fleet::new(1, 70);
+    let mut member = Rig::member(&fleet, 10);
+    let mut newcomer = Rig::new(11);
+    newcomer.join(fleet.pin(), vec![]);
+    assert_eq!(newcomer.node.status().root_version, 0);
+    talk(&mut member, &mut newcomer, Admission::Stranger);
+    let held = newcomer.node.replica().unwrap().chain();
+    assert_eq!((held.newest_version(), held.roots().count()), (70, 70));
+    assert!(held.wait().is_none());
+}
+
+#[test]
+fn r2_newer_roots_come_before_anything_else_is_compared() {
+    let fleet = Fleet::new(1, 3);
+    let mut member = Rig::member(&fleet, 10);
+    let mut behind = Rig::new(11);
+    let mut items = vec![Carried::Root(fleet.roots[0].clone())];
+    items.extend(entries(fleet.enroll(&behind.key, "berlin")));
+    items.extend(entries(fleet.enroll(&member.key, "berlin")));
+    behind.join(fleet.pins[0], items);
+    member.submit(entries(fleet.enroll(&behind.key, "berlin")));
+    assert_eq!(behind.node.status().root_version, 1);
+    talk(&mut member, &mut behind, Admission::Member);
+    assert_eq!(behind.node.status().root_version, 3);
+}

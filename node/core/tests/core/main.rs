@@ -1,0 +1,12 @@
+//! The core through its one door: scripts of events, and what each step asks for.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the one effect that it looks for")]
+
+mod admitting;
+mod hostile;
+mod joining;
+mod restarting;
+mod submitting;
+mod support;
+mod vetoing;

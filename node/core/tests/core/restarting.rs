@@ -1,0 +1,60 @@
+//! Generations of reports across restarts (RULES D5, Q15).
+
+use daymark_core::durable::DurableState;
+use daymark_core::effect::Admission;
+use daymark_protocol::document::{Facts, ReportWriter};
+use daymark_protocol::trust::Floors;
+use daymark_protocol::wire::SyncMessage;
+
+use crate::support::{Fleet, Rig, entries, inspection, key};
+
+fn restarted(fleet: &Fleet, generation: u64) -> Rig {
+    let durable = DurableState { pin: Some(fleet.pin()), generation, ..DurableState::default() };
+    let (mut rig, _) = Rig::on(10, durable, fleet.roots.clone(), Floors::default());
+    rig.submit(entries(fleet.enroll(&key(10), "berlin")));
+    rig.submit(entries(fleet.enroll(&key(11), "berlin")));
+    rig.step(daymark_core::Event::Inspected(Box::new(inspection())));
+    rig
+}
+
+fn own_reports(fleet: &Fleet, generation: u64) -> SyncMessage {
+    let own = key(10);
+    let mut facts = Facts::default();
+    facts.set_text(&["facts", "said"], "before");
+    let mut writer = ReportWriter::new(fleet.id, own.public().id(), generation, None);
+    let written = writer.write(&own, &facts).unwrap();
+    SyncMessage::Reports(written.reports.iter().map(|report| report.bytes().to_vec()).collect())
+}
+
+#[test]
+fn q15_a_starting_node_waits_for_its_own_reports_and_opens_above_them() {
+    let fleet = Fleet::new(1, 1);
+    let mut alone = restarted(&fleet, 3);
+    alone.wait(29_000);
+    assert_eq!(alone.node.status().generation, 0, "it waits");
+    alone.wait(1_000);
+    assert_eq!(alone.node.status().generation, 4);
+    let mut told = restarted(&fleet, 3);
+    let peer = key(11).public().id();
+    told.connect(peer, Admission::Member);
+    told.receive(peer, &own_reports(&fleet, 7));
+    told.wait(30_000);
+    assert_eq!(told.node.status().generation, 8);
+    assert_eq!(told.node.durable().generation, 8, "durable before its first report leaves");
+}
+
+#[test]
+fn q15_d6_a_running_node_rises_above_what_it_did_not_write_once() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = restarted(&fleet, 0);
+    rig.wait(30_000);
+    assert_eq!(rig.node.status().generation, 1);
+    let peer = key(11).public().id();
+    rig.connect(peer, Admission::Member);
+    rig.receive(peer, &own_reports(&fleet, 9));
+    rig.wait(30_000);
+    assert_eq!(rig.node.status().generation, 10);
+    assert!(rig.node.status().problems.is_empty());
+    rig.receive(peer, &own_reports(&fleet, 20));
+    assert!(rig.node.status().problems.iter().any(|problem| problem.contains("another machine")));
+}
