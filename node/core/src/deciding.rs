@@ -105,6 +105,8 @@ impl Node {
     }
 
     fn decide(&mut self, batch: &mut Batch) {
+        // Custom configuration begins and ends by time alone too.
+        self.deliver_config(batch);
         let Some(decision) = self.asked() else { return };
         let Some(inspection) = self.inspection.take() else { return };
         self.decided_for = self.now();

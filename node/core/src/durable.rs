@@ -1,6 +1,6 @@
 //! What cannot be got back from peers and therefore lives in a small file (RULES Q13).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::decide::{Quarantined, ResolvedTarget, Window};
 use daymark_protocol::id::{Digest, KeyId};
@@ -34,6 +34,9 @@ pub struct DurableState {
     pub activation_ms: Option<u64>,
     /// Digest of the custom configuration that was delivered last.
     pub delivered_config: Option<Digest>,
+    /// Names of the custom configurations that the platform holds, or may hold.
+    #[serde(default)]
+    pub delivered_names: BTreeSet<String>,
     /// The update under way.
     pub update: UpdateState,
     /// The last runs that ended, oldest first; at most [`daymark_protocol::limits::RUNS_KEPT`].

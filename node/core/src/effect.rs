@@ -63,6 +63,8 @@ pub enum Effect {
     },
     /// Receive a topic's messages from now on.
     Subscribe(Topic),
+    /// Receive a topic's messages no longer.
+    Unsubscribe(Topic),
     /// Publish on a topic.
     Publish {
         /// The topic.
@@ -149,11 +151,11 @@ pub enum Act {
         /// The slot, as the platform names it; `None` if it names none.
         slot: Option<String>,
     },
-    /// Write custom configuration where the platform reads it.
+    /// Write custom configuration where the platform reads it, or take it away.
     DeliverConfig {
         /// Its name.
         name: String,
-        /// Its content.
+        /// Its content; empty: take it away.
         config: String,
     },
 }

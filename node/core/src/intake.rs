@@ -7,7 +7,7 @@ use daymark_protocol::document::{
     Changes, DocumentId, Interest, Outcome, Replica, Sites, StoredReport,
 };
 use daymark_protocol::id::KeyId;
-use daymark_protocol::trust::{Floors, Pin, RootChain, RootError};
+use daymark_protocol::trust::{ChainWait, Floors, Pin, RootChain, RootError};
 
 use crate::admission;
 use crate::durable::ADDRESS_BOOK_PEERS_MAX;
@@ -101,7 +101,7 @@ impl Node {
         batch: &mut Batch,
     ) {
         let reply = match self.saved.get().pin {
-            Some(held) if held != pin => Reply::Refused(format!(
+            Some(held) if !self.knows(&pin) => Reply::Refused(format!(
                 "this machine belongs to the fleet pinned by {held}; a machine takes its fleet once"
             )),
             Some(_) => {
@@ -124,6 +124,31 @@ impl Node {
             }
         };
         batch.after(Effect::Reply { request, reply });
+    }
+
+    /// Whether a pin is the own, or that of a root of the own fleet.
+    fn knows(&self, pin: &Pin) -> bool {
+        let held = self.replica.as_ref().map(Replica::chain);
+        self.saved.get().pin == Some(*pin)
+            || held.is_some_and(|chain| chain.holds(pin.version, &pin.digest))
+    }
+
+    /// Makes the newest root a floor that outlasts the loss of its file (RULES R2): what hangs on
+    /// its pin waits until it is held again.
+    fn raise_pin(&mut self) {
+        let Some(chain) = self.replica.as_ref().map(Replica::chain) else { return };
+        let held = self.saved.get().pin;
+        let pin = match chain.wait() {
+            None => {
+                chain.newest_pin().filter(|new| held.is_none_or(|pin| pin.version < new.version))
+            }
+            // A pin to one of them would hide the other at the next start (RULES R4).
+            Some(ChainWait::Rivals { .. }) => Some(chain.pin()),
+            Some(ChainWait::Missing { .. } | ChainWait::Unread { .. }) => None,
+        };
+        if pin.is_some() && pin != held {
+            self.saved.change().pin = pin;
+        }
     }
 
     /// Takes items of all kinds; outcomes in the order given. Roots go first, then entries, then
@@ -232,6 +257,9 @@ impl Node {
             self.push(&changes.fresh, &changes.reports, batch);
         }
         self.standing_changed |= changes.standing_changed || !changes.roots.is_empty();
+        if !changes.roots.is_empty() {
+            self.raise_pin();
+        }
         if !changes.is_empty() {
             self.fingerprints = None;
         }

@@ -33,7 +33,7 @@ impl Node {
     /// A message over the join channel.
     pub(crate) fn join_received(&mut self, peer: KeyId, bytes: &[u8], batch: &mut Batch) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
-        if self.replica.is_none() || !state.spend_join() {
+        if self.replica.is_none() || !state.budget.spend_join(self.reading.mono) {
             self.counters.over_budget += 1;
             return;
         }

@@ -29,7 +29,10 @@ impl Node {
         if peer == self.own || (self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&peer)) {
             return;
         }
-        self.peers.insert(peer, Peer::new(address, admission, self.reading.mono));
+        let before = self.peers.get(&peer).map(|state| state.budget);
+        let budget = before.unwrap_or_else(|| self.parted.take(&peer, self.reading.mono));
+        let state = Peer { address, connection: admission, compared: None, budget };
+        self.peers.insert(peer, state);
         self.met(peer);
         self.addresses.connected(&peer);
         self.refresh_interest(batch);
@@ -47,7 +50,8 @@ impl Node {
     }
 
     pub(crate) fn disconnected(&mut self, peer: &KeyId) {
-        if self.peers.remove(peer).is_some() {
+        if let Some(state) = self.peers.remove(peer) {
+            self.parted.keep(*peer, state.budget, self.reading.mono);
             self.met(*peer);
         }
         self.timers.set_earlier(Timer::Dial, self.reading.mono.plus_ms(self.jitter.below(1_000)));
@@ -158,7 +162,8 @@ impl Node {
 
     /// Takes one from what a peer may still ask for; counts it if nothing is left.
     pub(crate) fn spend(&mut self, peer: &KeyId) -> bool {
-        let may = self.peers.get_mut(peer).is_none_or(|state| state.spend(self.reading.mono));
+        let may =
+            self.peers.get_mut(peer).is_none_or(|state| state.budget.spend(self.reading.mono));
         if !may {
             self.counters.over_budget += 1;
         }

@@ -19,7 +19,7 @@ use crate::durable::DurableState;
 use crate::effect::{Batch, Channel, Topic};
 use crate::event::{Event, Inspection, Reading};
 use crate::intake::Origin;
-use crate::peers::Peers;
+use crate::peers::{Parted, Peers};
 use crate::reporting::Reporter;
 use crate::rng::Stream;
 use crate::saved::{OpIds, Saved};
@@ -72,6 +72,7 @@ pub struct Node {
     pub(crate) partial_blobs: PartialBlobs,
 
     pub(crate) peers: Peers,
+    pub(crate) parted: Parted,
     /// When peers were last connected: their Host statements are kept for a while.
     pub(crate) acquaintances: BTreeMap<KeyId, MonoTime>,
     pub(crate) addresses: Addresses,
@@ -128,6 +129,7 @@ impl Node {
             fingerprints: None,
             partial_blobs: PartialBlobs::default(),
             peers: Peers::new(),
+            parted: Parted::default(),
             acquaintances: BTreeMap::new(),
             listening: Vec::new(),
             topics: BTreeSet::new(),

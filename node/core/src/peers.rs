@@ -11,8 +11,14 @@ use crate::effect::Admission;
 const MESSAGES_MAX: u64 = 1_024;
 /// Messages that a peer may send per second after that.
 const MESSAGES_PER_SECOND: u64 = 64;
-/// Join messages per connection: an exchange is one or two, a long chain of roots a few more.
-const JOINS_MAX: u32 = 64;
+/// Join messages that a peer may send at once: an exchange is one or two, a long chain of roots a
+/// few more.
+const JOINS_MAX: u64 = 64;
+/// Join messages that a peer may send per second after that.
+const JOINS_PER_SECOND: u64 = 1;
+
+/// Peers that left and whose budgets are remembered.
+const PARTED_MAX: usize = 1_024;
 
 /// A connected peer.
 #[derive(Clone, Debug)]
@@ -22,33 +28,91 @@ pub(crate) struct Peer {
     pub(crate) connection: Admission,
     /// When this node last opened a comparison with it.
     pub(crate) compared: Option<MonoTime>,
-    joins: u32,
-    tokens: u64,
+    pub(crate) budget: Budget,
+}
+
+/// What a peer may still ask for: it belongs to the peer's key and outlasts its connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    messages: Allowance,
+    joins: Allowance,
+}
+
+impl Budget {
+    pub(crate) fn new(now: MonoTime) -> Self {
+        Self {
+            messages: Allowance::full(MESSAGES_MAX, now),
+            joins: Allowance::full(JOINS_MAX, now),
+        }
+    }
+
+    /// Whether one more message is handled.
+    pub(crate) fn spend(&mut self, now: MonoTime) -> bool {
+        self.messages.spend(MESSAGES_MAX, MESSAGES_PER_SECOND, now)
+    }
+
+    /// Whether one more join message is handled.
+    pub(crate) fn spend_join(&mut self, now: MonoTime) -> bool {
+        self.joins.spend(JOINS_MAX, JOINS_PER_SECOND, now)
+    }
+
+    /// Whether it has refilled, so that it need not be remembered.
+    fn is_full(&mut self, now: MonoTime) -> bool {
+        self.messages.refill(MESSAGES_MAX, MESSAGES_PER_SECOND, now);
+        self.joins.refill(JOINS_MAX, JOINS_PER_SECOND, now);
+        self.messages.left == MESSAGES_MAX && self.joins.left == JOINS_MAX
+    }
+}
+
+/// A number that is spent and refills by the second.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    left: u64,
     refilled: MonoTime,
 }
 
-impl Peer {
-    pub(crate) fn new(address: String, connection: Admission, now: MonoTime) -> Self {
-        Self { address, connection, compared: None, joins: 0, tokens: MESSAGES_MAX, refilled: now }
+impl Allowance {
+    fn full(most: u64, now: MonoTime) -> Self {
+        Self { left: most, refilled: now }
     }
 
-    /// Whether one more message of this peer is handled.
-    pub(crate) fn spend(&mut self, now: MonoTime) -> bool {
+    fn refill(&mut self, most: u64, per_second: u64, now: MonoTime) {
         let seconds = now.since_ms(self.refilled) / 1_000;
         if seconds > 0 {
-            let refill = seconds.saturating_mul(MESSAGES_PER_SECOND);
-            self.tokens = self.tokens.saturating_add(refill).min(MESSAGES_MAX);
+            self.left = self.left.saturating_add(seconds.saturating_mul(per_second)).min(most);
             self.refilled = now;
         }
-        let may = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
-        may
     }
 
-    /// Whether one more join message of this connection is handled.
-    pub(crate) fn spend_join(&mut self) -> bool {
-        self.joins = self.joins.saturating_add(1);
-        self.joins <= JOINS_MAX
+    fn spend(&mut self, most: u64, per_second: u64, now: MonoTime) -> bool {
+        self.refill(most, per_second, now);
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+}
+
+/// Budgets of peers that left: a new connection must not bring a new budget.
+#[derive(Debug, Default)]
+pub(crate) struct Parted(BTreeMap<KeyId, Budget>);
+
+impl Parted {
+    /// Remembers what a peer has left, until it has refilled.
+    pub(crate) fn keep(&mut self, peer: KeyId, budget: Budget, now: MonoTime) {
+        self.0.retain(|_, kept| !kept.is_full(now));
+        if self.0.len() >= PARTED_MAX {
+            let fullest =
+                self.0.iter().max_by_key(|(_, kept)| (kept.joins.left, kept.messages.left));
+            if let Some(fullest) = fullest.map(|(peer, _)| *peer) {
+                self.0.remove(&fullest);
+            }
+        }
+        self.0.insert(peer, budget);
+    }
+
+    /// The budget of a peer that connects.
+    pub(crate) fn take(&mut self, peer: &KeyId, now: MonoTime) -> Budget {
+        self.0.remove(peer).unwrap_or_else(|| Budget::new(now))
     }
 }
 
@@ -61,11 +125,27 @@ mod tests {
 
     #[test]
     fn i9_a_peer_that_floods_is_served_at_a_bounded_rate() {
-        let mut peer = Peer::new(String::new(), Admission::Member, MonoTime(0));
-        let served = (0..5_000).filter(|_| peer.spend(MonoTime(500))).count();
+        let mut budget = Budget::new(MonoTime(0));
+        let served = (0..5_000).filter(|_| budget.spend(MonoTime(500))).count();
         assert_eq!(served, 1_024);
-        let served = (0..5_000).filter(|_| peer.spend(MonoTime(2_000))).count();
+        let served = (0..5_000).filter(|_| budget.spend(MonoTime(2_000))).count();
         assert_eq!(served, 128);
-        assert_eq!((0..999).filter(|_| peer.spend_join()).count(), 64);
+        assert_eq!((0..999).filter(|_| budget.spend_join(MonoTime(0))).count(), 64);
+        assert_eq!((0..999).filter(|_| budget.spend_join(MonoTime(3_000))).count(), 3);
+    }
+
+    #[test]
+    fn i9_a_new_connection_brings_no_new_budget_until_the_old_one_refilled() {
+        let (peer, mut parted) = (KeyId([1; 32]), Parted::default());
+        let mut served = 0;
+        for _ in 0..10 {
+            let mut budget = parted.take(&peer, MonoTime(0));
+            served += (0..5_000).filter(|_| budget.spend(MonoTime(0))).count();
+            parted.keep(peer, budget, MonoTime(0));
+        }
+        assert_eq!(served, 1_024);
+        parted.keep(KeyId([2; 32]), Budget::new(MonoTime(0)), MonoTime(16_000));
+        assert!(parted.take(&peer, MonoTime(16_000)).spend(MonoTime(16_000)));
+        assert_eq!(parted.0.len(), 1, "what refilled is forgotten");
     }
 }

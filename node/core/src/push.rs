@@ -35,16 +35,23 @@ impl Node {
         Some(admission::site_of(replica.standing(), &self.own))
     }
 
-    /// Subscribes to the groups that this node belongs to, each once.
+    /// Subscribes to the groups that this node belongs to, each once, and leaves those that it no
+    /// longer belongs to. While no root is held whole its site cannot be told: it stays.
     pub(crate) fn subscribe(&mut self, batch: &mut Batch) {
-        let documents = [Some(DocumentId::Fleet), self.own_site()];
-        for document in documents.into_iter().flatten() {
-            if let Some(topic) = self.topic(&document)
-                && self.topics.insert(topic.clone())
-            {
-                batch.now(Effect::Subscribe(topic));
-            }
+        let Some(replica) = &self.replica else { return };
+        if replica.standing().root.is_none() {
+            return;
         }
+        let documents = [Some(DocumentId::Fleet), self.own_site()];
+        let wanted: BTreeSet<Topic> =
+            documents.iter().flatten().filter_map(|document| self.topic(document)).collect();
+        for topic in self.topics.difference(&wanted) {
+            batch.now(Effect::Unsubscribe(topic.clone()));
+        }
+        for topic in wanted.difference(&self.topics) {
+            batch.now(Effect::Subscribe(topic.clone()));
+        }
+        self.topics = wanted;
     }
 
     /// Publishes entries and reports in their groups. Own reports promise something, so they go
@@ -143,7 +150,8 @@ impl Node {
         if !newer || !room || host == self.own {
             return Verdict::Ignore;
         }
-        self.clock.heard(&self.reading, host, said.wall);
+        // Its reading is no evidence: whoever passes it on may have kept it back. What a peer
+        // says over its own connection is.
         self.addresses.tell(host, said.addresses.clone());
         self.liveness.insert(host, said);
         self.timers.set_earlier(Timer::Dial, self.reading.mono);
@@ -213,15 +221,15 @@ impl Node {
     }
 }
 
-/// One bad item makes the message its sender's fault; a message that brings nothing that this node
-/// may judge is not passed on.
+/// One bad item makes the message its sender's fault; a message that brings nothing new to
+/// this node, or nothing that it may judge, is not passed on.
 fn verdict(outcomes: &[Outcome]) -> Verdict {
     let mut verdict = Verdict::Ignore;
     for outcome in outcomes {
         match outcome {
             Outcome::Refused(_) => return Verdict::Reject,
-            Outcome::New | Outcome::Known => verdict = Verdict::Accept,
-            Outcome::Held(_) | Outcome::NotKept(_) => {}
+            Outcome::New => verdict = Verdict::Accept,
+            Outcome::Known | Outcome::Held(_) | Outcome::NotKept(_) => {}
         }
     }
     verdict

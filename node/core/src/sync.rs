@@ -26,6 +26,8 @@ const REPAIR_PAUSE_MS: std::ops::RangeInclusive<u64> = 10_000..=30_000;
 const HASHES_PER_MESSAGE: usize = 1_700;
 /// Heads in one message, 80 bytes each, with room for its buckets.
 const HEADS_PER_MESSAGE: usize = 650;
+/// Bytes of entries or reports that one request is answered with; the rest is asked for again.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a blob in one message.
 const PIECE_BYTES: usize = 60 * 1024;
 
@@ -104,13 +106,13 @@ impl Node {
                 self.on_heads(peer, bits, &buckets, batch);
             }
             SyncMessage::WantEntries { document, hashes } => {
-                self.send_entries(peer, &document, &hashes, batch);
+                self.send_entries(peer, &document, &hashes, ANSWER_BYTES_MAX, batch);
             }
             SyncMessage::Entries(entries) => {
                 self.take_entries(&entries, Origin::Repair, batch);
             }
             SyncMessage::WantReports(wanted) if member => {
-                self.on_want_reports(peer, &wanted, batch);
+                self.send_reports(peer, &wanted, ANSWER_BYTES_MAX, batch);
             }
             SyncMessage::Reports(reports) if member => {
                 self.take_reports(&reports, Origin::Repair, batch);
@@ -301,7 +303,8 @@ impl Node {
             let (document, hashes) = (document.clone(), hashes.to_vec());
             self.send_sync(peer, &SyncMessage::WantEntries { document, hashes }, batch);
         }
-        self.send_entries(peer, &document, &surplus, batch);
+        // A first sync brings all that the peer lacks; the peer's budget bounds it.
+        self.send_entries(peer, &document, &surplus, usize::MAX, batch);
     }
 
     fn send_entries(
@@ -309,6 +312,7 @@ impl Node {
         peer: KeyId,
         document: &DocumentId,
         hashes: &[Digest],
+        bytes_max: usize,
         batch: &mut Batch,
     ) {
         let Some(replica) = &self.replica else { return };
@@ -317,13 +321,13 @@ impl Node {
         let together = hashes.iter().map(|hash| replica.with_signatures(document, hash));
         let (whole, single): (Vec<_>, Vec<_>) = together.partition(|hashes| hashes.len() > 1);
         let mut sent = BTreeSet::new();
-        let entries: Vec<Vec<u8>> = whole
+        let entries = whole
             .into_iter()
             .chain(single)
             .flatten()
             .filter(|hash| sent.insert(*hash))
-            .filter_map(|hash| replica.entry(document, &hash))
-            .collect();
+            .filter_map(|hash| replica.entry(document, &hash));
+        let entries = up_to(bytes_max, entries);
         for part in in_parts(entries, ITEMS_PER_MESSAGE_MAX) {
             if !self.spend(&peer) {
                 return;
@@ -363,23 +367,30 @@ impl Node {
         for wanted in lacking.chunks(HEADS_PER_MESSAGE) {
             self.send_sync(peer, &SyncMessage::WantReports(wanted.to_vec()), batch);
         }
-        self.on_want_reports(peer, &surplus, batch);
+        self.send_reports(peer, &surplus, usize::MAX, batch);
     }
 
-    fn on_want_reports(&mut self, peer: KeyId, wanted: &[WantedReports], batch: &mut Batch) {
+    fn send_reports(
+        &mut self,
+        peer: KeyId,
+        wanted: &[WantedReports],
+        bytes_max: usize,
+        batch: &mut Batch,
+    ) {
         let Some(replica) = &self.replica else { return };
-        let mut reports = Vec::new();
-        for want in wanted {
-            let Some(chain) = replica.host_chain(&want.host) else { continue };
+        // Each host once: the heads that led here may repeat.
+        let mut hosts = BTreeSet::new();
+        let chains = wanted
+            .iter()
+            .filter(|want| hosts.insert(want.host))
+            .filter_map(|want| Some((want, replica.host_chain(&want.host)?)));
+        let reports = chains.flat_map(|(want, chain)| {
             let same = chain.generation() == want.generation;
             let from = if same { want.from_count } else { 1 };
-            reports.extend(
-                chain
-                    .evidence()
-                    .filter(|report| report.count() >= from)
-                    .map(|report| report.bytes().to_vec()),
-            );
-        }
+            let reports = chain.evidence().filter(move |report| report.count() >= from);
+            reports.map(|report| report.bytes().to_vec())
+        });
+        let reports = up_to(bytes_max, reports);
         for part in in_parts(reports, ITEMS_PER_MESSAGE_MAX) {
             if !self.spend(&peer) {
                 return;
@@ -405,6 +416,17 @@ impl Node {
         self.counters.sent_bytes += bytes.len() as u64;
         batch.now(Effect::Send { peer, channel: Channel::Sync, bytes });
     }
+}
+
+/// The first items that come to at most `bytes_max` bytes.
+fn up_to(bytes_max: usize, items: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut left = bytes_max;
+    items
+        .map_while(|item| {
+            left = left.checked_sub(item.len())?;
+            Some(item)
+        })
+        .collect()
 }
 
 /// What one side lacks of a host's reports, if the other side's head is ahead of its own. Heads of

@@ -294,6 +294,7 @@ impl Agent {
         match effect {
             Effect::Send { peer, channel, bytes } => self.mesh.send(peer, channel, bytes).await,
             Effect::Subscribe(topic) => self.mesh.subscribe(topic).await,
+            Effect::Unsubscribe(topic) => self.mesh.unsubscribe(topic).await,
             Effect::Publish { topic, bytes } => self.mesh.publish(topic, bytes).await,
             Effect::Verdict { id, verdict } => self.mesh.verdict(id, verdict).await,
             Effect::Admit { peer, admission } => self.mesh.admit(peer, admission).await,

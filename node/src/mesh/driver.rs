@@ -230,6 +230,10 @@ impl Driver {
                 super::gossip::subscribe(self.swarm.behaviour_mut().gossip.inner(), &topic);
                 self.state.topics.insert(topic);
             }
+            Command::Unsubscribe(topic) => {
+                super::gossip::unsubscribe(self.swarm.behaviour_mut().gossip.inner(), &topic);
+                self.state.topics.remove(&topic);
+            }
             Command::Publish { topic, bytes } => {
                 super::gossip::publish(self.swarm.behaviour_mut().gossip.inner(), &topic, bytes);
             }

@@ -80,6 +80,12 @@ pub(super) fn subscribe(gossip: &mut Gossip, topic: &Topic) {
     }
 }
 
+/// Receives a topic's messages no longer.
+pub(super) fn unsubscribe(gossip: &mut Gossip, topic: &Topic) {
+    // That it was not subscribed to is no failure.
+    gossip.unsubscribe(&IdentTopic::new(&topic.0));
+}
+
 /// Publishes on a topic. That nobody is there to hear it is no failure: repair brings it later.
 pub(super) fn publish(gossip: &mut Gossip, topic: &Topic, bytes: Vec<u8>) {
     if let Err(error) = gossip.publish(IdentTopic::new(&topic.0), bytes) {

@@ -23,6 +23,7 @@ pub(super) enum Command {
         bytes: Vec<u8>,
     },
     Subscribe(Topic),
+    Unsubscribe(Topic),
     Publish {
         topic: Topic,
         bytes: Vec<u8>,
@@ -117,6 +118,11 @@ impl MeshHandle {
     /// Receives a topic's messages from now on, restarts included.
     pub async fn subscribe(&self, topic: Topic) {
         self.command(Command::Subscribe(topic)).await;
+    }
+
+    /// Receives a topic's messages no longer.
+    pub async fn unsubscribe(&self, topic: Topic) {
+        self.command(Command::Unsubscribe(topic)).await;
     }
 
     /// Publishes on a topic. A message above [`MESSAGE_BYTES_MAX`] is not sent.

@@ -72,6 +72,9 @@ impl State {
             Command::Subscribe(topic) => {
                 self.topics.insert(topic);
             }
+            Command::Unsubscribe(topic) => {
+                self.topics.remove(&topic);
+            }
             Command::Dial { peer, addresses } => self.dial(peer, &addresses),
             Command::OpenChunks { reply, .. } => {
                 // Whoever asked may have stopped waiting.

@@ -203,6 +203,14 @@ impl Machine {
             return Err(format!("{name:?} is no name of a custom configuration"));
         }
         let folder = &self.settings.platform.config_dir;
+        if config.is_empty() {
+            return match std::fs::remove_file(folder.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(format!("cannot remove {}: {error}", folder.join(name).display()))
+                }
+                Ok(()) | Err(_) => Ok(()),
+            };
+        }
         let written = std::fs::create_dir_all(folder)
             .and_then(|()| write_atomic(&folder.join(name), config.as_bytes(), 0o640));
         written.map_err(|error| format!("cannot write {}: {error}", folder.join(name).display()))

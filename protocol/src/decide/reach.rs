@@ -6,12 +6,12 @@ use std::cmp::Reverse;
 use super::calendar::Calendar;
 use super::closing::{Closing, closings, profile_of};
 use super::image::Images;
-use super::line::{Says, Span, says};
+use super::line::{InForce, Says, Span, says};
 use super::place::Place;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::resource::{Kind, OsUpdatePolicySpec, RetrySpec, Spec, TargetOs};
 use crate::target::{HostPlace, Rank, UnknownProfile};
-use crate::time::WallTime;
+use crate::time::{Now, WallTime};
 use crate::trust::{RootState, Seen, Standing, Version};
 use crate::window::Windows;
 
@@ -107,6 +107,18 @@ impl Reach {
     /// The windows of every schedule that reaches the host, without what its blackouts close.
     pub fn windows(&self) -> &Windows {
         self.calendar.windows()
+    }
+
+    /// Whether a version that opens something is in force here over the whole width of `now`
+    /// (RULES S5, S6, S7); `None`: wait.
+    pub fn is_in_force(&self, standing: &Standing, version: &Version, now: &Now) -> Option<bool> {
+        match Span::of(version).in_force(now) {
+            InForce::Ended => Some(false),
+            InForce::Unsure(_) => None,
+            InForce::Yes => {
+                missing(standing, &self.place, &version.sees).is_empty().then_some(true)
+            }
+        }
     }
 
     /// Where the host is, as targets ask for it; the OS profile is the machine's to say.

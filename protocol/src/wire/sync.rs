@@ -2,6 +2,8 @@
 //! fingerprint per set, then buckets by leading bits, then what is in the buckets that differ,
 //! then the things themselves. Two peers in agreement exchange one [`Hello`].
 
+use std::collections::BTreeSet;
+
 use super::{ITEMS_PER_MESSAGE_MAX, begin, open, read_items, write_items};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::document::DocumentId;
@@ -287,14 +289,18 @@ impl SyncMessage {
                 let document = read_document(&mut reader)?;
                 let count = reader.count(ITEMS_PER_MESSAGE_MAX, "entry hashes")?;
                 let hash = |_| Ok(Digest(reader.array("entry hash")?));
-                let hashes = (0..count).map(hash).collect::<Result<_, DecodeError>>()?;
+                let hashes = (0..count).map(hash).collect::<Result<Vec<_>, DecodeError>>()?;
+                refuse_repeats(&hashes, "entry hashes that repeat")?;
                 Self::WantEntries { document, hashes }
             }
             8 => Self::Entries(read_items(&mut reader, ITEMS_PER_MESSAGE_MAX, "entries")?),
             9 => {
                 let count = reader.count(HEADS_MAX, "wanted reports")?;
                 let want = |_| read_wanted(&mut reader);
-                Self::WantReports((0..count).map(want).collect::<Result<_, DecodeError>>()?)
+                let wanted = (0..count).map(want).collect::<Result<Vec<_>, DecodeError>>()?;
+                let hosts: Vec<KeyId> = wanted.iter().map(|want| want.host).collect();
+                refuse_repeats(&hosts, "hosts that repeat")?;
+                Self::WantReports(wanted)
             }
             10 => Self::Reports(read_items(&mut reader, ITEMS_PER_MESSAGE_MAX, "reports")?),
             11 => Self::WantBlob {
@@ -312,6 +318,12 @@ impl SyncMessage {
         reader.end()?;
         Ok(message)
     }
+}
+
+/// One request must not ask for the same thing many times over.
+fn refuse_repeats<T: Ord>(items: &[T], what: &'static str) -> Result<(), DecodeError> {
+    let distinct: BTreeSet<&T> = items.iter().collect();
+    if distinct.len() < items.len() { Err(DecodeError::Invalid(what)) } else { Ok(()) }
 }
 
 fn write_hello(writer: &mut Writer, hello: &Hello) {

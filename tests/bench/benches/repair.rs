@@ -217,6 +217,7 @@ impl Wire {
         let sent = |effect| match effect {
             Effect::Send { channel, bytes, .. } => Some((channel, bytes)),
             Effect::Subscribe(_)
+            | Effect::Unsubscribe(_)
             | Effect::Publish { .. }
             | Effect::Verdict { .. }
             | Effect::Admit { .. }

@@ -168,6 +168,11 @@ impl RootChain {
         self.newest().map(|root| Pin { version: root.version, digest: root.digest })
     }
 
+    /// Whether the root of this version and digest is held.
+    pub fn holds(&self, version: u64, digest: &Digest) -> bool {
+        self.held.get(&version).is_some_and(|rivals| rivals.contains_key(digest))
+    }
+
     /// The key of this id, if any held root names it.
     pub fn key(&self, id: &KeyId) -> Option<&PublicKey> {
         self.keys.get(id)

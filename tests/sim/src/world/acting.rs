@@ -128,6 +128,9 @@ impl World {
             Effect::Subscribe(topic) => {
                 self.hosts[host].topics.insert(topic);
             }
+            Effect::Unsubscribe(topic) => {
+                self.hosts[host].topics.remove(&topic);
+            }
             Effect::Publish { topic, bytes } => {
                 self.hosts[host].seen.insert(Digest::of(&bytes));
                 self.flood(host, None, &topic, &bytes);
