@@ -43,6 +43,8 @@ const OUTCOMES_MAX: usize = 256;
 const INSPECT_EVERY: Duration = Duration::from_secs(30);
 /// Longest sleep, so that a wall clock that jumps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
+/// Time that clients of the control socket get to finish when the agent ends.
+const CONTROL_GRACE: Duration = Duration::from_secs(5);
 /// Links that the core keeps up by itself, within what the configuration allows.
 const LINKS: usize = 8;
 
@@ -182,8 +184,12 @@ pub async fn run_as(
     stop.cancel();
     let _ = stop_control.send(true);
     drop(asked);
+    // Whoever still waits for an answer is told that there is none, or the socket would not close.
+    agent.waiting.clear();
     agent.mesh.shutdown().await;
-    let _ = control.await;
+    if tokio::time::timeout(CONTROL_GRACE, control).await.is_err() {
+        tracing::warn!("a client holds the control socket open; leaving without it");
+    }
     agent.disk.close()?;
     ended
 }

@@ -29,7 +29,8 @@ async fn the_service_manager_hears_ready_status_life_and_end() {
         ("NOTIFY_SOCKET", path.to_string_lossy().into_owned()),
         ("WATCHDOG_USEC", "300000".to_owned()),
     ];
-    assert!(machine.execute(&["init"]).status.success());
+    let request = machine.path("request.json");
+    assert!(machine.execute(&["init", "--request", request.to_str().unwrap()]).status.success());
     machine.start("").await;
     until(&manager, "READY=1");
     assert!(until(&manager, "STATUS=").contains("idle, 0 peers"));
