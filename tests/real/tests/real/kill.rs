@@ -88,7 +88,7 @@ async fn ends_well(fleet: &Fleet, version: &str, before: Option<&str>) -> anyhow
     ensure!(status.installed.as_deref() == expected, "{run:?} but {status:?}");
     let switch = machine.boot_switch()?;
     ensure!(Some(&switch.default) == status.booted_slot.as_ref(), "{switch:?} but {status:?}");
-    ensure!(!switch.trial.is_some_and(|trial| trial.tries_left > 0), "a slot is still to be tried");
+    ensure!(switch.trial.is_none_or(|trial| trial.tries_left == 0), "a slot is still to be tried");
     Ok(())
 }
 
