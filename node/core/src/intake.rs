@@ -58,7 +58,7 @@ fn check_roots(pin: Pin, items: &[Carried]) -> Result<(), String> {
         .collect();
     let mut chain = RootChain::new(pin);
     let results = chain.accept_all(roots);
-    if chain.is_whole() {
+    if chain.newest_version() >= pin.version {
         return Ok(());
     }
     let foreign = |result: &Result<_, RootError>| {
@@ -67,10 +67,8 @@ fn check_roots(pin: Pin, items: &[Carried]) -> Result<(), String> {
     };
     let what = if results.iter().any(foreign) {
         format!("root {} that was brought is not the one that fingerprint {pin} names", pin.version)
-    } else if chain.newest_version() < pin.version {
-        format!("no valid root {} was brought, which fingerprint {pin} names", pin.version)
     } else {
-        format!("the roots that were brought do not reach from root 1 to root {}", pin.version)
+        format!("no valid root {} was brought, which fingerprint {pin} names", pin.version)
     };
     Err(format!(
         "{what}; nothing was saved: compare the fingerprint with what `daymarkctl fleet info` \
@@ -90,9 +88,9 @@ impl Node {
         batch.after(Effect::Reply { request, reply });
     }
 
-    /// Takes the fleet, once (RULES R3): only with all roots up to the pinned one, so that a
-    /// mistyped pin or the data of another fleet binds the machine to nothing. The same pin again
-    /// is harmless.
+    /// Takes the fleet, once (RULES R3): only with the pinned root at hand, so that a mistyped
+    /// pin or the data of another fleet binds the machine to nothing; roots below it may follow
+    /// from peers (RULES R2). The same pin again is harmless.
     pub(crate) fn join_fleet(
         &mut self,
         request: RequestId,

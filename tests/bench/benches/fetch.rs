@@ -261,7 +261,13 @@ async fn from_peer(
             MeshEvent::Listening { addresses } if !addresses.is_empty() => {
                 break addresses[0].clone();
             }
-            _ => {}
+            MeshEvent::Listening { .. }
+            | MeshEvent::Connected { .. }
+            | MeshEvent::Disconnected { .. }
+            | MeshEvent::Received { .. }
+            | MeshEvent::Gossip { .. }
+            | MeshEvent::ChunkStream { .. }
+            | MeshEvent::Restarted { .. } => {}
         }
     };
     let server = Arc::new(ChunkServer::new(slots));

@@ -27,19 +27,19 @@ fn r3_a_root_that_is_not_the_pinned_one_is_not_believed() {
     let mut items = vec![Carried::Root(other.roots[0].clone())];
     items.extend(entries(other.enroll(&rig.key, "berlin")));
     rig.join(ours.pin(), items);
-    let status = rig.node.status();
-    assert_eq!((status.root_version, status.name), (0, None));
-    rig.submit(vec![Carried::Root(ours.roots[0].clone())]);
+    assert!(rig.node.replica().is_none() && rig.node.durable().pin.is_none());
+    rig.join(ours.pin(), vec![Carried::Root(ours.roots[0].clone())]);
     assert_eq!(rig.node.status().root_version, 1);
 }
 
 #[test]
-fn r2_a_machine_that_knows_only_the_pin_pulls_the_whole_chain_from_a_stranger() {
+fn r2_a_machine_that_brought_only_the_pinned_root_pulls_the_chain_from_a_stranger() {
     let fleet = Fleet::new(1, 70);
     let mut member = Rig::member(&fleet, 10);
     let mut newcomer = Rig::new(11);
-    newcomer.join(fleet.pin(), vec![]);
-    assert_eq!(newcomer.node.status().root_version, 0);
+    let newest = fleet.roots.last().unwrap().clone();
+    newcomer.join(fleet.pin(), vec![Carried::Root(newest)]);
+    assert!(newcomer.node.replica().unwrap().chain().wait().is_some());
     talk(&mut member, &mut newcomer, Admission::Stranger);
     let held = newcomer.node.replica().unwrap().chain();
     assert_eq!((held.newest_version(), held.roots().count()), (70, 70));
