@@ -25,13 +25,7 @@ fn step_of(replica: &Replica, host: &SigningKey) -> Option<String> {
 }
 
 proptest! {
-    // The seed is fixed while forks of one generation by three and more branches are an open point
-    // (docs/open-points.md): seed 18245678369880878063 does not converge.
-    #![proptest_config(ProptestConfig {
-        rng_seed: proptest::test_runner::RngSeed::Fixed(7),
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(40)
-    })]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn d4_reports_in_any_order_give_the_same_chain_and_view(seed: u64, together: bool) {
