@@ -61,7 +61,8 @@ proptest! {
             let branch: Vec<SignedReport> = (1..=6)
                 .map(|step| {
                     let own = step > common;
-                    let step = if own { 100 + choices.next() % 1_000 } else { step };
+                    // Never the value before: a report of no change is not written.
+                    let step = if own { step * 1_000 + choices.next() % 1_000 } else { step };
                     step_to(&mut writer, &host, step)
                 })
                 .collect();
