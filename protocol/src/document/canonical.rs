@@ -49,7 +49,7 @@ pub fn document_of_entries<'a>(
     entries: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<CanonicalDocument, CanonicalError> {
     guarded(|| {
-        let mut document = AutoCommit::new().with_actor(ActorId::from(&[0_u8; 16][..]));
+        let mut document = begun_by(&[0; 16]);
         let changes: Vec<Change> = entries
             .into_iter()
             .filter_map(|entry| entry_change(entry).transpose())
@@ -66,12 +66,21 @@ pub fn document_of_entries<'a>(
 pub fn document_of_reports(reports: &[SignedReport]) -> Result<CanonicalDocument, CanonicalError> {
     guarded(|| {
         let actor = reports.first().map_or([0; 16], |first| host_actor(first.report()));
-        let mut document = AutoCommit::new().with_actor(ActorId::from(&actor[..]));
+        let mut document = begun_by(&actor);
         for report in reports {
             apply_report(&mut document, report.report())?;
         }
         Ok(finished(document))
     })
+}
+
+/// An empty document that `actor` changes.
+///
+/// Every constructor of Automerge 0.12 draws an actor from the system's entropy, and none takes
+/// one. Replacing it before the first change forgets it, so nothing that is built can depend on
+/// it; no node calls this on its own account, only `export`.
+fn begun_by(actor: &[u8; 16]) -> AutoCommit {
+    AutoCommit::new().with_actor(ActorId::from(&actor[..]))
 }
 
 fn guarded(
@@ -89,7 +98,7 @@ fn finished(mut document: AutoCommit) -> CanonicalDocument {
 /// One change: actor from the entry's hash, sequence 1, nothing before it, one put at the root.
 fn entry_change(entry: &[u8]) -> Result<Option<Change>, AutomergeError> {
     let hash = Digest::of(entry);
-    let mut document = AutoCommit::new().with_actor(ActorId::from(&hash.0[..16]));
+    let mut document = begun_by(&std::array::from_fn(|at| hash.0[at]));
     document.put(ROOT, hash.to_string(), ScalarValue::Bytes(entry.to_vec()))?;
     document.commit_with(CommitOptions::default().with_time(0));
     Ok(document.get_last_local_change())

@@ -1,6 +1,8 @@
 //! The canonical Automerge form: the same heads everywhere, a file that any tool opens
 //! (RULES D1, D2, D4, M1, N7).
 
+use std::collections::BTreeSet;
+
 use automerge::{AutoCommit, ROOT, ReadDoc};
 use daymark_protocol::document::{
     DocumentId, Facts, SignedReport, Value, document_of_entries, document_of_reports,
@@ -109,6 +111,34 @@ fn d2_an_exported_document_holds_every_entry_under_its_hash() {
         let (value, _) = document.get(ROOT, Digest::of(entry).to_string()).unwrap().unwrap();
         assert_eq!(value.as_bytes(), Some(entry.as_slice()));
     }
+}
+
+/// Automerge draws an actor for each document it begins. None of those is in what is built: two
+/// builds are one file, and its actors are those that the entries and the generation give.
+#[test]
+fn d2_d4_no_actor_that_automerge_drew_is_in_a_document() {
+    let entries = [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()];
+    let of_entries = || document_of_entries(entries.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!(of_entries(), of_entries());
+    let mut document = AutoCommit::load(&of_entries().saved).unwrap();
+    let changes = document.get_changes(&[]);
+    let actors: BTreeSet<Vec<u8>> =
+        changes.iter().map(|change| change.actor_id().to_bytes().to_vec()).collect();
+    let named: BTreeSet<Vec<u8>> =
+        entries.iter().map(|entry| Digest::of(entry).as_bytes()[..16].to_vec()).collect();
+    assert_eq!(actors, named);
+
+    let (fleet, host) = (Fleet::new(), key(50));
+    let mut writer = fleet.writer(&host, 1);
+    let mut reports = writer.write(&host, &facts(&[(&["a"], "b")])).unwrap().reports;
+    reports.extend(writer.write(&host, &facts(&[(&["a"], "c")])).unwrap().reports);
+    let of_reports = || document_of_reports(&reports).unwrap();
+    assert_eq!(of_reports(), of_reports());
+    let mut document = AutoCommit::load(&of_reports().saved).unwrap();
+    let changes = document.get_changes(&[]);
+    let actors: BTreeSet<&[u8]> =
+        changes.iter().map(|change| change.actor_id().to_bytes()).collect();
+    assert_eq!((changes.len(), actors.len()), (2, 1));
 }
 
 /// Not a check but a figure: what documents weigh.

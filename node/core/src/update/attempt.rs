@@ -5,7 +5,6 @@ use daymark_protocol::id::Digest;
 use daymark_protocol::limits;
 use daymark_protocol::time::{Now, WallTime};
 
-use super::elapsed_ms;
 use crate::durable::{Attempt, DurableState, FinishedRun, UpdateState};
 use crate::event::Inspection;
 
@@ -192,4 +191,9 @@ fn measured_ms(attempt: &Attempt, ended: WallTime, now: Now) -> Option<u64> {
 pub(super) fn cut(text: &str, bytes_max: usize) -> String {
     let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text[..end.unwrap_or(0)].to_owned()
+}
+
+/// Time between two points, not negative, in ms.
+fn elapsed_ms(from: WallTime, to: WallTime) -> u64 {
+    u64::try_from(to.since_ms(from)).unwrap_or(0)
 }

@@ -6,13 +6,18 @@
 //! machine itself decides, by what is booted and by its health checks (I12).
 
 mod attempt;
+mod falling_back;
+mod staging;
+mod state;
+mod switching;
 #[cfg(test)]
 mod tests;
 
-use daymark_protocol::decide::{Activity, Decision, ResolvedTarget, StagedImage, Verdict};
-use daymark_protocol::time::{Now, WallTime};
+use daymark_protocol::decide::{Activity, Decision, Verdict};
+use daymark_protocol::time::Now;
 
-use self::attempt::{DropReason, Outcome};
+use self::attempt::Outcome;
+pub(crate) use self::state::{attempt_of, staged_image};
 use crate::durable::{Attempt, UpdateState};
 use crate::effect::{Act, Batch, Effect, OpId};
 use crate::event::{Inspection, OpOutput, Reading, StageProgress};
@@ -23,10 +28,6 @@ use crate::timer::{Timer, Timers};
 const RETRY_MS_FIRST: u64 = 30_000;
 /// Longest such pause.
 const RETRY_MS_MAX: u64 = 3_600_000;
-/// How long an ordered restart may take before it counts as failed.
-const RESTART_MS_MAX: u64 = 600_000;
-/// Restarts ordered at once to get back to the last good slot; after them, one an hour.
-const FALL_BACK_RESTARTS_MAX: u8 = 3;
 /// Tries of confirming after the first.
 const CONFIRM_RETRIES_MAX: u32 = 3;
 /// Longest text of a failure that is kept, in bytes: fits a run's detail with its frame.
@@ -228,212 +229,34 @@ impl Updater {
 
     /// A deadline of this machine's passed.
     pub(crate) fn woke(&mut self, cx: &mut Context<'_>, timer: Timer) {
-        match (timer, cx.saved.get().update.clone()) {
-            (Timer::RestartOverdue, UpdateState::Rebooting(attempt)) => {
-                self.running = None;
-                self.take_back(cx, attempt, "the machine did not restart in time".to_owned());
+        let state = cx.saved.get().update.clone();
+        match timer {
+            Timer::RestartOverdue => {
+                if let UpdateState::Rebooting(attempt) = state {
+                    self.running = None;
+                    self.take_back(cx, attempt, "the machine did not restart in time".to_owned());
+                }
             }
-            (Timer::RetryFallBack, UpdateState::FallingBack(attempt)) if self.running.is_none() => {
-                self.paused = true;
-                self.order_fall_back(cx, &attempt);
+            Timer::RetryFallBack => {
+                if let (UpdateState::FallingBack(attempt), None) = (state, &self.running) {
+                    self.paused = true;
+                    self.order_fall_back(cx, &attempt);
+                }
             }
-            (Timer::RetryConfirm, UpdateState::Confirming(_)) if self.running.is_none() => {
-                self.order(cx, Act::Confirm);
+            Timer::RetryConfirm => {
+                if let (UpdateState::Confirming(_), None) = (state, &self.running) {
+                    self.order(cx, Act::Confirm);
+                }
             }
-            // Staging again is the next decision's; all else came too late.
-            (_, _) => {}
-        }
-    }
-
-    fn may_stage(&self, cx: &Context<'_>) -> bool {
-        self.running.is_none() && self.cancelled.is_none() && !cx.timers.is_set(Timer::RetryStage)
-    }
-
-    fn begin(
-        &mut self,
-        cx: &mut Context<'_>,
-        decision: &Decision,
-        target: &ResolvedTarget,
-        around: &Surroundings<'_>,
-    ) {
-        if !self.may_stage(cx) {
-            return;
-        }
-        let state = cx.saved.change();
-        state.attempt += 1;
-        let installed = around.inspection.machine.installed.as_ref();
-        let attempt = Attempt {
-            number: state.attempt,
-            target: target.clone(),
-            from_version: installed.and_then(|installed| installed.version.clone()),
-            started: cx.reading.wall,
-            from_slot: around.inspection.booted_slot.clone(),
-            activated: None,
-            boot_id: None,
-            untried: false,
-            unordered_restart: false,
-            activation_ms: around.activation_ms,
-            peer_seen: false,
-            window: decision.window,
-            health_checks: around.health_checks.to_vec(),
-            fall_back_restarts: 0,
-            progress: StageProgress::default(),
-            failure: None,
-        };
-        self.failures = 0;
-        self.last_error = None;
-        self.stage(cx, &attempt);
-        cx.saved.change().update = UpdateState::Staging(attempt);
-    }
-
-    fn stage(&mut self, cx: &mut Context<'_>, attempt: &Attempt) {
-        self.order(cx, Act::Stage { attempt: attempt.number, target: attempt.target.clone() });
-    }
-
-    fn staged(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut attempt: Attempt,
-        result: Result<OpOutput, String>,
-    ) {
-        match result {
-            Ok(OpOutput::Staged(progress)) => {
-                attempt.progress = progress;
-                self.last_error = None;
-                cx.saved.change().update = UpdateState::Staged(attempt);
-            }
-            Ok(OpOutput::Done | OpOutput::Healthy | OpOutput::Unhealthy(_)) => {
-                self.retry(cx, Timer::RetryStage, "staging ended without an image".to_owned());
-            }
-            Err(error) => self.retry(cx, Timer::RetryStage, error),
-        }
-    }
-
-    fn activate(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, around: &Surroundings<'_>) {
-        attempt.activated = Some(cx.reading.wall);
-        attempt.boot_id.clone_from(&around.inspection.boot_id);
-        attempt.peer_seen = around.peer_connected;
-        self.order(cx, Act::Activate { attempt: attempt.number, target: attempt.target.clone() });
-        cx.saved.change().update = UpdateState::Activating(attempt);
-    }
-
-    fn switched(
-        &mut self,
-        cx: &mut Context<'_>,
-        attempt: Attempt,
-        result: Result<OpOutput, String>,
-        decision: Option<&Decision>,
-    ) {
-        if let Err(error) = result {
-            return self.take_back(cx, attempt, format!("the boot switch failed: {error}"));
-        }
-        match attempt::withdrawal(&attempt, decision, cx.now) {
-            Some(reason) => self.take_back(cx, attempt, reason),
-            None => {
-                self.order(cx, Act::Reboot);
-                cx.timers.set(Timer::RestartOverdue, cx.reading.mono.plus_ms(RESTART_MS_MAX));
-                cx.saved.change().update = UpdateState::Rebooting(attempt);
-            }
-        }
-    }
-
-    fn check_health(&mut self, cx: &mut Context<'_>, mut attempt: Attempt) {
-        if matches!(cx.saved.get().update, UpdateState::Activating(_)) {
-            attempt.unordered_restart = true;
-        }
-        self.order(
-            cx,
-            Act::CheckHealth {
-                checks: attempt.health_checks.clone(),
-                peer_expected: attempt.peer_seen,
-            },
-        );
-        cx.saved.change().update = UpdateState::Confirming(attempt);
-    }
-
-    fn health_checked(
-        &mut self,
-        cx: &mut Context<'_>,
-        attempt: Attempt,
-        result: Result<OpOutput, String>,
-    ) {
-        match result {
-            Ok(OpOutput::Healthy) => self.order(cx, Act::Confirm),
-            Ok(OpOutput::Unhealthy(why)) => {
-                self.fall_back(cx, attempt, format!("health check failed: {why}"));
-            }
-            Ok(OpOutput::Done | OpOutput::Staged(_)) => {
-                self.fall_back(cx, attempt, "the health checks gave no answer".to_owned());
-            }
-            Err(error) => {
-                self.fall_back(cx, attempt, format!("the health checks did not run: {error}"));
-            }
-        }
-    }
-
-    /// Takes the boot switch back before the machine restarted: the image is not to blame.
-    fn take_back(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, reason: String) {
-        attempt.untried = true;
-        self.fall_back(cx, attempt, reason);
-    }
-
-    fn fall_back(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, reason: String) {
-        cx.timers.clear(Timer::RestartOverdue);
-        attempt.failure = Some(attempt::cut(&reason, FAILURE_BYTES_MAX));
-        self.failures = 0;
-        self.order_fall_back(cx, &attempt);
-        cx.saved.change().update = UpdateState::FallingBack(attempt);
-    }
-
-    fn order_fall_back(&mut self, cx: &mut Context<'_>, attempt: &Attempt) {
-        self.order(cx, Act::FallBack { slot: attempt.from_slot.clone() });
-    }
-
-    fn fallen_back(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut attempt: Attempt,
-        result: Result<OpOutput, String>,
-        inspection: &Inspection,
-    ) {
-        if let Err(error) = result {
-            return self.retry(cx, Timer::RetryFallBack, error);
-        }
-        if !attempt::is_target_booted(&attempt, inspection) {
-            if !attempt.untried {
-                return self.finish(cx, attempt, Outcome::Failed);
-            }
-            self.finish(cx, attempt, Outcome::Dropped);
-            // A machine that cannot switch must not stage and switch in a circle.
-            let pause_ms = pause_ms(self.taken_back);
-            self.taken_back = self.taken_back.saturating_add(1);
-            return cx.timers.set(Timer::RetryStage, cx.reading.mono.plus_ms(pause_ms));
-        }
-        // Still on the image that failed. An ordered restart that ends without one comes back
-        // here through the retry.
-        let paused = std::mem::take(&mut self.paused);
-        if paused || attempt.fall_back_restarts < FALL_BACK_RESTARTS_MAX {
-            attempt.fall_back_restarts = attempt.fall_back_restarts.saturating_add(1);
-            self.order(cx, Act::Reboot);
-            cx.saved.change().update = UpdateState::FallingBack(attempt);
-        } else {
-            self.last_error = Some("the machine does not fall back".to_owned());
-            cx.timers.set(Timer::RetryFallBack, cx.reading.mono.plus_ms(RETRY_MS_MAX));
-        }
-    }
-
-    /// Gives an attempt up before the boot switch (RULES Q14).
-    fn abandon(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, reason: DropReason) {
-        self.cancel_running(cx);
-        attempt.failure = Some(reason.text().to_owned());
-        self.finish(cx, attempt, Outcome::Dropped);
-    }
-
-    /// Cancels the staging that runs, if one does.
-    fn cancel_running(&mut self, cx: &mut Context<'_>) {
-        if let Some((op, _)) = self.running.take() {
-            cx.batch.now(Effect::Cancel { op });
-            self.cancelled = Some(op);
+            // Staging again is the next decision's.
+            Timer::RetryStage => {}
+            Timer::Decide
+            | Timer::Repair
+            | Timer::Dial
+            | Timer::Liveness
+            | Timer::OpenGeneration
+            | Timer::Report
+            | Timer::RetryConfig => debug_assert!(false, "{timer:?} is not the update's"),
         }
     }
 
@@ -466,37 +289,4 @@ impl Updater {
 /// The pause after so many failures in a row, in ms.
 fn pause_ms(failures: u32) -> u64 {
     RETRY_MS_FIRST.saturating_mul(1 << failures.min(10)).min(RETRY_MS_MAX)
-}
-
-/// What is staged, as the decision sees it: also while the switch is under way.
-pub(crate) fn staged_image(state: &UpdateState) -> Option<StagedImage> {
-    match state {
-        UpdateState::Staged(attempt) | UpdateState::Activating(attempt) => Some(StagedImage {
-            profile: attempt.target.digest,
-            index_digest: attempt::image_of(&attempt.target),
-        }),
-        UpdateState::Idle
-        | UpdateState::Staging(_)
-        | UpdateState::Rebooting(_)
-        | UpdateState::Confirming(_)
-        | UpdateState::FallingBack(_) => None,
-    }
-}
-
-/// When the run under way began, if one is.
-pub(crate) fn attempt_of(state: &UpdateState) -> Option<&Attempt> {
-    match state {
-        UpdateState::Idle => None,
-        UpdateState::Staging(attempt)
-        | UpdateState::Staged(attempt)
-        | UpdateState::Activating(attempt)
-        | UpdateState::Rebooting(attempt)
-        | UpdateState::Confirming(attempt)
-        | UpdateState::FallingBack(attempt) => Some(attempt),
-    }
-}
-
-/// Time between two points, not negative, in ms.
-fn elapsed_ms(from: WallTime, to: WallTime) -> u64 {
-    u64::try_from(to.since_ms(from)).unwrap_or(0)
 }
