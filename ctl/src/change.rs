@@ -15,7 +15,7 @@ use crate::{names, times};
 
 /// What one resource becomes.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub(crate) struct Change {
     /// Its kind.
     pub kind: Kind,
     /// Its id.
@@ -42,7 +42,7 @@ pub struct Change {
 
 /// What a change does to what is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChangeEffect {
+pub(crate) enum ChangeEffect {
     /// The resource is new.
     Create,
     /// Fields change: name, before, after.
@@ -56,7 +56,7 @@ pub enum ChangeEffect {
 impl Change {
     /// A change that makes a resource what `spec` says. Reads what is held to find its id's next
     /// version and what changes.
-    pub fn put(
+    pub(crate) fn put(
         standing: &Standing,
         fleet: &FleetId,
         scope: Scope,
@@ -92,7 +92,7 @@ impl Change {
     }
 
     /// A change that ends a resource.
-    pub fn delete(standing: &Standing, kind: Kind, id: &ResourceId) -> Outcome<Self> {
+    pub(crate) fn delete(standing: &Standing, kind: Kind, id: &ResourceId) -> Outcome<Self> {
         let held = standing
             .lines
             .get(&(kind, id.clone()))
@@ -114,13 +114,13 @@ impl Change {
     }
 
     /// Whether it closes: a closing kind, or the end of what opens.
-    pub fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         self.kind.closes() && self.spec.is_some()
     }
 
     /// Whether it may let a host start something: what asks for updates, opens windows, lets a
     /// version be seen, lifts a quarantine, or ends what closes.
-    pub fn opens(&self) -> bool {
+    pub(crate) fn opens(&self) -> bool {
         match self.kind {
             Kind::OsUpdatePolicy
             | Kind::SingleSchedule
@@ -219,7 +219,7 @@ fn existing_or_derived(
 }
 
 /// The version after the highest one held.
-pub fn next_version(standing: &Standing, kind: Kind, id: &ResourceId) -> Outcome<u64> {
+pub(crate) fn next_version(standing: &Standing, kind: Kind, id: &ResourceId) -> Outcome<u64> {
     let highest = standing
         .lines
         .get(&(kind, id.clone()))
@@ -232,7 +232,7 @@ pub fn next_version(standing: &Standing, kind: Kind, id: &ResourceId) -> Outcome
 }
 
 /// The fields in which two states of a resource differ: name, before, after.
-pub fn differences(
+pub(crate) fn differences(
     standing: &Standing,
     before: Option<&Spec>,
     after: &Spec,
@@ -269,7 +269,7 @@ pub fn differences(
 
 /// One statement to be signed.
 #[derive(Clone, Debug)]
-pub struct StatementPlan {
+pub(crate) struct StatementPlan {
     /// The role whose keys must sign.
     pub role: Role,
     /// Where it lives.
@@ -283,7 +283,7 @@ pub struct StatementPlan {
 }
 
 /// Splits changes into statements, closings first (RULES Q1).
-pub fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<StatementPlan>> {
+pub(crate) fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<StatementPlan>> {
     let mut plans: Vec<StatementPlan> = Vec::new();
     let (closing, opening): (Vec<Change>, Vec<Change>) = changes
         .into_iter()

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 /// How a command ended; documented in `docs/operating.md` and in `daymarkctl help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Done.
     Done = 0,
     /// It failed.
@@ -30,7 +30,7 @@ impl From<Exit> for ExitCode {
 
 /// A failed command: one sentence that names the thing, the next step, and the exit code.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The exit code.
     pub exit: Exit,
     /// What failed, and its causes.
@@ -41,23 +41,23 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with an exit code and a sentence.
-    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+    pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, error: anyhow::anyhow!("{message}"), next_step: None }
     }
 
     /// Wrong usage.
-    pub fn usage(message: impl fmt::Display) -> Self {
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
         Self::new(Exit::Usage, message)
     }
 
     /// Refused by a rule.
-    pub fn refused(message: impl fmt::Display) -> Self {
+    pub(crate) fn refused(message: impl fmt::Display) -> Self {
         Self::new(Exit::Refused, message)
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn next(mut self, step: impl Into<String>) -> Self {
+    pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
         self.next_step = Some(step.into());
         self
     }
@@ -70,4 +70,4 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 /// What a command returns.
-pub type Outcome<T = Exit> = Result<T, Failure>;
+pub(crate) type Outcome<T = Exit> = Result<T, Failure>;

@@ -17,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// One resource as written in a file.
 #[derive(Clone, Debug)]
-pub struct FileResource {
+pub(crate) struct FileResource {
     /// Where it stands, for messages: `policy.yaml, document 2`.
     pub place: String,
     /// Its kind, written or recognised by its fields.
@@ -32,7 +32,7 @@ pub struct FileResource {
 
 impl FileResource {
     /// The resource's name.
-    pub fn name(&self) -> Outcome<&str> {
+    pub(crate) fn name(&self) -> Outcome<&str> {
         self.spec.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or_else(
             || Failure::usage(format!("{}: the field spec.name is missing", self.place)),
         )
@@ -40,7 +40,7 @@ impl FileResource {
 }
 
 /// Reads all resources of the files; `-` is standard input.
-pub fn read(paths: &[PathBuf]) -> Outcome<Vec<FileResource>> {
+pub(crate) fn read(paths: &[PathBuf]) -> Outcome<Vec<FileResource>> {
     let mut resources = Vec::new();
     for path in paths {
         let text = read_text(path)?;
@@ -131,7 +131,7 @@ fn texts(spec: &mut Map<String, Value>) {
 }
 
 /// Kinds as people name them, in singular or plural.
-pub fn kind_named(text: &str) -> Option<Kind> {
+pub(crate) fn kind_named(text: &str) -> Option<Kind> {
     if let Ok(kind) = text.parse() {
         return Some(kind);
     }
@@ -174,7 +174,7 @@ fn recognise(spec: &Map<String, Value>) -> Option<Kind> {
 }
 
 /// The failure of a resource that two things could be meant by.
-pub fn ambiguous(what: &str, name: &str, ids: &[String]) -> Failure {
+pub(crate) fn ambiguous(what: &str, name: &str, ids: &[String]) -> Failure {
     Failure::usage(format!("{what} {name:?} fits {}: {}", ids.len(), ids.join(", ")))
         .next("use the id")
 }

@@ -12,14 +12,14 @@ use crate::keys::KeyStore;
 
 /// The folder of everything.
 #[derive(Clone, Debug)]
-pub struct Home {
+pub(crate) struct Home {
     folder: PathBuf,
 }
 
 /// What a context remembers besides its replica.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ContextFile {
+pub(crate) struct ContextFile {
     /// The fleet, pinned when the context was made.
     pub pin: Pin,
     /// The node it talks to.
@@ -29,7 +29,7 @@ pub struct ContextFile {
 
 impl Home {
     /// `--home`, `DAYMARK_HOME`, or `~/.daymark`.
-    pub fn open(global: &Global) -> Outcome<Self> {
+    pub(crate) fn open(global: &Global) -> Outcome<Self> {
         if let Some(folder) = &global.home {
             return Ok(Self { folder: folder.clone() });
         }
@@ -40,17 +40,17 @@ impl Home {
     }
 
     /// The keys of this machine.
-    pub fn keys(&self) -> KeyStore {
+    pub(crate) fn keys(&self) -> KeyStore {
         KeyStore::new(self.folder.join("keys"))
     }
 
     /// The folder of a context.
-    pub fn context_folder(&self, name: &str) -> PathBuf {
+    pub(crate) fn context_folder(&self, name: &str) -> PathBuf {
         self.folder.join("contexts").join(name)
     }
 
     /// Names of all contexts.
-    pub fn contexts(&self) -> Outcome<Vec<String>> {
+    pub(crate) fn contexts(&self) -> Outcome<Vec<String>> {
         let mut names = Vec::new();
         let Ok(entries) = fs::read_dir(self.folder.join("contexts")) else { return Ok(names) };
         for entry in entries {
@@ -64,7 +64,7 @@ impl Home {
     }
 
     /// Makes a context and makes it the current one.
-    pub fn create_context(&self, name: &str, file: &ContextFile) -> Outcome<PathBuf> {
+    pub(crate) fn create_context(&self, name: &str, file: &ContextFile) -> Outcome<PathBuf> {
         let clean =
             name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
         if name.is_empty() || name.len() > 64 || !clean || name.starts_with('.') {
@@ -84,7 +84,7 @@ impl Home {
     }
 
     /// Makes a context the current one.
-    pub fn use_context(&self, name: &str) -> Outcome<()> {
+    pub(crate) fn use_context(&self, name: &str) -> Outcome<()> {
         if !self.context_folder(name).join("context.json").exists() {
             return Err(no_context(name));
         }
@@ -93,7 +93,7 @@ impl Home {
     }
 
     /// Makes `before` the current context again, or none.
-    pub fn restore_current(&self, before: Option<&str>) -> Outcome<()> {
+    pub(crate) fn restore_current(&self, before: Option<&str>) -> Outcome<()> {
         match before {
             Some(name) => self.use_context(name),
             None => Ok(fs::remove_file(self.folder.join("current"))?),
@@ -101,7 +101,7 @@ impl Home {
     }
 
     /// Name and folder of the context to work on.
-    pub fn current(&self, global: &Global) -> Outcome<(String, PathBuf)> {
+    pub(crate) fn current(&self, global: &Global) -> Outcome<(String, PathBuf)> {
         let name = match &global.context {
             Some(name) => name.clone(),
             None => fs::read_to_string(self.folder.join("current")).map_err(|_| {
@@ -124,7 +124,7 @@ fn no_context(name: &str) -> Failure {
 }
 
 /// Reads a context's file.
-pub fn read_context(folder: &Path) -> Outcome<ContextFile> {
+pub(crate) fn read_context(folder: &Path) -> Outcome<ContextFile> {
     let path = folder.join("context.json");
     let text = fs::read_to_string(&path).map_err(|error| {
         anyhow::Error::new(error).context(format!("cannot read {}", path.display()))
@@ -135,7 +135,7 @@ pub fn read_context(folder: &Path) -> Outcome<ContextFile> {
 }
 
 /// Writes a context's file.
-pub fn write_context(folder: &Path, file: &ContextFile) -> Outcome<()> {
+pub(crate) fn write_context(folder: &Path, file: &ContextFile) -> Outcome<()> {
     let path = folder.join("context.json");
     let temporary = folder.join("context.json.new");
     fs::write(&temporary, serde_json::to_string_pretty(file)?)?;

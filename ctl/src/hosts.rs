@@ -2,15 +2,12 @@
 
 use daymark_protocol::decide::{Decision, Machine};
 use daymark_protocol::document::{HostView, UpdateRun, UpdateStatus};
-use daymark_protocol::id::KeyId;
 use daymark_protocol::time::WallTime;
 use serde::Serialize;
 
 /// A host's last words.
 #[derive(Clone, Debug)]
-pub struct HostSummary {
-    /// Its key id.
-    pub key: KeyId,
+pub(crate) struct HostSummary {
     /// The machine as it sees itself.
     pub machine: Machine,
     /// EIM's update status.
@@ -28,7 +25,7 @@ pub struct HostSummary {
 /// One update run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Run {
+pub(crate) struct Run {
     /// Its name.
     pub name: String,
     /// EIM's status.
@@ -73,11 +70,10 @@ impl From<UpdateRun> for Run {
 
 impl HostSummary {
     /// The summary of a view; `None` before the host has described its machine.
-    pub fn of(view: &HostView) -> Option<Self> {
+    pub(crate) fn of(view: &HostView) -> Option<Self> {
         let facts = view.facts();
         let machine = facts.machine()?;
         Some(Self {
-            key: view.host(),
             machine,
             update: facts.update_status(),
             decision: facts.decision(),
@@ -88,7 +84,7 @@ impl HostSummary {
     }
 
     /// What it runs, for people.
-    pub fn installed(&self) -> String {
+    pub(crate) fn installed(&self) -> String {
         match &self.machine.installed {
             Some(installed) => {
                 let profile = installed.profile.as_deref().unwrap_or("?");

@@ -37,7 +37,7 @@ struct KeyFile {
 /// A key as listed: its public half.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct KeyInfo {
+pub(crate) struct KeyInfo {
     /// Name of the key on this machine.
     pub name: String,
     /// Raw public key in hex; what others enter as `--member`.
@@ -50,24 +50,24 @@ pub struct KeyInfo {
 
 /// The folder of keys.
 #[derive(Clone, Debug)]
-pub struct KeyStore {
+pub(crate) struct KeyStore {
     folder: PathBuf,
 }
 
 impl KeyStore {
     /// The key store in `folder`, which is made when the first key is.
-    pub fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
     /// The file of a key.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.json"))
     }
 
     /// Makes a key. An empty passphrase leaves the seed unencrypted, for tests and machines that
     /// sign unattended.
-    pub fn create(&self, name: &str, passphrase: &str) -> Outcome<KeyInfo> {
+    pub(crate) fn create(&self, name: &str, passphrase: &str) -> Outcome<KeyInfo> {
         check_name(name)?;
         let mut seed = Zeroizing::new([0_u8; 32]);
         getrandom::fill(seed.as_mut())
@@ -114,7 +114,7 @@ impl KeyStore {
     }
 
     /// All keys, by name.
-    pub fn list(&self) -> Outcome<Vec<KeyInfo>> {
+    pub(crate) fn list(&self) -> Outcome<Vec<KeyInfo>> {
         let mut keys = Vec::new();
         let Ok(entries) = fs::read_dir(&self.folder) else { return Ok(keys) };
         for entry in entries {
@@ -128,7 +128,7 @@ impl KeyStore {
     }
 
     /// Opens a key; `passphrase` is asked only if the key has one.
-    pub fn open(
+    pub(crate) fn open(
         &self,
         name: &str,
         passphrase: impl FnOnce() -> Outcome<Zeroizing<String>>,

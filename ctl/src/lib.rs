@@ -3,26 +3,27 @@
 //! The only place where private role keys are used. It decides nothing for any host: what hosts
 //! would do is asked of [`daymark_protocol::decide`], the function that they use themselves.
 
-pub mod change;
-pub mod cli;
-pub mod commands;
-pub mod demo;
+pub(crate) mod change;
+pub(crate) mod cli;
+pub(crate) mod commands;
+mod conflicts;
+pub(crate) mod demo;
 mod draft_root;
-pub mod exit;
-pub mod files;
-pub mod home;
-pub mod hosts;
-pub mod keys;
-pub mod names;
+pub(crate) mod exit;
+pub(crate) mod files;
+pub(crate) mod home;
+pub(crate) mod hosts;
+pub(crate) mod keys;
+pub(crate) mod names;
 mod occurrences;
-pub mod output;
-pub mod passphrase;
-pub mod preview;
+pub(crate) mod output;
+pub(crate) mod passphrase;
+pub(crate) mod preview;
 pub mod release;
 mod review;
-pub mod session;
-pub mod targets;
-pub mod times;
+pub(crate) mod session;
+pub(crate) mod targets;
+pub(crate) mod times;
 
 use std::path::Path;
 use std::process::ExitCode;

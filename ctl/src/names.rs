@@ -7,12 +7,12 @@ use daymark_protocol::trust::{Line, Standing, Version};
 use crate::exit::{Failure, Outcome};
 
 /// The version that counts of a line, unless it is a tombstone.
-pub fn living(line: &Line) -> Option<&Version> {
+pub(crate) fn living(line: &Line) -> Option<&Version> {
     line.versions.first().filter(|version| !version.gone)
 }
 
 /// The display name in a spec; hosts, sites and the like all have one.
-pub fn spec_name(spec: &Spec) -> String {
+pub(crate) fn spec_name(spec: &Spec) -> String {
     match spec {
         Spec::Region(spec) => spec.name.clone(),
         Spec::Site(spec) => spec.name.clone(),
@@ -33,7 +33,7 @@ pub fn spec_name(spec: &Spec) -> String {
 }
 
 /// The name of a version; its id where the spec cannot be read.
-pub fn version_name(version: &Version, id: &ResourceId) -> String {
+pub(crate) fn version_name(version: &Version, id: &ResourceId) -> String {
     match &version.spec {
         Ok(Some(spec)) => spec_name(spec),
         Ok(None) | Err(_) => id.to_string(),
@@ -41,7 +41,7 @@ pub fn version_name(version: &Version, id: &ResourceId) -> String {
 }
 
 /// The name of an id.
-pub fn name_of(standing: &Standing, kind: Kind, id: &ResourceId) -> String {
+pub(crate) fn name_of(standing: &Standing, kind: Kind, id: &ResourceId) -> String {
     standing
         .lines
         .get(&(kind, id.clone()))
@@ -50,13 +50,16 @@ pub fn name_of(standing: &Standing, kind: Kind, id: &ResourceId) -> String {
 }
 
 /// The name of a host.
-pub fn host_name(standing: &Standing, host: &KeyId) -> String {
+pub(crate) fn host_name(standing: &Standing, host: &KeyId) -> String {
     let name = name_of(standing, Kind::Host, &ResourceId::from(*host));
     if name == host.to_string() { host.short() } else { name }
 }
 
 /// The spec of an enrolled host.
-pub fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<(&'a Version, &'a HostSpec)> {
+pub(crate) fn host_spec<'a>(
+    standing: &'a Standing,
+    host: &KeyId,
+) -> Option<(&'a Version, &'a HostSpec)> {
     let line = standing.lines.get(&(Kind::Host, ResourceId::from(*host)))?;
     let version = living(line)?;
     match &version.spec {
@@ -66,7 +69,7 @@ pub fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<(&'a Versio
 }
 
 /// All enrolled hosts, by name.
-pub fn hosts(standing: &Standing) -> Vec<(KeyId, &Version, &HostSpec)> {
+pub(crate) fn hosts(standing: &Standing) -> Vec<(KeyId, &Version, &HostSpec)> {
     let mut hosts: Vec<_> = standing
         .lines
         .keys()
@@ -80,7 +83,7 @@ pub fn hosts(standing: &Standing) -> Vec<(KeyId, &Version, &HostSpec)> {
 
 /// The one living resource of these kinds that `name` means: its id, the start of a host's key
 /// id, or its name.
-pub fn find(standing: &Standing, kinds: &[Kind], name: &str) -> Outcome<(Kind, ResourceId)> {
+pub(crate) fn find(standing: &Standing, kinds: &[Kind], name: &str) -> Outcome<(Kind, ResourceId)> {
     let living: Vec<_> = standing
         .lines
         .iter()
@@ -130,13 +133,13 @@ fn plural(kinds: &[Kind]) -> &'static str {
 }
 
 /// The host that `name` means.
-pub fn find_host(standing: &Standing, name: &str) -> Outcome<KeyId> {
+pub(crate) fn find_host(standing: &Standing, name: &str) -> Outcome<KeyId> {
     let (_, id) = find(standing, &[Kind::Host], name)?;
     id.as_host().ok_or_else(|| Failure::usage(format!("{name:?} is not a host")))
 }
 
 /// The site that `name` means; `none` for hosts without one.
-pub fn find_site(standing: &Standing, name: &str) -> Outcome<ResourceId> {
+pub(crate) fn find_site(standing: &Standing, name: &str) -> Outcome<ResourceId> {
     if name == "none" {
         return name.parse().map_err(Failure::usage);
     }

@@ -11,7 +11,7 @@ use crate::cli::Format;
 use crate::exit::{Failure, Outcome};
 
 /// A row of a listing.
-pub trait Row: Serialize {
+pub(crate) trait Row: Serialize {
     /// Column heads; the ones from [`Row::WIDE_FROM`] on are shown with `-o wide` only.
     const HEADS: &'static [&'static str];
     /// Number of columns of the plain table.
@@ -23,7 +23,7 @@ pub trait Row: Serialize {
 }
 
 /// Prints rows; `as_of` is printed below a table, so that a reader knows how old it is.
-pub fn rows<R: Row>(format: Format, rows: &[R], as_of: &str) -> Outcome<()> {
+pub(crate) fn rows<R: Row>(format: Format, rows: &[R], as_of: &str) -> Outcome<()> {
     match format {
         Format::Table | Format::Wide => {
             let shown = if format == Format::Wide {
@@ -63,7 +63,7 @@ pub fn rows<R: Row>(format: Format, rows: &[R], as_of: &str) -> Outcome<()> {
 }
 
 /// Prints one value: the text for people, or the value itself.
-pub fn value<T: Serialize>(
+pub(crate) fn value<T: Serialize>(
     format: Format,
     value: &T,
     for_people: impl FnOnce() -> String,
@@ -105,7 +105,7 @@ fn csv_line(cells: impl IntoIterator<Item = String>) {
 }
 
 /// A table without frame, as kubectl prints them.
-pub fn new_table() -> Table {
+pub(crate) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table
@@ -116,7 +116,7 @@ fn trim_lines(text: &str) -> String {
 }
 
 /// A line on standard output. A reader that has gone away is not an error.
-pub fn text(line: &str) {
+pub(crate) fn text(line: &str) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{line}").is_err() {
         // `daymarkctl … | head`: nobody reads on, so there is nothing left to do.
@@ -125,7 +125,7 @@ pub fn text(line: &str) {
 }
 
 /// A line on standard error: for people, never for programs.
-pub fn note(line: &str) {
+pub(crate) fn note(line: &str) {
     if !line.is_empty() {
         let mut err = std::io::stderr().lock();
         // Nothing sensible can be done when standard error is closed.
@@ -134,7 +134,7 @@ pub fn note(line: &str) {
 }
 
 /// Asks a yes-or-no question; without a terminal the answer is no.
-pub fn confirm(question: &str) -> bool {
+pub(crate) fn confirm(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         note(&format!("{question} No terminal to ask; use --yes."));
         return false;
@@ -147,11 +147,11 @@ pub fn confirm(question: &str) -> bool {
 }
 
 /// Whether standard output takes colour: a terminal, and NO_COLOR is unset.
-pub fn colour() -> bool {
+pub(crate) fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Green, yellow or red text where the terminal takes it.
-pub fn paint(text: &str, colour_code: u8) -> String {
+pub(crate) fn paint(text: &str, colour_code: u8) -> String {
     if colour() { format!("\u{1b}[{colour_code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }

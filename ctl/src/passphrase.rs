@@ -12,12 +12,12 @@ use daymark_protocol::trust::SigningKey;
 const ENVIRONMENT: &str = "DAYMARK_PASSPHRASE";
 
 /// Opens a key, asking for its passphrase if it has one.
-pub fn open(keys: &KeyStore, name: &str) -> Outcome<SigningKey> {
+pub(crate) fn open(keys: &KeyStore, name: &str) -> Outcome<SigningKey> {
     keys.open(name, || ask(&format!("Passphrase of key {name}: ")))
 }
 
 /// A passphrase for a new key, asked twice.
-pub fn new(name: &str) -> Outcome<Zeroizing<String>> {
+pub(crate) fn new(name: &str) -> Outcome<Zeroizing<String>> {
     if let Ok(passphrase) = std::env::var(ENVIRONMENT) {
         return Ok(Zeroizing::new(passphrase));
     }

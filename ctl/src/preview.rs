@@ -6,7 +6,7 @@ use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::resource::Kind;
 use daymark_protocol::target::UnknownProfile;
 use daymark_protocol::time::{Now, WallTime};
-use daymark_protocol::trust::{Line, SignerScope, Standing, State, Validity, Version};
+use daymark_protocol::trust::{Line, Standing, State, Version};
 
 use crate::change::{Change, ChangeEffect};
 use crate::exit::{Failure, Outcome};
@@ -17,7 +17,7 @@ use crate::{names, output, targets, times};
 const HOSTS_SHOWN_MAX: usize = 20;
 
 /// Lines that say what changes.
-pub fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
+pub(crate) fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
     let mut lines = Vec::new();
     for change in changes {
         let whom = match &change.target {
@@ -53,27 +53,19 @@ pub fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
 }
 
 /// Puts a change into a standing as if it had been signed.
-pub fn insert(standing: &mut Standing, change: &Change) {
+pub(crate) fn insert(standing: &mut Standing, change: &Change) {
     if change.effect == ChangeEffect::Unchanged || matches!(change.kind, Kind::Halt | Kind::Resume)
     {
         return;
     }
+    let digest = Digest::of_parts(&[change.id.as_str().as_bytes(), change.name.as_bytes()]);
     let version = Version {
-        version: change.version,
-        digest: Digest::of(change.name.as_bytes()),
-        statement: Digest::of(change.id.as_str().as_bytes()),
-        signers: Vec::new(),
-        validity: Validity::Valid,
-        signer_scope: SignerScope::Fleet,
         scope: change.scope.clone(),
         issued: times::now(),
         until: change.until,
-        sees: Vec::new(),
-        gone: change.spec.is_none(),
         target: change.target.clone(),
         site: change.site.clone(),
-        spec: Ok(change.spec.clone()),
-        reason: String::new(),
+        ..Version::saying(change.version, digest, change.spec.clone())
     };
     let key = (change.kind, change.id.clone());
     let line = standing
@@ -89,7 +81,7 @@ pub fn insert(standing: &mut Standing, change: &Change) {
 /// # Errors
 /// With the code for what a rule refuses, if a policy is of a kind that fits the OS of no host
 /// that it reaches, as far as they have reported.
-pub fn hosts(session: &Session, changes: &[Change]) -> Outcome<Vec<String>> {
+pub(crate) fn hosts(session: &Session, changes: &[Change]) -> Outcome<Vec<String>> {
     let before = session.standing();
     let mut after = before.clone();
     for change in changes {

@@ -26,7 +26,7 @@ use crate::{names, output, targets, times};
 
 /// A command's work on a fleet.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     /// Options of every command.
     pub global: Global,
     /// Keys and contexts.
@@ -45,7 +45,7 @@ pub struct Session {
 
 impl Session {
     /// Opens the context to work on and loads its replica; nothing in it is believed unchecked.
-    pub fn open(global: Global) -> Outcome<Self> {
+    pub(crate) fn open(global: Global) -> Outcome<Self> {
         let home = Home::open(&global)?;
         let (name, folder) = home.current(&global)?;
         let context = home::read_context(&folder)?;
@@ -74,17 +74,17 @@ impl Session {
     }
 
     /// What counts.
-    pub fn standing(&self) -> &Standing {
+    pub(crate) fn standing(&self) -> &Standing {
         self.replica.standing()
     }
 
     /// The replica.
-    pub fn replica(&self) -> &Replica {
+    pub(crate) fn replica(&self) -> &Replica {
         &self.replica
     }
 
     /// The newest root.
-    pub fn root(&self) -> Outcome<&Root> {
+    pub(crate) fn root(&self) -> Outcome<&Root> {
         self.replica.chain().newest().ok_or_else(|| {
             let why = match (self.draft_root(), self.replica.chain().wait()) {
                 (Ok(Some(draft)), _) => {
@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// The fleet.
-    pub fn fleet(&self) -> Outcome<FleetId> {
+    pub(crate) fn fleet(&self) -> Outcome<FleetId> {
         self.root()?;
         self.replica.chain().fleet().ok_or_else(|| {
             Failure::new(Exit::Failed, "the first root is not held").next("`daymarkctl sync`")
@@ -115,13 +115,13 @@ impl Session {
     }
 
     /// What a host says of itself.
-    pub fn host(&self, host: &KeyId) -> Option<HostSummary> {
+    pub(crate) fn host(&self, host: &KeyId) -> Option<HostSummary> {
         HostSummary::of(self.replica.host_view(host)?)
     }
 
     /// Whether a host holds what this replica holds of the document that a version lives in, and
     /// so the version too.
-    pub fn holds(&self, host: &KeyId, version: &Version) -> bool {
+    pub(crate) fn holds(&self, host: &KeyId, version: &Version) -> bool {
         let document = match &version.scope {
             Scope::Site(site) => DocumentId::Site(site.clone()),
             Scope::Fleet | Scope::Region(_) => DocumentId::Fleet,
@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// The hosts that `--site` and `--label` select, if they are given.
-    pub fn selected(&self) -> Outcome<Option<Vec<KeyId>>> {
+    pub(crate) fn selected(&self) -> Outcome<Option<Vec<KeyId>>> {
         if self.global.site.is_none() && self.global.labels.is_empty() {
             return Ok(None);
         }
@@ -139,7 +139,7 @@ impl Session {
     }
 
     /// How old what is shown is, for people.
-    pub fn as_of(&self) -> String {
+    pub(crate) fn as_of(&self) -> String {
         let synced = fs::read_to_string(self.folder.join("synced")).ok();
         let at = synced.and_then(|text| text.trim().parse::<jiff::Timestamp>().ok());
         match at {
@@ -151,28 +151,38 @@ impl Session {
     }
 
     /// Notes that the replica is as new as a node's.
-    pub fn note_sync(&self) -> Outcome<()> {
+    pub(crate) fn note_sync(&self) -> Outcome<()> {
         fs::write(self.folder.join("synced"), times::now().to_string())?;
         Ok(())
     }
 
-    /// Takes items in and stores what is kept. Returns what became of each, entries that stand
-    /// together judged together: a statement counts only with its signatures.
-    pub fn take(&mut self, items: &[Item]) -> Outcome<Vec<Taken>> {
+    /// Takes items in and stores what is kept. Returns what became of each. Entries that stand
+    /// together are judged together, since a statement counts only with its signatures, and so are
+    /// reports.
+    pub(crate) fn take(&mut self, items: &[Item]) -> Outcome<Vec<Taken>> {
         let mut outcomes = Vec::new();
-        let is_entry = |item: &Item| matches!(item, Item::Entry { .. });
-        for run in items.chunk_by(|a, b| is_entry(a) && is_entry(b)) {
-            let (taken, changes) = match run {
-                [Item::Root { bytes, .. }] => {
+        let together = |a: &Item, b: &Item| match (a, b) {
+            (Item::Entry { .. }, Item::Entry { .. })
+            | (Item::Report { .. }, Item::Report { .. }) => true,
+            (
+                Item::Root { .. } | Item::Entry { .. } | Item::Report { .. } | Item::Blob { .. },
+                _,
+            ) => false,
+        };
+        for run in items.chunk_by(together) {
+            let bytes: Vec<&[u8]> = run.iter().map(Item::bytes).collect();
+            let (taken, changes) = match run.first() {
+                None => continue,
+                Some(Item::Root { bytes, .. }) => {
                     outcomes.push(self.take_root(&bytes.0)?);
                     continue;
                 }
-                [Item::Report { bytes, .. }] => one(self.replica.accept_report(&bytes.0)),
-                [Item::Blob { bytes, .. }] => one(self.replica.accept_blob(&bytes.0)),
-                entries => {
-                    let entries: Vec<&[u8]> = entries.iter().map(Item::bytes).collect();
-                    self.replica.accept_entries(&entries)
+                Some(Item::Blob { bytes, .. }) => {
+                    let (outcome, changes) = self.replica.accept_blob(&bytes.0);
+                    (vec![outcome], changes)
                 }
+                Some(Item::Report { .. }) => self.replica.accept_reports(&bytes),
+                Some(Item::Entry { .. }) => self.replica.accept_entries(&bytes),
             };
             self.store_changes(&changes)?;
             outcomes.extend(taken);
@@ -240,7 +250,7 @@ impl Session {
     }
 
     /// Everything that the replica holds.
-    pub fn items(&self) -> Outcome<Vec<Item>> {
+    pub(crate) fn items(&self) -> Outcome<Vec<Item>> {
         let mut items = Vec::new();
         for name in self.store.names()? {
             items.extend(self.store.read(&name)?);
@@ -249,12 +259,12 @@ impl Session {
     }
 
     /// The socket of the node to talk to, if one is named.
-    pub fn socket(&self) -> Option<&Path> {
+    pub(crate) fn socket(&self) -> Option<&Path> {
         self.global.node.as_deref().or(self.context.node.as_deref())
     }
 
     /// A connection to the node to talk to.
-    pub fn client(&self) -> Outcome<Client> {
+    pub(crate) fn client(&self) -> Outcome<Client> {
         let socket = self.socket().ok_or_else(|| {
             Failure::new(Exit::Unreachable, "no node is named")
                 .next("name its control socket with --node, or `daymarkctl sync FOLDER`")
@@ -264,7 +274,7 @@ impl Session {
 
     /// A host's decision: asked of the host itself if it is the node at hand, or else its last
     /// report's.
-    pub async fn decision(&self, host: &KeyId, name: String) -> Outcome<Explained> {
+    pub(crate) async fn decision(&self, host: &KeyId, name: String) -> Outcome<Explained> {
         if let Ok(client) = self.client()
             && let Ok(status) = client.status().await
             && status.host == *host
@@ -288,7 +298,7 @@ impl Session {
     }
 
     /// Names of the own keys that hold a role, `--key`'s first.
-    pub fn keys_for(&self, role: Role) -> Outcome<Vec<(String, KeyId)>> {
+    pub(crate) fn keys_for(&self, role: Role) -> Outcome<Vec<(String, KeyId)>> {
         let root = self.root()?;
         let holders = |role| root.role(role).map(|keys| keys.keys.clone()).unwrap_or_default();
         let mut may = holders(role);
@@ -323,7 +333,7 @@ impl Session {
     }
 
     /// The document of a name: `fleet`, `site/NAME`, `host/NAME`.
-    pub fn document(&self, text: &str) -> Outcome<DocumentId> {
+    pub(crate) fn document(&self, text: &str) -> Outcome<DocumentId> {
         if let Ok(document) = text.parse()
             && self.replica.documents().any(|held| *held == document)
         {
@@ -340,7 +350,7 @@ impl Session {
 }
 
 /// A node that did not answer as it should.
-pub fn unreachable(error: impl std::fmt::Display) -> Failure {
+pub(crate) fn unreachable(error: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Unreachable, error)
         .next("is the node running, and may this user open its socket?")
 }
@@ -398,11 +408,6 @@ fn sort_in(item: Item, chain: &mut RootChain, stored: &mut Stored) {
         }
         Item::Blob { digest, bytes } => stored.blobs.push((digest, bytes.0)),
     }
-}
-
-/// The answer about a single item, as the one about several.
-fn one((outcome, changes): (Taken, Changes)) -> (Vec<Taken>, Changes) {
-    (vec![outcome], changes)
 }
 
 fn changes_items(changes: &Changes) -> Vec<Item> {

@@ -12,7 +12,7 @@ use crate::exit::{Failure, Outcome};
 use crate::names;
 
 /// Labels written as `K=V`.
-pub fn labels(pairs: &[String]) -> Outcome<BTreeMap<String, String>> {
+pub(crate) fn labels(pairs: &[String]) -> Outcome<BTreeMap<String, String>> {
     pairs
         .iter()
         .map(|pair| {
@@ -27,7 +27,7 @@ pub fn labels(pairs: &[String]) -> Outcome<BTreeMap<String, String>> {
 }
 
 /// The target of flags: `None` if none was given.
-pub fn from_flags(
+pub(crate) fn from_flags(
     standing: &Standing,
     args: &TargetArgs,
     global: &Global,
@@ -52,7 +52,11 @@ pub fn from_flags(
 }
 
 /// The target of a file.
-pub fn from_file(standing: &Standing, place: &str, fields: &Map<String, Value>) -> Outcome<Target> {
+pub(crate) fn from_file(
+    standing: &Standing,
+    place: &str,
+    fields: &Map<String, Value>,
+) -> Outcome<Target> {
     let mut target = Target::default();
     for (field, value) in fields {
         let wrong = || Failure::usage(format!("{place}: target.{field} is not of the right form"));
@@ -92,7 +96,7 @@ pub fn from_file(standing: &Standing, place: &str, fields: &Map<String, Value>) 
 }
 
 /// A target for people: `site berlin, line=3`.
-pub fn show(standing: &Standing, target: Option<&Target>) -> String {
+pub(crate) fn show(standing: &Standing, target: Option<&Target>) -> String {
     let Some(target) = target else { return "-".into() };
     let mut parts = Vec::new();
     if target.all {
@@ -117,7 +121,11 @@ pub fn show(standing: &Standing, target: Option<&Target>) -> String {
 }
 
 /// The hosts that names, or else `--site` and `--label`, select. Selecting nobody is an error.
-pub fn select(standing: &Standing, hosts: &[String], global: &Global) -> Outcome<Vec<KeyId>> {
+pub(crate) fn select(
+    standing: &Standing,
+    hosts: &[String],
+    global: &Global,
+) -> Outcome<Vec<KeyId>> {
     if !hosts.is_empty() {
         return hosts.iter().map(|host| names::find_host(standing, host)).collect();
     }

@@ -8,12 +8,12 @@ use jiff::{Span, SpanRelativeTo, Timestamp, Unit, Zoned};
 use crate::exit::{Failure, Outcome};
 
 /// The present, as this machine's clock has it. Statements carry it as `issued`.
-pub fn now() -> WallTime {
+pub(crate) fn now() -> WallTime {
     Timestamp::now().into()
 }
 
 /// A length such as `90m`, `3h`, `7d`, in milliseconds; days are 24 hours.
-pub fn length_ms(text: &str) -> Outcome<i64> {
+pub(crate) fn length_ms(text: &str) -> Outcome<i64> {
     let bad = || {
         Failure::usage(format!("{text:?} is not a length of time"))
             .next("write it like 90m, 3h or 7d")
@@ -29,7 +29,7 @@ pub fn length_ms(text: &str) -> Outcome<i64> {
 }
 
 /// A point in time: RFC 3339, `2026-12-01 22:00` and `2026-12-01` in `zone`, `now`, `+2h`, `3h`.
-pub fn point(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallTime> {
+pub(crate) fn point(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallTime> {
     let text = text.trim();
     if text == "now" {
         return Ok(now);
@@ -54,12 +54,12 @@ pub fn point(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallTime> {
 }
 
 /// The zone of this machine.
-pub fn local_zone() -> TimeZone {
+pub(crate) fn local_zone() -> TimeZone {
     TimeZone::system()
 }
 
 /// A zone by its IANA name, or `UTC`.
-pub fn zone(name: &str) -> Outcome<TimeZone> {
+pub(crate) fn zone(name: &str) -> Outcome<TimeZone> {
     if name == "UTC" {
         return Ok(TimeZone::UTC);
     }
@@ -69,22 +69,22 @@ pub fn zone(name: &str) -> Outcome<TimeZone> {
 }
 
 /// For people, in their own zone, to the second.
-pub fn show(at: WallTime) -> String {
+pub(crate) fn show(at: WallTime) -> String {
     Zoned::new(at.to_timestamp(), local_zone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
 /// In a zone, to the minute, with the day of the week.
-pub fn show_in(at: WallTime, zone: &TimeZone) -> String {
+pub(crate) fn show_in(at: WallTime, zone: &TimeZone) -> String {
     Zoned::new(at.to_timestamp(), zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z").to_string()
 }
 
 /// In UTC, to the minute.
-pub fn show_utc(at: WallTime) -> String {
+pub(crate) fn show_utc(at: WallTime) -> String {
     Zoned::new(at.to_timestamp(), TimeZone::UTC).strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
 /// How long ago, or until: `3 min ago`, `in 2 h`.
-pub fn relative(at: WallTime, now: WallTime) -> String {
+pub(crate) fn relative(at: WallTime, now: WallTime) -> String {
     let ms = at.since_ms(now);
     let seconds = ms.unsigned_abs() / 1000;
     let amount = match seconds {
@@ -98,7 +98,7 @@ pub fn relative(at: WallTime, now: WallTime) -> String {
 }
 
 /// Bytes, for people, in decimal units.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
     let value = count as f64;
     match count {

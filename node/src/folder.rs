@@ -9,6 +9,7 @@
 //! FOLDER/requests/<host>.json
 //! ```
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -101,15 +102,7 @@ impl ItemName {
     }
 
     fn path(&self) -> PathBuf {
-        let relative = match self {
-            Self::Root(version) => format!("roots/{version}.json"),
-            Self::Entry(document, hash) => format!("documents/{document}/{hash}"),
-            Self::Report(host, generation, count) => {
-                format!("reports/{host}/{generation}/{count}")
-            }
-            Self::Blob(digest) => format!("blobs/{digest}"),
-        };
-        Path::new("daymark").join(relative)
+        Path::new("daymark").join(self.to_string())
     }
 
     fn bytes_max(&self) -> u64 {
@@ -117,6 +110,20 @@ impl ItemName {
             Self::Root(_) => 2 * limits::ROOT_PAYLOAD_BYTES_MAX as u64,
             Self::Entry(..) | Self::Report(..) => limits::MESSAGE_BYTES_MAX as u64,
             Self::Blob(_) => BLOB_BYTES_MAX,
+        }
+    }
+}
+
+impl fmt::Display for ItemName {
+    /// Its path below `daymark/`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(version) => write!(f, "roots/{version}.json"),
+            Self::Entry(document, hash) => write!(f, "documents/{document}/{hash}"),
+            Self::Report(host, generation, count) => {
+                write!(f, "reports/{host}/{generation}/{count}")
+            }
+            Self::Blob(digest) => write!(f, "blobs/{digest}"),
         }
     }
 }

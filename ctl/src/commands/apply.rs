@@ -18,14 +18,14 @@ use crate::{names, output, targets, times};
 const SCHEMA: u32 = 1;
 
 /// Runs `apply`.
-pub async fn apply(mut session: Session, args: ApplyArgs) -> Outcome {
+pub(crate) async fn apply(mut session: Session, args: ApplyArgs) -> Outcome {
     let resources = files::read(&args.files)?;
     let changes = changes(&session, &resources, &args.target, args.until.as_deref())?;
     submit::run(&mut session, changes).await
 }
 
 /// Runs `diff`.
-pub fn diff(session: &Session, args: &DiffArgs) -> Outcome {
+pub(crate) fn diff(session: &Session, args: &DiffArgs) -> Outcome {
     let resources = files::read(&args.files)?;
     let changes = changes(session, &resources, &args.target, None)?;
     let differs = changes.iter().any(|change| change.effect != ChangeEffect::Unchanged);

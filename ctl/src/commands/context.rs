@@ -89,7 +89,7 @@ async fn fetch(global: Global, from: &Path, pin: Pin) -> Outcome<(Moved, Option<
 }
 
 /// Runs `context …`.
-pub async fn run(global: Global, command: ContextCommand) -> Outcome {
+pub(crate) async fn run(global: Global, command: ContextCommand) -> Outcome {
     let home = Home::open(&global)?;
     match command {
         ContextCommand::Add { name, from, fleet } => {

@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::{names, targets, times};
 
 /// Runs `create …`.
-pub async fn run(mut session: Session, command: CreateCommand) -> Outcome {
+pub(crate) async fn run(mut session: Session, command: CreateCommand) -> Outcome {
     let (spec, target) = match command {
         CreateCommand::Region { name, parent } => (region(&session, name, parent)?, None),
         CreateCommand::Site { name, region, zone } => (site(&session, name, region, zone)?, None),

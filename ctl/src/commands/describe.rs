@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::{names, output, targets, times};
 
 /// Runs `describe`.
-pub fn describe(session: &Session, args: &NamedArgs) -> Outcome {
+pub(crate) fn describe(session: &Session, args: &NamedArgs) -> Outcome {
     let standing = session.standing();
     let kinds = get::listed_kinds(&args.kind)?;
     let (kind, id) = names::find(standing, &kinds, &args.name)?;
@@ -74,7 +74,7 @@ fn version(session: &Session, version: &Version) -> Value {
 }
 
 /// Runs `delete`.
-pub async fn delete(mut session: Session, args: NamedArgs) -> Outcome {
+pub(crate) async fn delete(mut session: Session, args: NamedArgs) -> Outcome {
     let standing = session.standing();
     let kinds = get::listed_kinds(&args.kind)?;
     let (kind, id) = names::find(standing, &kinds, &args.name)?;
@@ -126,7 +126,7 @@ struct FleetStatus {
 }
 
 /// Runs `status`.
-pub fn status(session: &Session) -> Outcome {
+pub(crate) fn status(session: &Session) -> Outcome {
     let standing = session.standing();
     let hosts = names::hosts(standing);
     let summaries: Vec<_> = hosts.iter().filter_map(|(key, _, _)| session.host(key)).collect();

@@ -19,7 +19,7 @@ use crate::{names, targets};
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs `enroll`.
-pub async fn run(mut session: Session, args: EnrollArgs) -> Outcome {
+pub(crate) async fn run(mut session: Session, args: EnrollArgs) -> Outcome {
     let standing = session.standing();
     let site =
         session.global.site.as_deref().map(|site| names::find_site(standing, site)).transpose()?;
@@ -30,7 +30,7 @@ pub async fn run(mut session: Session, args: EnrollArgs) -> Outcome {
 }
 
 /// The change that enrols the machine of a request.
-pub fn change(
+pub(crate) fn change(
     standing: &Standing,
     request: &Path,
     name: Option<&str>,

@@ -13,7 +13,7 @@ use crate::{names, output, times};
 /// A decision, and how old it is.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Explained {
+pub(crate) struct Explained {
     /// The host's name.
     pub host: String,
     /// When it was decided.
@@ -25,7 +25,7 @@ pub struct Explained {
 }
 
 /// Runs `explain`.
-pub async fn run(session: Session, args: HostArgs) -> Outcome {
+pub(crate) async fn run(session: Session, args: HostArgs) -> Outcome {
     let host = names::find_host(session.standing(), &args.host)?;
     let name = names::host_name(session.standing(), &host);
     let explained = session.decision(&host, name).await?;

@@ -8,7 +8,7 @@ use crate::session::Session;
 use crate::times;
 
 /// Runs `export document`.
-pub fn document(session: &Session, name: &str, to: Option<PathBuf>) -> Outcome {
+pub(crate) fn document(session: &Session, name: &str, to: Option<PathBuf>) -> Outcome {
     let document = session.document(name)?;
     let exported = session
         .replica()

@@ -23,7 +23,7 @@ type Members = BTreeMap<String, PublicKey>;
 
 /// A founded fleet.
 #[derive(Debug)]
-pub struct Founded {
+pub(crate) struct Founded {
     /// What pins it.
     pub pin: Pin,
     /// Signatures that its root has and needs.
@@ -31,7 +31,7 @@ pub struct Founded {
 }
 
 /// Runs `fleet init`.
-pub fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
+pub(crate) fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
     let founded = found(global, args)?;
     output::text(&format!("Fleet {} is founded.\nFingerprint: {}", args.name, founded.pin));
     let (have, need) = founded.signatures;
@@ -53,7 +53,7 @@ pub fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
 }
 
 /// Writes and signs the first root and makes the context.
-pub fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
+pub(crate) fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
     let home = Home::open(global)?;
     let own = own_keys(&home, global)?;
     let mut members = Members::new();
@@ -191,7 +191,7 @@ struct RoleInfo {
 }
 
 /// Runs `fleet info`.
-pub fn info(session: &Session) -> Outcome {
+pub(crate) fn info(session: &Session) -> Outcome {
     let root = session.root()?;
     let pin = Pin { version: root.version, digest: root.digest };
     let roles = root

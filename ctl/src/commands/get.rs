@@ -123,7 +123,7 @@ impl Row for RunRow {
 
 /// Two or three words about something.
 #[derive(Debug, Serialize)]
-pub struct Fact {
+pub(crate) struct Fact {
     /// What it is about.
     pub name: String,
     /// Where, or for whom.
@@ -145,7 +145,7 @@ impl Row for Fact {
 }
 
 /// Runs `get`.
-pub async fn run(session: Session, args: GetArgs) -> Outcome {
+pub(crate) async fn run(session: Session, args: GetArgs) -> Outcome {
     let format = session.global.output;
     let as_of = session.as_of();
     let only = args.name.as_deref();
@@ -172,7 +172,7 @@ pub async fn run(session: Session, args: GetArgs) -> Outcome {
 }
 
 /// The kinds that a word lists.
-pub fn listed_kinds(word: &str) -> Outcome<Vec<Kind>> {
+pub(crate) fn listed_kinds(word: &str) -> Outcome<Vec<Kind>> {
     match files::kind_named(word) {
         Some(Kind::RepeatedSchedule | Kind::SingleSchedule) => {
             Ok(vec![Kind::RepeatedSchedule, Kind::SingleSchedule])
@@ -272,7 +272,7 @@ fn ended(version: &Version) -> Option<&'static str> {
 }
 
 /// What a resource says, in a few words.
-pub fn what(kind: Kind, version: &Version) -> String {
+pub(crate) fn what(kind: Kind, version: &Version) -> String {
     let spec = match &version.spec {
         Ok(Some(spec)) => spec,
         Ok(None) => return "ended".into(),

@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::{names, targets};
 
 /// Runs `label`: sets labels, or takes away those written as `KEY-`.
-pub async fn label(mut session: Session, command: LabelCommand) -> Outcome {
+pub(crate) async fn label(mut session: Session, command: LabelCommand) -> Outcome {
     let LabelCommand::Host { host, labels } = command;
     let (key, held, mut spec) = held(&session, &host)?;
     let (gone, set): (Vec<String>, Vec<String>) =
@@ -31,7 +31,7 @@ pub async fn label(mut session: Session, command: LabelCommand) -> Outcome {
 }
 
 /// Runs `move`: the host's next version lives in the other site, and is known in both (RULES S4).
-pub async fn relocate(mut session: Session, command: MoveCommand) -> Outcome {
+pub(crate) async fn relocate(mut session: Session, command: MoveCommand) -> Outcome {
     let MoveCommand::Host { host } = command;
     let site = session.global.site.as_deref().ok_or_else(|| {
         Failure::usage("no site is named").next("say where it goes with --site SITE")

@@ -22,7 +22,7 @@ impl Row for KeyInfo {
 }
 
 /// Runs `key …`.
-pub fn run(global: &Global, command: KeyCommand) -> Outcome {
+pub(crate) fn run(global: &Global, command: KeyCommand) -> Outcome {
     let keys = Home::open(global)?.keys();
     match command {
         KeyCommand::New { name, no_passphrase } => {

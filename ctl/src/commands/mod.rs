@@ -1,25 +1,25 @@
 //! What each command does, a file per command.
 
-pub mod apply;
-pub mod context;
-pub mod create;
-pub mod describe;
-pub mod enroll;
-pub mod explain;
-pub mod export;
-pub mod fleet;
-pub mod get;
-pub mod host;
-pub mod key;
-pub mod peers;
-pub mod release;
-pub mod sign;
-pub mod stop;
-pub mod submit;
-pub mod sync;
-pub mod update;
-pub mod watch;
-pub mod windows;
+pub(crate) mod apply;
+pub(crate) mod context;
+pub(crate) mod create;
+pub(crate) mod describe;
+pub(crate) mod enroll;
+pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod fleet;
+pub(crate) mod get;
+pub(crate) mod host;
+pub(crate) mod key;
+pub(crate) mod peers;
+pub(crate) mod release;
+pub(crate) mod sign;
+pub(crate) mod stop;
+pub(crate) mod submit;
+pub(crate) mod sync;
+pub(crate) mod update;
+pub(crate) mod watch;
+pub(crate) mod windows;
 
 use clap::CommandFactory as _;
 
@@ -28,7 +28,7 @@ use crate::exit::{Exit, Outcome};
 use crate::session::Session;
 
 /// Runs a command.
-pub async fn run(cli: Cli) -> Outcome {
+pub(crate) async fn run(cli: Cli) -> Outcome {
     let global = cli.global;
     let session = || Session::open(global.clone());
     match cli.command {

@@ -10,7 +10,7 @@ use crate::{names, times};
 /// A peer of a host.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PeerRow {
+pub(crate) struct PeerRow {
     /// The host that says so.
     pub host: String,
     /// Its peer.
@@ -34,7 +34,7 @@ impl Row for PeerRow {
 }
 
 /// The rows, and how old they are.
-pub async fn rows(session: &Session) -> Outcome<(Vec<PeerRow>, String)> {
+pub(crate) async fn rows(session: &Session) -> Outcome<(Vec<PeerRow>, String)> {
     let standing = session.standing();
     if session.socket().is_some() {
         let status = session.client()?.status().await.map_err(unreachable)?;

@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::{output, times};
 
 /// Runs `release add`.
-pub async fn add(mut session: Session, image: &Path, profile: &Path, to: &Path) -> Outcome {
+pub(crate) async fn add(mut session: Session, image: &Path, profile: &Path, to: &Path) -> Outcome {
     session.keys_for(Role::Release)?;
     let spec = read_profile(profile).map_err(Failure::usage)?;
     let bar = progress_bar(image);

@@ -15,13 +15,11 @@ use crate::commands::submit::{self, Keys};
 use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::keys::KeyInfo;
-use crate::output;
-use crate::passphrase;
-use crate::review;
 use crate::session::Session;
+use crate::{conflicts, output, passphrase, review};
 
 /// Runs `sign`.
-pub async fn run(mut session: Session, args: SignArgs) -> Outcome {
+pub(crate) async fn run(mut session: Session, args: SignArgs) -> Outcome {
     let waits_for_root = session.replica().chain().newest().is_none();
     if waits_for_root && args.what.is_empty() {
         return sign_root(&mut session, None);
@@ -80,6 +78,7 @@ async fn sign_statements(session: &mut Session, statements: &[Digest]) -> Outcom
         for line in review::statement(session, &held.statement) {
             output::text(&line);
         }
+        conflicts::refuse_contradiction(session.standing(), &held.statement)?;
         if session.global.dry_run {
             continue;
         }
@@ -169,7 +168,7 @@ fn root_signers(session: &Session, draft: &DraftRoot) -> Outcome<Vec<KeyInfo>> {
 }
 
 /// The rows of `get approvals`.
-pub fn approvals(session: &Session) -> Vec<Fact> {
+pub(crate) fn approvals(session: &Session) -> Vec<Fact> {
     let root = session.root().ok();
     session
         .replica()

@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::{names, output, targets, times};
 
 /// Runs `halt`: everyone, or the target of `--site` and `--label`, or one policy's hosts.
-pub async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
+pub(crate) async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
     let standing = session.standing();
     let now = times::now();
     let policy = args
@@ -37,7 +37,7 @@ pub async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
 }
 
 /// The name of a halt.
-pub fn halt_name(halt: &HaltLine) -> String {
+pub(crate) fn halt_name(halt: &HaltLine) -> String {
     match &halt.version.spec {
         Ok(Some(Spec::Halt(spec))) => spec.name.clone(),
         _ => halt.version.statement.short(),
@@ -45,7 +45,7 @@ pub fn halt_name(halt: &HaltLine) -> String {
 }
 
 /// Runs `resume`: lifts the named halts, or all.
-pub async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
+pub(crate) async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
     let standing = session.standing();
     let mut lifted = Vec::new();
     for name in &args.halts {
@@ -89,7 +89,7 @@ pub async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
 }
 
 /// Runs `hold`: pins hosts to what they run.
-pub async fn hold(mut session: Session, args: HoldArgs) -> Outcome {
+pub(crate) async fn hold(mut session: Session, args: HoldArgs) -> Outcome {
     let standing = session.standing();
     let now = times::now();
     let hosts = targets::select(standing, &args.hosts, &session.global)?;
@@ -107,7 +107,7 @@ pub async fn hold(mut session: Session, args: HoldArgs) -> Outcome {
 }
 
 /// Runs `unhold`: takes hosts out of every hold that names them.
-pub async fn unhold(mut session: Session, args: SelectArgs) -> Outcome {
+pub(crate) async fn unhold(mut session: Session, args: SelectArgs) -> Outcome {
     let standing = session.standing();
     let hosts = targets::select(standing, &args.hosts, &session.global)?;
     let fleet = session.fleet()?;
@@ -136,7 +136,7 @@ pub async fn unhold(mut session: Session, args: SelectArgs) -> Outcome {
 }
 
 /// Runs `retry`: lifts the quarantine of every image that failed on a host.
-pub async fn retry(mut session: Session, args: HostArgs) -> Outcome {
+pub(crate) async fn retry(mut session: Session, args: HostArgs) -> Outcome {
     let standing = session.standing();
     let host = names::find_host(standing, &args.host)?;
     let fleet = session.fleet()?;

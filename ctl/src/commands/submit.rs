@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::{occurrences, output, passphrase, preview, times};
 
 /// Signs changes and submits them, after the same preview that a co-signer sees.
-pub async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
+pub(crate) async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
     for line in preview::changes(session.standing(), &changes) {
         output::text(&line);
     }
@@ -50,7 +50,7 @@ pub async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
 
 /// Signed statements.
 #[derive(Debug)]
-pub struct Signed {
+pub(crate) struct Signed {
     /// Their entries.
     pub items: Vec<Item>,
     /// Their digests.
@@ -58,7 +58,7 @@ pub struct Signed {
 }
 
 /// Writes the statements of changes and signs them with this machine's keys.
-pub fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
+pub(crate) fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
     let fleet = session.fleet()?;
     let mut keys = Keys::default();
     let mut signed = Signed { items: Vec::new(), statements: Vec::new() };
@@ -71,14 +71,14 @@ pub fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
 }
 
 /// The names of the people who hold keys of a root.
-pub fn holders<'a>(root: &Root, keys: impl IntoIterator<Item = &'a KeyId>) -> Vec<String> {
+pub(crate) fn holders<'a>(root: &Root, keys: impl IntoIterator<Item = &'a KeyId>) -> Vec<String> {
     let name = |id: &KeyId| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone());
     keys.into_iter().map(name).collect()
 }
 
 /// Opened keys, so that each passphrase is asked once.
 #[derive(Debug, Default)]
-pub struct Keys(BTreeMap<String, SigningKey>);
+pub(crate) struct Keys(BTreeMap<String, SigningKey>);
 
 impl Keys {
     fn sign(&mut self, session: &Session, name: &str, message: &[u8]) -> Outcome<Signature> {
@@ -118,7 +118,7 @@ fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Sta
 }
 
 /// The entries of a statement with the signatures of this machine's keys, as many as are needed.
-pub fn sign_statement(
+pub(crate) fn sign_statement(
     session: &Session,
     statement: &Statement,
     role: Role,
@@ -167,7 +167,11 @@ pub fn sign_statement(
 }
 
 /// Keeps items in the replica, hands them to the node at hand, and says how the statements stand.
-pub async fn submit(session: &mut Session, items: &[Item], statements: &[Digest]) -> Outcome {
+pub(crate) async fn submit(
+    session: &mut Session,
+    items: &[Item],
+    statements: &[Digest],
+) -> Outcome {
     let outcomes = session.take(items)?;
     if let Some(reason) = outcomes.iter().find_map(refusal) {
         return Err(Failure::refused(format!("the replica refused it: {reason}")));

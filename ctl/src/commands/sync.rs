@@ -13,50 +13,96 @@ use serde::Serialize;
 
 use crate::cli::SyncArgs;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output;
 use crate::session::{Session, unreachable};
+use crate::{conflicts, output};
 
 /// Items asked for or handed in at once: a few megabytes at most.
 const BATCH_ITEMS_MAX: usize = 256;
 
 /// What a sync moved.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Moved {
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Moved {
     /// Items taken in.
     pub received: u64,
     /// Items handed over.
     pub sent: u64,
-    /// Items that the other side would not have.
-    pub refused: u64,
+    /// Items that one side would not have from the other.
+    pub refused: Vec<Refusal>,
+}
+
+/// An item that was refused for good.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Refusal {
+    /// The item, by kind and place.
+    pub item: String,
+    /// Who refused it: `here` or `there`.
+    pub by: &'static str,
+    /// Why.
+    pub why: String,
+}
+
+impl Moved {
+    /// Notes what became here of items that the other side has.
+    fn received(&mut self, items: &[Item], outcomes: &[Taken]) {
+        for (item, outcome) in items.iter().zip(outcomes) {
+            match outcome {
+                Taken::New => self.received += 1,
+                Taken::Known | Taken::Held(_) | Taken::NotKept(_) => {}
+                Taken::Refused(why) => self.refuse(item, "here", why),
+            }
+        }
+    }
+
+    /// Notes what became there of items that were handed over.
+    fn sent(&mut self, items: &[Item], outcomes: &[SubmitOutcome]) {
+        for (item, outcome) in items.iter().zip(outcomes) {
+            match outcome {
+                SubmitOutcome::New => self.sent += 1,
+                SubmitOutcome::Known | SubmitOutcome::Held(_) | SubmitOutcome::NotKept(_) => {}
+                SubmitOutcome::Refused(why) => self.refuse(item, "there", why),
+            }
+        }
+    }
+
+    fn refuse(&mut self, item: &Item, by: &'static str, why: &str) {
+        self.refused.push(Refusal { item: ItemName::of(item).to_string(), by, why: why.into() });
+    }
 }
 
 /// Runs `sync`.
-pub async fn run(mut session: Session, args: SyncArgs) -> Outcome {
+pub(crate) async fn run(mut session: Session, args: SyncArgs) -> Outcome {
     let with = match &args.with {
         Some(path) => path.clone(),
-        None => session
-            .socket()
-            .map(Path::to_owned)
-            .ok_or_else(|| Failure::usage("name a node's control socket or a folder"))?,
+        None => session.socket().map(Path::to_owned).ok_or_else(|| {
+            Failure::usage("neither a node nor a folder is named")
+                .next("`daymarkctl sync FOLDER`, or name a node's control socket with --node")
+        })?,
     };
+    let unknown = conflicts::unknown(session.standing());
     let moved = if with.is_dir() {
         folder(&mut session, &with)?
     } else {
         node(&mut session, &with).await?
     };
-    let what = with.display();
     output::value(session.global.output, &moved, || {
-        let refused = match moved.refused {
-            0 => String::new(),
-            count => format!(", {count} refused there"),
-        };
-        format!("Synced with {what}: {} received, {} sent{refused}.", moved.received, moved.sent)
+        let what = with.display();
+        format!("Synced with {what}: {} received, {} sent.", moved.received, moved.sent)
     })?;
-    Ok(Exit::Done)
+    if !moved.refused.is_empty() {
+        for Refusal { item, by, why } in &moved.refused {
+            output::note(&format!("{item} was refused {by}: {why}"));
+        }
+        let count = moved.refused.len();
+        return Err(Failure::refused(format!(
+            "{count} items were refused; the rest was exchanged"
+        ))
+        .next("compare the fleets, and the versions of both programs"));
+    }
+    conflicts::refuse_new(session.standing(), &unknown).map(|()| Exit::Done)
 }
 
 /// The session, synced with its node if it has one that answers; a read works without.
-pub async fn fresh(mut session: Session) -> Outcome<Session> {
+pub(crate) async fn fresh(mut session: Session) -> Outcome<Session> {
     let Some(socket) = session.socket().map(Path::to_owned) else { return Ok(session) };
     match node(&mut session, &socket).await {
         Err(failure) if failure.exit == Exit::Unreachable => {
@@ -69,7 +115,7 @@ pub async fn fresh(mut session: Session) -> Outcome<Session> {
 }
 
 /// Syncs with a folder.
-pub fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
+pub(crate) fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
     let folder = ReplicaFolder::open_or_begin(path)?;
     check_folder(session, &folder, path)?;
     let mut moved = Moved::default();
@@ -80,7 +126,7 @@ pub fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
         let read: Vec<Option<Item>> =
             batch.iter().map(|name| folder.read(name)).collect::<Result<_, _>>()?;
         let items: Vec<Item> = read.into_iter().flatten().collect();
-        moved.received += received(&session.take(&items)?);
+        moved.received(&items, &session.take(&items)?);
     }
     for item in session.items()? {
         moved.sent += u64::from(folder.write(&item)?);
@@ -120,12 +166,8 @@ fn check_folder(session: &Session, folder: &ReplicaFolder, path: &Path) -> Outco
     }
 }
 
-fn received(outcomes: &[Taken]) -> u64 {
-    outcomes.iter().filter(|outcome| **outcome == Taken::New).count() as u64
-}
-
 /// Syncs with a node, over its control socket.
-pub async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
+pub(crate) async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
     let client = Client::new(socket);
     let status = client.status().await.map_err(unreachable)?;
     check_fleet(session, status.fleet)?;
@@ -144,7 +186,7 @@ pub async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
             }
             let arrived: BTreeSet<ItemName> = fetched.items.iter().map(ItemName::of).collect();
             wanted.retain(|name| !arrived.contains(name));
-            moved.received += received(&session.take(&fetched.items)?);
+            moved.received(&fetched.items, &session.take(&fetched.items)?);
             if !fetched.more {
                 break;
             }
@@ -153,20 +195,14 @@ pub async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
     let give: Vec<Item> =
         session.items()?.into_iter().filter(|item| !theirs.contains(&ItemName::of(item))).collect();
     for batch in give.chunks(BATCH_ITEMS_MAX) {
-        for outcome in hand_in(&client, batch).await? {
-            match outcome {
-                SubmitOutcome::New => moved.sent += 1,
-                SubmitOutcome::Known | SubmitOutcome::Held(_) | SubmitOutcome::NotKept(_) => {}
-                SubmitOutcome::Refused(_) => moved.refused += 1,
-            }
-        }
+        moved.sent(batch, &hand_in(&client, batch).await?);
     }
     session.note_sync()?;
     Ok(moved)
 }
 
 /// Hands items to a node.
-pub async fn hand_in(client: &Client, items: &[Item]) -> Outcome<Vec<SubmitOutcome>> {
+pub(crate) async fn hand_in(client: &Client, items: &[Item]) -> Outcome<Vec<SubmitOutcome>> {
     let items = items.iter().cloned().map(Into::into).collect();
     Ok(client.submit(items).await.map_err(unreachable)?.outcomes)
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{
-    Kind, OsUpdatePolicySpec, PromotionMode, PromotionSpec, ScheduleStatus, Scope,
-    SingleScheduleSpec, Spec, Target, TargetOs, UpdatePolicy,
+    Kind, OsUpdatePolicySpec, PromotionSpec, ScheduleStatus, Scope, SingleScheduleSpec, Spec,
+    Target, TargetOs,
 };
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Standing;
@@ -24,10 +24,10 @@ const NOW_LENGTH_MS: i64 = 630_000;
 /// How the policies of `rollback` are named.
 const ROLLBACK_PREFIX: &str = "rollback-";
 /// When a TARGET policy ends unless its author says otherwise (RULES S6).
-pub const TARGET_UNTIL_MS: i64 = 90 * 24 * 3_600_000;
+pub(crate) const TARGET_UNTIL_MS: i64 = 90 * 24 * 3_600_000;
 
 /// Runs `update … --now`.
-pub async fn update(mut session: Session, args: UpdateArgs) -> Outcome {
+pub(crate) async fn update(mut session: Session, args: UpdateArgs) -> Outcome {
     let standing = session.standing();
     let hosts = targets::select(standing, &args.hosts, &session.global)?;
     let fleet = session.fleet()?;
@@ -54,7 +54,7 @@ fn window_now(length_ms: i64, what: &str, hosts: &[KeyId]) -> (Spec, WallTime) {
 }
 
 /// The OS profile of a name and version, as a policy names it (RULES S8).
-pub fn target_os(standing: &Standing, profile: &str, version: &str) -> Outcome<TargetOs> {
+pub(crate) fn target_os(standing: &Standing, profile: &str, version: &str) -> Outcome<TargetOs> {
     let name = format!("{profile}@{version}");
     let (kind, id) = names::find(standing, &[Kind::OsProfile], &name).map_err(|failure| {
         failure.next("`daymarkctl release add` signs one; `daymarkctl get osprofiles` lists them")
@@ -69,7 +69,7 @@ pub fn target_os(standing: &Standing, profile: &str, version: &str) -> Outcome<T
 }
 
 /// Runs `promote`.
-pub async fn promote(mut session: Session, args: PromoteArgs) -> Outcome {
+pub(crate) async fn promote(mut session: Session, args: PromoteArgs) -> Outcome {
     let standing = session.standing();
     let os = target_os(standing, &args.profile, &args.version)?;
     let spec = Spec::Promotion(PromotionSpec { os });
@@ -80,7 +80,7 @@ pub async fn promote(mut session: Session, args: PromoteArgs) -> Outcome {
 }
 
 /// Runs `rollback`: a TARGET that permits going back and avoids what runs now (RULES Q3).
-pub async fn rollback(mut session: Session, args: RollbackArgs) -> Outcome {
+pub(crate) async fn rollback(mut session: Session, args: RollbackArgs) -> Outcome {
     let standing = session.standing();
     let now = times::now();
     let hosts = targets::select(standing, &args.hosts, &session.global)?;
@@ -182,23 +182,11 @@ fn policy(
     now: WallTime,
 ) -> Outcome<Change> {
     let spec = Spec::OsUpdatePolicy(Box::new(OsUpdatePolicySpec {
-        name,
-        description: String::new(),
-        update_policy: UpdatePolicy::Target,
-        target_os: Some(os),
-        update_packages: String::new(),
-        update_sources: Vec::new(),
-        update_kernel_command: String::new(),
-        versions: None,
-        promotion: PromotionMode::default(),
-        soak_seconds: None,
-        from_any: false,
         allow_downgrade: true,
         avoid,
         schedules: schedules.to_vec(),
-        priority: 0,
         spread_seconds: Some(0),
-        stage_ahead_seconds: None,
+        ..OsUpdatePolicySpec::target(name, os)
     }));
     let target = Some(Target { hosts, ..Target::default() });
     let until = Some(now.plus_ms(TARGET_UNTIL_MS));

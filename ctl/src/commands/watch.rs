@@ -13,7 +13,7 @@ use crate::cli::{WaitArgs, WatchArgs};
 use crate::commands::{get, sync};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{names, output, times};
+use crate::{conflicts, names, output, times};
 
 /// How often the node is asked; over its socket this costs it next to nothing.
 const EVERY: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ async fn refresh(session: &mut Session) -> Outcome<()> {
 }
 
 /// Runs `watch`.
-pub async fn watch(mut session: Session, args: WatchArgs) -> Outcome {
+pub(crate) async fn watch(mut session: Session, args: WatchArgs) -> Outcome {
     let end = args
         .length
         .as_deref()
@@ -73,7 +73,7 @@ enum Goal {
 }
 
 /// Runs `wait`.
-pub async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
+pub(crate) async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
     let (kind, name) = args
         .what
         .split_once('/')
@@ -93,6 +93,7 @@ pub async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
     loop {
         refresh(&mut session).await?;
         let (kind, id) = names::find(session.standing(), &kinds, name)?;
+        conflicts::refuse(session.standing(), kind, &id)?;
         let line = session.standing().lines.get(&(kind, id));
         let version = line
             .and_then(names::living)

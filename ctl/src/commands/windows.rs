@@ -15,7 +15,7 @@ const WINDOWS_SHOWN_MAX: usize = 50;
 /// A window of a host.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WindowRow {
+pub(crate) struct WindowRow {
     host: String,
     start: String,
     end: String,
@@ -45,7 +45,7 @@ impl Row for WindowRow {
 }
 
 /// The windows of the hosts selected, for so many days from now.
-pub fn rows(session: &Session, only: Option<&str>, days: u32) -> Outcome<Vec<WindowRow>> {
+pub(crate) fn rows(session: &Session, only: Option<&str>, days: u32) -> Outcome<Vec<WindowRow>> {
     let standing = session.standing();
     let chosen = only.map(|name| names::find_host(standing, name)).transpose()?;
     let selected = session.selected()?;

@@ -8,8 +8,8 @@ use daymark_node::control::Client;
 use daymark_node::slots::ImageIdentity;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::resource::{
-    HaltSpec, Kind, OsUpdatePolicySpec, PromotionMode, ScheduleStatus, Scope, SingleScheduleSpec,
-    SiteSpec, Spec, Target, UpdatePolicy,
+    HaltSpec, Kind, OsUpdatePolicySpec, ScheduleStatus, Scope, SingleScheduleSpec, SiteSpec, Spec,
+    Target,
 };
 use daymark_protocol::trust::{Pin, Stance};
 
@@ -170,23 +170,8 @@ impl Fleet {
     fn policy(&self, name: &str, version: &str) -> anyhow::Result<Spec> {
         let os = update::target_os(self.session.standing(), PROFILE, version).map_err(plain)?;
         Ok(Spec::OsUpdatePolicy(Box::new(OsUpdatePolicySpec {
-            name: name.into(),
-            description: String::new(),
-            update_policy: UpdatePolicy::Target,
-            target_os: Some(os),
-            update_packages: String::new(),
-            update_sources: Vec::new(),
-            update_kernel_command: String::new(),
-            versions: None,
-            promotion: PromotionMode::default(),
-            soak_seconds: None,
-            from_any: false,
-            allow_downgrade: false,
-            avoid: Vec::new(),
-            schedules: Vec::new(),
-            priority: 0,
             spread_seconds: Some(SPREAD_S),
-            stage_ahead_seconds: None,
+            ..OsUpdatePolicySpec::target(name, os)
         })))
     }
 
@@ -212,7 +197,8 @@ impl Fleet {
             vec![self.put(policy, Self::everyone())?, self.put(window, Self::everyone())?];
         self.sign(changes)?;
         let moved = sync::node(&mut self.session, socket).await.map_err(plain)?;
-        anyhow::ensure!(moved.refused == 0, "the node refused {} items", moved.refused);
+        let refused = moved.refused.first();
+        anyhow::ensure!(refused.is_none(), "the node refused an item: {refused:?}");
         Ok(())
     }
 

@@ -53,7 +53,7 @@ const ORIGIN_FOR: usize = 0;
 const HANDED_TO: usize = 3;
 
 /// Runs `demo`.
-pub async fn run(args: DemoArgs) -> Outcome {
+pub(crate) async fn run(args: DemoArgs) -> Outcome {
     let images = match args.images.as_slice() {
         [] => None,
         [old, new] => Some((old.clone(), new.clone())),

@@ -33,25 +33,12 @@ fn a_name_that_fits_two_hosts_asks_for_the_id() {
     admin.refused(&["enroll", text(&admin.request("twin", 1)), "--yes"], 4, &["enrolled already"]);
     // Two administrators who could not see each other enrolled both.
     let stick = admin.folder("stick");
-    let other = second_home(&admin, &stick);
+    let other = admin.second_home(&stick);
     other.enroll("late", 3, &[]);
     admin.enroll("late", 4, &[]);
     other.run(&["sync", text(&stick)]).ends(0);
     admin.run(&["sync", text(&stick)]).ends(0);
     admin.refused(&["hold", "late", "--yes"], 2, &["\"late\" fits 2", "use the id"]);
-}
-
-/// Another machine of the same administrator.
-fn second_home(admin: &Admin, stick: &std::path::Path) -> Admin {
-    admin.run(&["sync", text(stick)]).ends(0);
-    let info = admin.run(&["fleet", "info", "-o", "json"]).ends(0).json();
-    let other = Admin::new();
-    let pin = info["fingerprint"].as_str().unwrap();
-    other.run(&["context", "add", "acme", text(stick), "--fleet", pin]).ends(0);
-    let keys = other.folder("home/keys");
-    std::fs::copy(admin.place.path().join("home/keys/alice.json"), keys.join("alice.json"))
-        .unwrap();
-    other
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod bad_files;
 mod bad_input;
+mod conflicts;
 mod founding;
 mod images;
 mod resources;
@@ -98,6 +99,22 @@ impl Admin {
         let before = files(&self.place.path().join("home"));
         self.run(args).ends(code).says(words);
         assert_eq!(before, files(&self.place.path().join("home")), "something was left behind");
+    }
+
+    /// The same administrator at another machine, which took the fleet from a folder.
+    fn second_home(&self, stick: &Path) -> Self {
+        self.run(&["sync", text(stick)]).ends(0);
+        let other = Self::new();
+        other.run(&["context", "add", "acme", text(stick), "--fleet", &self.pin()]).ends(0);
+        let keys = other.folder("home/keys");
+        fs::copy(self.place.path().join("home/keys/alice.json"), keys.join("alice.json")).unwrap();
+        other
+    }
+
+    /// The fleet's fingerprint.
+    fn pin(&self) -> String {
+        let info = self.run(&["fleet", "info", "-o", "json"]).ends(0).json();
+        info["fingerprint"].as_str().unwrap().to_owned()
     }
 
     /// Writes a file beside the home.

@@ -140,6 +140,29 @@ const CONFIG_BYTES_MAX: usize = 16_384;
 const CONFIG_DESCRIPTION_BYTES_MAX: usize = 256;
 
 impl OsUpdatePolicySpec {
+    /// A TARGET policy for an image, with every other field as it is when left out.
+    pub fn target(name: impl Into<String>, os: TargetOs) -> Self {
+        Self {
+            name: name.into(),
+            description: String::new(),
+            update_policy: UpdatePolicy::Target,
+            target_os: Some(os),
+            update_packages: String::new(),
+            update_sources: Vec::new(),
+            update_kernel_command: String::new(),
+            versions: None,
+            promotion: PromotionMode::Manual,
+            soak_seconds: None,
+            from_any: false,
+            allow_downgrade: false,
+            avoid: Vec::new(),
+            schedules: Vec::new(),
+            priority: 0,
+            spread_seconds: None,
+            stage_ahead_seconds: None,
+        }
+    }
+
     /// Checks EIM's limits and which fields go together.
     pub fn validate(&self) -> Result<(), InvalidSpec> {
         check_filled("name", &self.name)?;

@@ -121,6 +121,30 @@ pub struct Version {
     pub reason: String,
 }
 
+impl Version {
+    /// A version that is valid under the fleet's own keys, says no more than its content, and is
+    /// for nobody yet: what previews and models start from.
+    pub fn saying(version: u64, digest: Digest, spec: Option<Spec>) -> Self {
+        Self {
+            version,
+            digest,
+            statement: digest,
+            signers: Vec::new(),
+            validity: Validity::Valid,
+            signer_scope: SignerScope::Fleet,
+            scope: Scope::Fleet,
+            issued: WallTime::EPOCH,
+            until: None,
+            sees: Vec::new(),
+            gone: spec.is_none(),
+            target: None,
+            site: None,
+            spec: Ok(spec),
+            reason: String::new(),
+        }
+    }
+}
+
 /// A halt that stands.
 #[derive(Clone, Debug)]
 pub struct HaltLine {

@@ -5,14 +5,11 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use daymark_protocol::decide::{
-    Activity, Installed, InstalledSource, Machine, PlatformKind, Reach, StagedImage, Verdict,
-    World, decide,
-};
+use daymark_protocol::decide::{Machine, Reach, StagedImage, Verdict, World, decide};
 use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
-use daymark_protocol::resource::{Kind, OsType, Scope, Spec};
+use daymark_protocol::resource::{Kind, Spec};
 use daymark_protocol::time::{Now, WallTime};
-use daymark_protocol::trust::{Line, RootState, SignerScope, Standing, State, Validity, Version};
+use daymark_protocol::trust::{Line, RootState, Standing, State, Version};
 use serde_json::{Value, json};
 
 const HOST: KeyId = KeyId([0; 32]);
@@ -29,21 +26,9 @@ fn put(standing: &mut Standing, kind: Kind, name: &str, target: Value, spec: Val
     let number = || name.get(..2).map(|byte| u8::from_str_radix(byte, 16).unwrap_or(0) % 80);
     let site = if kind == Kind::Host { number() } else { None };
     let version = Version {
-        version: 1,
-        digest,
-        statement: digest,
-        signers: Vec::new(),
-        validity: Validity::Valid,
-        signer_scope: SignerScope::Fleet,
-        scope: Scope::Fleet,
-        issued: WallTime::EPOCH,
-        until: None,
-        sees: Vec::new(),
-        gone: false,
         target: serde_json::from_value(target).expect("a target"),
         site: site.map(|number| id(&format!("site-{number}"))),
-        spec: Ok(Some(spec)),
-        reason: String::new(),
+        ..Version::saying(1, digest, Some(spec))
     };
     let line = Line { state: State::Counts, versions: vec![version] };
     standing.lines.insert((kind, id(name)), line);
@@ -130,25 +115,8 @@ fn fleet() -> Standing {
 }
 
 fn machine() -> Machine {
-    Machine {
-        os_type: OsType::Immutable,
-        platform: PlatformKind::Slots,
-        architecture: "x86_64".into(),
-        installed: Some(Installed {
-            profile: Some("microvisor".into()),
-            version: Some("3.0.1".into()),
-            index_digest: None,
-            image_sha256: None,
-            source: InstalledSource::Slot,
-        }),
-        staged: Some(StagedImage { profile: Digest([0; 32]), index_digest: Digest::of(b"3.0.3") }),
-        quarantine: Vec::new(),
-        inhibitors: Vec::new(),
-        other_updaters: Vec::new(),
-        activation_ms: None,
-        activity: Activity::Idle,
-        slot_busy: None,
-    }
+    let staged = StagedImage { profile: Digest([0; 32]), index_digest: Digest::of(b"3.0.3") };
+    Machine { staged: Some(staged), ..daymark_bench::machine("microvisor", "3.0.1") }
 }
 
 fn bench(c: &mut Criterion) {

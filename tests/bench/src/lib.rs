@@ -98,7 +98,7 @@ pub fn bytes_of(item: Carried) -> Vec<u8> {
 fn facts(host: &SigningKey, step: u64) -> Facts {
     let at = now().plus_ms(i64::try_from(step).unwrap_or(0) * 60_000);
     let (update, phase) = (step / 3, step % 3);
-    let machine = machine(&format!("3.0.{update}"));
+    let machine = machine("microvisor-nonrt", &format!("3.0.{update}"));
     let mut facts = Facts::default();
     facts.set_machine(&machine);
     facts.set_update_status(&UpdateStatus {
@@ -126,13 +126,14 @@ fn facts(host: &SigningKey, step: u64) -> Facts {
     facts
 }
 
-fn machine(version: &str) -> Machine {
+/// A machine with slots that runs a version of a profile and has nothing to do.
+pub fn machine(profile: &str, version: &str) -> Machine {
     Machine {
         os_type: OsType::Immutable,
         platform: PlatformKind::Slots,
         architecture: "x86_64".into(),
         installed: Some(Installed {
-            profile: Some("microvisor-nonrt".into()),
+            profile: Some(profile.into()),
             version: Some(version.into()),
             index_digest: None,
             image_sha256: None,

@@ -184,23 +184,5 @@ impl Say for Administrators {
 
 /// A policy for an image, whose spread is nothing: tests wait for everyone's turn.
 pub fn wanting(name: &str, os: &TargetOs) -> OsUpdatePolicySpec {
-    OsUpdatePolicySpec {
-        name: name.to_owned(),
-        description: String::new(),
-        update_policy: daymark_protocol::resource::UpdatePolicy::Target,
-        target_os: Some(os.clone()),
-        update_packages: String::new(),
-        update_sources: Vec::new(),
-        update_kernel_command: String::new(),
-        versions: None,
-        promotion: Default::default(),
-        soak_seconds: None,
-        from_any: false,
-        allow_downgrade: false,
-        avoid: Vec::new(),
-        schedules: Vec::new(),
-        priority: 0,
-        spread_seconds: Some(0),
-        stage_ahead_seconds: None,
-    }
+    OsUpdatePolicySpec { spread_seconds: Some(0), ..OsUpdatePolicySpec::target(name, os.clone()) }
 }

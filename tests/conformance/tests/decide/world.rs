@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use daymark_conformance::{at, flag, list, optional, shared, text};
 use daymark_protocol::decide::{Activity, Installed, InstalledSource, Machine, PlatformKind};
 use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
-use daymark_protocol::resource::{Kind, OsType, Scope, Spec};
+use daymark_protocol::resource::{Kind, OsType, Spec};
 use daymark_protocol::time::WallTime;
-use daymark_protocol::trust::{Line, RootState, SignerScope, Standing, State, Validity, Version};
+use daymark_protocol::trust::{Line, RootState, Standing, State, Version};
 use serde_json::{Value, json};
 
 use super::os_type;
@@ -199,23 +199,8 @@ fn put<'a>(
     let digest = Digest::of(format!("{kind} {id} {spec}").as_bytes());
     let spec: Spec = serde_json::from_value(json!({ "kind": kind.name(), "spec": spec }))
         .map_err(|e| format!("{kind} {id}: {e}"))?;
-    let version = Version {
-        version: 1,
-        digest,
-        statement: digest,
-        signers: Vec::new(),
-        validity: Validity::Valid,
-        signer_scope: SignerScope::Fleet,
-        scope: Scope::Fleet,
-        issued: WallTime::EPOCH,
-        until: None,
-        sees: Vec::new(),
-        gone: false,
-        target: serde_json::from_value(target).map_err(|e| format!("{kind} {id}: {e}"))?,
-        site: None,
-        spec: Ok(Some(spec)),
-        reason: String::new(),
-    };
+    let target = serde_json::from_value(target).map_err(|e| format!("{kind} {id}: {e}"))?;
+    let version = Version { target, ..Version::saying(1, digest, Some(spec)) };
     let lines: &mut BTreeMap<_, _> = &mut standing.lines;
     let line = Line { state: State::Counts, versions: vec![version] };
     let line = lines.entry((kind, parse_id(id)?)).insert_entry(line).into_mut();

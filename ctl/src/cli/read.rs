@@ -1,0 +1,59 @@
+//! What only reads.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `get`.
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// hosts, policies, schedules, windows, osprofiles, runs, sites, regions, peers, conflicts,
+    /// halts, holds, blackouts, configs, approvals, quarantine.
+    pub kind: String,
+    /// Only this one.
+    pub name: Option<String>,
+    /// For windows: how many days ahead.
+    #[arg(long, default_value_t = 14)]
+    pub days: u32,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Stop after this long.
+    #[arg(long = "for", value_name = "TIME")]
+    pub length: Option<String>,
+}
+
+/// `wait`.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// `KIND/NAME`.
+    pub what: String,
+    /// `held`: every host that it reaches holds it; `done`: every such host runs what it asks for.
+    #[arg(long = "for", value_name = "STATE")]
+    pub state: String,
+    /// Give up after this long.
+    #[arg(long, default_value = "30m", value_name = "TIME")]
+    pub timeout: String,
+}
+
+/// One host.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    /// Name, key id or the start of it.
+    pub host: String,
+}
+
+/// `export …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// A document as an Automerge file.
+    Document {
+        /// `fleet`, `site/NAME` or `host/NAME`.
+        document: String,
+        /// Where to write it; `NAME.automerge` otherwise.
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+}

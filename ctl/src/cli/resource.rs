@@ -1,0 +1,165 @@
+//! Resources written from flags and files.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// `create …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CreateCommand {
+    /// A region.
+    Region {
+        /// Its name.
+        name: String,
+        /// The region above.
+        #[arg(long)]
+        parent: Option<String>,
+    },
+    /// A site.
+    Site {
+        /// Its name.
+        name: String,
+        /// The region it lies in.
+        #[arg(long)]
+        region: Option<String>,
+        /// Its IANA time zone.
+        #[arg(long)]
+        zone: Option<String>,
+    },
+    /// Windows in which updates may happen.
+    Schedule(Box<CreateScheduleArgs>),
+    /// A time in which no window is open.
+    Blackout(Box<CreateBlackoutArgs>),
+}
+
+/// Whom a new resource is for.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TargetArgs {
+    /// Everyone.
+    #[arg(long)]
+    pub all: bool,
+    /// This host; may be repeated.
+    #[arg(long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// This region, with all below it.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Hosts that run this OS profile.
+    #[arg(long, value_name = "PROFILE")]
+    pub os_profile: Option<String>,
+}
+
+/// `create schedule`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateScheduleArgs {
+    /// Its name.
+    pub name: String,
+    /// Every week on these days: `sun`, `mon,wed`.
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["daily", "monthly", "once"])]
+    pub weekly: Option<String>,
+    /// Every day.
+    #[arg(long, conflicts_with_all = ["monthly", "once"])]
+    pub daily: bool,
+    /// Every month on these days of it: `1`, `1,15`.
+    #[arg(long, value_name = "DAYS", conflicts_with = "once")]
+    pub monthly: Option<String>,
+    /// Once, at this time: `2026-12-01 22:00`, `+2h`, `now`.
+    #[arg(long, value_name = "TIME")]
+    pub once: Option<String>,
+    /// Time of day of repeated windows: `02:00`.
+    #[arg(long, value_name = "HH:MM")]
+    pub at: Option<String>,
+    /// Length of the window: `3h`, `90m`. Without it, `--once` is open-ended.
+    #[arg(long = "for", value_name = "TIME")]
+    pub length: Option<String>,
+    /// Zone of the fields: `UTC`, `site` or an IANA name.
+    #[arg(long, default_value = "UTC")]
+    pub zone: String,
+    /// What it is for.
+    #[arg(long, value_enum, default_value = "os-update")]
+    pub status: StatusArg,
+    /// Whom it is for; `--site` and `--label` count too.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// What a schedule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusArg {
+    /// Updates.
+    OsUpdate,
+    /// Maintenance: opens a window too.
+    Maintenance,
+}
+
+/// `create blackout`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateBlackoutArgs {
+    /// Its name.
+    pub name: String,
+    /// First closed day or time: `12-19`, `2026-12-19 18:00`.
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// First open day or time after it.
+    #[arg(long, value_name = "TIME")]
+    pub to: String,
+    /// Again every year.
+    #[arg(long)]
+    pub yearly: bool,
+    /// Zone of the times: `UTC`, `site` or an IANA name.
+    #[arg(long, default_value = "UTC")]
+    pub zone: String,
+    /// Whom it is for; `--site` and `--label` count too.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// A YAML file, or `-`; may be repeated.
+    #[arg(short, long = "file", required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// For EIM's files, which name no target; `--site` and `--label` count too.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// When the policies in it end; 90 days for TARGET otherwise.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// A YAML file, or `-`; may be repeated.
+    #[arg(short, long = "file", required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// For EIM's files, which name no target.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// A kind and a name.
+#[derive(Debug, Args)]
+pub(crate) struct NamedArgs {
+    /// Kind: region, site, host, schedule, blackout, policy, osprofile, config, hold.
+    pub kind: String,
+    /// Name or id.
+    pub name: String,
+}
+
+/// `release …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReleaseCommand {
+    /// Chunk an image, sign its profile and put both into a release folder.
+    Add {
+        /// Raw image, plain, .gz or .zst: a whole disk or a bare file system.
+        image: PathBuf,
+        /// The OS profile (EIM's YAML).
+        #[arg(long)]
+        profile: PathBuf,
+        /// The release folder.
+        #[arg(long)]
+        to: PathBuf,
+    },
+}
