@@ -22,7 +22,9 @@ const REPAIRED_PUSHED_MAX: usize = 32;
 /// How things came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Handed in locally, or written by this node: pushed at once.
+    /// Written by this node: pushed at once.
+    Own,
+    /// Handed in locally, also from a stick: pushed at once.
     Local,
     /// Pulled from a peer: pushed if it is little.
     Repair,
@@ -209,7 +211,7 @@ impl Node {
     ) -> Vec<Outcome> {
         let Some(replica) = &mut self.replica else { return vec![] };
         let (outcomes, changes) = replica.accept_reports(&slices(reports));
-        if origin != Origin::Local && changes.reports.iter().any(|report| report.host == self.own) {
+        if origin != Origin::Own && changes.reports.iter().any(|report| report.host == self.own) {
             self.met_own_reports();
         }
         self.absorb(changes, origin, batch);
@@ -247,7 +249,7 @@ impl Node {
     /// Turns changes into writes and into what is passed on.
     pub(crate) fn absorb(&mut self, changes: Changes, origin: Origin, batch: &mut Batch) {
         let fresh = match origin {
-            Origin::Local => true,
+            Origin::Own | Origin::Local => true,
             Origin::Repair => changes.fresh.len() + changes.reports.len() <= REPAIRED_PUSHED_MAX,
             Origin::Gossip => false,
         };

@@ -131,10 +131,10 @@ impl Node {
                 }
                 let reports: Vec<Vec<u8>> =
                     written.reports.iter().map(|report| report.bytes().to_vec()).collect();
-                self.take_reports(&reports, Origin::Local, batch);
+                self.take_reports(&reports, Origin::Own, batch);
                 let closed: Vec<Vec<u8>> =
                     written.closed.into_iter().map(|closed| closed.bytes).collect();
-                self.take_blobs(&closed, Origin::Local, batch);
+                self.take_blobs(&closed, Origin::Own, batch);
                 self.report_problem = None;
             }
             Err(error) => self.report_problem = Some(format!("facts are not reported: {error}")),

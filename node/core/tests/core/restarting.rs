@@ -1,7 +1,8 @@
 //! Generations of reports across restarts (RULES D5, Q15).
 
 use daymark_core::durable::DurableState;
-use daymark_core::effect::Admission;
+use daymark_core::effect::{Admission, Write};
+use daymark_core::event::Carried;
 use daymark_protocol::document::{Facts, ReportWriter};
 use daymark_protocol::trust::Floors;
 use daymark_protocol::wire::SyncMessage;
@@ -17,13 +18,13 @@ fn restarted(fleet: &Fleet, generation: u64) -> Rig {
     rig
 }
 
-fn own_reports(fleet: &Fleet, generation: u64) -> SyncMessage {
+fn own_reports(fleet: &Fleet, generation: u64) -> Vec<Vec<u8>> {
     let own = key(10);
     let mut facts = Facts::default();
     facts.set_text(&["facts", "said"], "before");
     let mut writer = ReportWriter::new(fleet.id, own.public().id(), generation, None);
     let written = writer.write(&own, &facts).unwrap();
-    SyncMessage::Reports(written.reports.iter().map(|report| report.bytes().to_vec()).collect())
+    written.reports.iter().map(|report| report.bytes().to_vec()).collect()
 }
 
 #[test]
@@ -37,7 +38,7 @@ fn q15_a_starting_node_waits_for_its_own_reports_and_opens_above_them() {
     let mut told = restarted(&fleet, 3);
     let peer = key(11).public().id();
     told.connect(peer, Admission::Member);
-    told.receive(peer, &own_reports(&fleet, 7));
+    told.receive(peer, &SyncMessage::Reports(own_reports(&fleet, 7)));
     told.wait(30_000);
     assert_eq!(told.node.status().generation, 8);
     assert_eq!(told.node.durable().generation, 8, "durable before its first report leaves");
@@ -51,10 +52,27 @@ fn q15_d6_a_running_node_rises_above_what_it_did_not_write_once() {
     assert_eq!(rig.node.status().generation, 1);
     let peer = key(11).public().id();
     rig.connect(peer, Admission::Member);
-    rig.receive(peer, &own_reports(&fleet, 9));
+    rig.receive(peer, &SyncMessage::Reports(own_reports(&fleet, 9)));
     rig.wait(30_000);
     assert_eq!(rig.node.status().generation, 10);
     assert!(rig.node.status().problems.is_empty());
-    rig.receive(peer, &own_reports(&fleet, 20));
+    rig.receive(peer, &SyncMessage::Reports(own_reports(&fleet, 20)));
     assert!(rig.node.status().problems.iter().any(|problem| problem.contains("another machine")));
+}
+
+#[test]
+fn q15_own_reports_that_are_handed_in_locally_do_not_silence_a_restored_machine() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = restarted(&fleet, 3);
+    rig.wait(30_000);
+    assert_eq!(rig.node.status().generation, 4, "the disk is older than its reports");
+    let newer = own_reports(&fleet, 9).into_iter().map(Carried::Report).collect();
+    let asked = rig.submit(newer);
+    let own = |write: &Write| match write {
+        Write::PutReport { host, generation, .. } if *host == rig.id() => Some(*generation),
+        _ => None,
+    };
+    let highest = asked.writes.iter().filter_map(own).max();
+    assert_eq!(highest, Some(10), "what it says now lies below what others hold of it");
+    assert!(rig.node.status().problems.is_empty());
 }
