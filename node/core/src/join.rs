@@ -14,6 +14,15 @@ use crate::effect::{Admission, Batch, Channel, Effect};
 use crate::intake::Origin;
 use crate::node::Node;
 
+/// In which order roots are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RootOrder {
+    /// Lowest first: above the newest that the asker holds each is signed by the one below it.
+    Upward,
+    /// Highest first: below its pin each is named by the one above it.
+    Downward,
+}
+
 impl Node {
     /// Asks a peer, unless both sides' connection already lets everything through.
     pub(crate) fn ask_to_join(&mut self, peer: KeyId, batch: &mut Batch) {
@@ -40,9 +49,12 @@ impl Node {
         match JoinMessage::decode(bytes) {
             Ok(JoinMessage::Ask { root_version, roots: (first, last), entries }) => {
                 self.take_host_entries(peer, &entries, batch);
+                // What does not fit is left out: those come first that the asker can place.
+                let order =
+                    if first > root_version { RootOrder::Upward } else { RootOrder::Downward };
                 let answer = JoinMessage::Answer {
                     root_version: self.root_version(),
-                    roots: self.roots_between(first, last),
+                    roots: self.roots_between(first, last, order),
                     entries: self.host_entries(&BTreeSet::from([self.own, peer])),
                 };
                 self.send_join(peer, &answer, batch);
@@ -50,13 +62,12 @@ impl Node {
                     self.ask_to_join(peer, batch);
                 }
             }
-            Ok(JoinMessage::Answer { root_version, roots, entries }) => {
+            Ok(JoinMessage::Answer { root_version: _, roots, entries }) => {
                 let (version, wanted) = (self.root_version(), self.roots_wanted());
                 self.take_roots(&roots, Origin::Repair, batch);
                 self.take_host_entries(peer, &entries, batch);
-                let grew = self.root_version() > version || self.roots_wanted() != wanted;
-                let more = self.root_version() < root_version || self.roots_wanted().is_some();
-                if grew && more {
+                // There may be more roots, or entries that the last ones left no room for.
+                if self.root_version() > version || self.roots_wanted() != wanted {
                     self.ask_to_join(peer, batch);
                 }
             }
@@ -121,24 +132,19 @@ impl Node {
         Some((*missing.start(), *missing.end()))
     }
 
-    /// Held roots of these versions, highest first, as many as one exchange carries.
-    pub(crate) fn roots_between(&self, first: u64, last: u64) -> Vec<Vec<u8>> {
+    /// Held roots of these versions, as many as one exchange carries.
+    pub(crate) fn roots_between(&self, first: u64, last: u64, order: RootOrder) -> Vec<Vec<u8>> {
         let Some(replica) = &self.replica else { return vec![] };
-        let mut roots: Vec<(u64, Vec<u8>)> = replica
-            .chain()
-            .roots()
+        let roots = replica.chain().roots();
+        let mut roots: Vec<Vec<u8>> = roots
             .filter(|(version, _)| (first..=last).contains(version))
-            .map(|(version, bytes)| (version, bytes.to_vec()))
+            .map(|(_, bytes)| bytes.to_vec())
             .collect();
-        if first > replica.chain().pin().version {
-            // Above the asker's newest the lowest come first, since each is signed by the one
-            // below it.
-            roots.truncate(limits::ROOTS_PER_MESSAGE_MAX);
-        } else {
+        if order == RootOrder::Downward {
             roots.reverse();
-            roots.truncate(limits::ROOTS_PER_MESSAGE_MAX);
         }
-        roots.into_iter().map(|(_, bytes)| bytes).collect()
+        roots.truncate(limits::ROOTS_PER_MESSAGE_MAX);
+        roots
     }
 
     fn send_join(&mut self, peer: KeyId, message: &JoinMessage, batch: &mut Batch) {

@@ -17,6 +17,7 @@ use crate::admission;
 use crate::buckets;
 use crate::effect::{Admission, Batch, Channel, Effect};
 use crate::intake::Origin;
+use crate::join::RootOrder;
 use crate::node::Node;
 use crate::timer::Timer;
 
@@ -230,7 +231,9 @@ impl Node {
     }
 
     fn on_want_roots(&mut self, peer: KeyId, first: u64, last: u64, batch: &mut Batch) {
-        for part in in_parts(self.roots_between(first, last), limits::ROOTS_PER_MESSAGE_MAX) {
+        // Who may ask here holds its chain up to its pin, and wants newer ones.
+        let roots = self.roots_between(first, last, RootOrder::Upward);
+        for part in in_parts(roots, limits::ROOTS_PER_MESSAGE_MAX) {
             self.send_sync(peer, &SyncMessage::Roots(part), batch);
         }
     }

@@ -24,8 +24,8 @@ pub enum JoinMessage {
     Answer {
         /// Version of the newest root it holds; 0 if none is.
         root_version: u64,
-        /// Root envelopes of the versions asked for, highest first, since each vouches for the one
-        /// below it (RULES R2); at most [`limits::ROOTS_PER_MESSAGE_MAX`].
+        /// Root envelopes of the versions asked for (RULES R2), those first that the asker can
+        /// place at once; at most [`limits::ROOTS_PER_MESSAGE_MAX`].
         roots: Vec<Vec<u8>>,
         /// The asker's Host statements that it holds, a tombstone included, and its own.
         entries: Vec<Vec<u8>>,

@@ -1,7 +1,9 @@
 //! Taking a fleet, and its roots (RULES R2, R3).
 
+use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Reply, Write};
 use daymark_core::event::Carried;
+use daymark_protocol::trust::Floors;
 
 use crate::support::{Fleet, Rig, entries, talk};
 
@@ -59,4 +61,23 @@ fn r2_newer_roots_come_before_anything_else_is_compared() {
     assert_eq!(behind.node.status().root_version, 1);
     talk(&mut member, &mut behind, Admission::Member);
     assert_eq!(behind.node.status().root_version, 3);
+}
+
+#[test]
+fn r2_a_stranger_many_roots_behind_gets_them_from_a_member_that_was_restarted() {
+    let fleet = Fleet::with_idle_keys(1, 12, 40);
+    let newer_bytes: usize = fleet.roots[1..].iter().map(Vec::len).sum();
+    assert!(newer_bytes > 100 * 1024, "they fit one message: {newer_bytes} bytes");
+    // After a restart a member's chain hangs on its newest root.
+    let durable = DurableState { pin: Some(fleet.pin()), ..DurableState::default() };
+    let (mut member, _) = Rig::on(10, durable, fleet.roots.clone(), Floors::default());
+    let mut behind = Rig::new(11);
+    behind.join(fleet.pins[0], vec![Carried::Root(fleet.roots[0].clone())]);
+    let enrolled = [&member.key, &behind.key].map(|key| entries(fleet.enroll(key, "berlin")));
+    for host in enrolled {
+        member.submit(host);
+    }
+    talk(&mut member, &mut behind, Admission::Stranger);
+    assert_eq!(behind.node.status().root_version, 12);
+    assert!(behind.node.status().name.is_some(), "it heard that it is enrolled");
 }

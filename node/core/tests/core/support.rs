@@ -7,6 +7,7 @@ use daymark_core::{ClockTrust, CoreConfig, Event, Node, Start};
 use daymark_protocol::decide::{Activity, Machine, PlatformKind};
 use daymark_protocol::document::{signature_entry, statement_entry};
 use daymark_protocol::id::{FleetId, KeyId};
+use daymark_protocol::limits::DISPLAY_NAME_BYTES_MAX;
 use daymark_protocol::resource::{HostSpec, Kind, OsType, Role, Scope, Spec};
 use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::trust::{
@@ -31,10 +32,19 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(seed: u8, versions: u64) -> Self {
+        Self::with_idle_keys(seed, versions, 0)
+    }
+
+    /// A fleet whose roots name so many keys besides, which makes them large.
+    pub(crate) fn with_idle_keys(seed: u8, versions: u64, idle: u8) -> Self {
         let key = key(seed);
         let (mut roots, mut pins, mut id) = (vec![], vec![], None);
         let mut draft =
             RootDraft::first("test", start(), WallTime::MAX).key(key.public(), "everyone");
+        for idle in 0..idle {
+            let idle = SigningKey::from_seed([idle; 32]);
+            draft = draft.key(idle.public(), &"n".repeat(DISPLAY_NAME_BYTES_MAX));
+        }
         for role in Role::ALL {
             draft = draft.role(role, 1, [key.public().id()]);
         }
