@@ -164,7 +164,11 @@ impl Slots {
         if !same {
             // The record goes first: from here on nothing of the old image counts.
             SlotRecord { image: identity.clone(), complete: false }.store(&record_path)?;
-            write_durably(&self.file(slot, "index"), &index_bytes)?;
+        }
+        // A cut after the record may have left another image's index, or none.
+        let index_path = self.file(slot, "index");
+        if !std::fs::read(&index_path).is_ok_and(|stored| *stored == *index_bytes) {
+            write_durably(&index_path, &index_bytes)?;
         }
         let journal = Journal::rewrite(&journal_path, &index, &verified)?;
         match &self.area {

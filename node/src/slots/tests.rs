@@ -100,6 +100,29 @@ fn a_new_image_voids_the_old_record_before_anything_is_written() {
     assert_eq!(reopened.image_in("b").unwrap().held().count(), 0);
 }
 
+/// A power cut between the two files: the record is the new image's, the index still the old one's.
+#[test]
+fn a_cut_between_record_and_index_is_mended_by_the_next_writing() {
+    for left in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let index = folder.path().join("records/b.index");
+        old().install(&two_slots(folder.path()), "b");
+        let before = fs::read(&index).unwrap();
+        drop(new().begin(&two_slots(folder.path()), "b"));
+        if left {
+            fs::write(&index, before).unwrap()
+        } else {
+            fs::remove_file(&index).unwrap()
+        }
+
+        let slots = two_slots(folder.path());
+        assert!(slots.image_in("b").is_none(), "what the slot holds is unknown until then");
+        new().install(&slots, "b");
+        let held = two_slots(folder.path()).image_in("b").expect("known after a restart");
+        assert!(held.held().is_full());
+    }
+}
+
 #[test]
 fn chunks_that_lie_where_they_must_are_kept_and_not_written() {
     let folder = tempfile::tempdir().unwrap();
