@@ -1,7 +1,8 @@
 //! A release source: a folder, or any static web server that answers range requests.
 //!
 //! Nothing it says is believed: the index must have the signed digest, the pack map is only a
-//! hint, each chunk is proven. Sources come from the configuration alone (RULES Q16).
+//! hint, each chunk is proven. Sources come from the configuration alone (RULES Q16): a redirect
+//! is not followed, for it could name any address that this machine reaches.
 
 use std::io;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use daymark_protocol::id::Digest;
 use daymark_protocol::image::{BadPackMap, ChunkSet, Index, PackMap, PackSpan};
+use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, header};
 use tokio::sync::mpsc;
 
@@ -44,6 +46,8 @@ pub enum OriginError {
     Unreachable { place: String, source: reqwest::Error },
     #[error("{place} answered {status}")]
     Status { place: String, status: StatusCode },
+    #[error("{place} redirects to {target}, which is not followed; name that in `release.sources`")]
+    Redirect { place: String, target: String },
     #[error("{place} does not answer range requests; serve it with a web server that does")]
     NoRanges { place: String },
     #[error("{place} has another length than was asked for")]
@@ -95,6 +99,7 @@ impl ReleaseSource {
                 .connect_timeout(CONNECT_TIMEOUT)
                 .read_timeout(READ_TIMEOUT)
                 .local_address(local)
+                .redirect(Policy::none())
                 .build()
                 .map_err(|_| invalid())?;
             return Ok(Self::Http { base: url.as_str().trim_end_matches('/').to_owned(), client });
@@ -178,6 +183,9 @@ async fn body(
     if expected == StatusCode::PARTIAL_CONTENT && answer.status() == StatusCode::OK {
         return Err(OriginError::NoRanges { place });
     }
+    if answer.status().is_redirection() {
+        return Err(OriginError::Redirect { place, target: location(&answer) });
+    }
     if answer.status() != expected {
         return Err(OriginError::Status { place, status: answer.status() });
     }
@@ -190,6 +198,12 @@ async fn body(
             Err(source) => return Err(OriginError::Unreachable { place, source }),
         }
     }
+}
+
+/// Where an answer redirects to, for people.
+fn location(answer: &reqwest::Response) -> String {
+    let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+    location.unwrap_or("nowhere").chars().take(200).collect()
 }
 
 /// Runs one session with a release source until it fails.

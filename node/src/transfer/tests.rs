@@ -153,9 +153,23 @@ async fn web_server(root: WebRoot) -> String {
         let body = Body::from(bytes[range].to_vec());
         Response::builder().status(StatusCode::PARTIAL_CONTENT).body(body).unwrap()
     }
+    serve(axum::Router::new().fallback(file).with_state(root)).await
+}
+
+/// A server that answers everything with a redirect to the same path of another.
+async fn redirecting_server(target: String) -> String {
+    async fn redirect(State(target): State<String>, request: Request) -> Response {
+        let response = Response::builder().status(StatusCode::FOUND);
+        let location = format!("{target}{}", request.uri());
+        response.header(header::LOCATION, location).body(Body::empty()).unwrap()
+    }
+    serve(axum::Router::new().fallback(redirect).with_state(target)).await
+}
+
+/// Serves on a free port; returns the address.
+async fn serve(router: axum::Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let router = axum::Router::new().fallback(file).with_state(root);
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }
@@ -221,6 +235,37 @@ async fn a_server_without_ranges_is_named_and_others_serve() {
     let (staged, ()) = tokio::join!(staging, helping);
     machine.assert_staged(&image);
     assert!(staged.unwrap().peer_bytes.contains_key(&key(1)));
+}
+
+/// RULES Q16: only what the configuration names is asked, whatever a server answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn q16_redirects_are_named_and_never_followed() {
+    let (image, machine) = (image(), Machine::new());
+    let folder = tempfile::tempdir().unwrap();
+    publish(&image, folder.path());
+    let root = web_root(folder.path(), true);
+    let asked = Arc::clone(&root.requests);
+    let elsewhere = web_server(root).await;
+    let redirecting = redirecting_server(elsewhere.clone()).await;
+
+    let seeder = Machine::with(&image);
+    let peers = Hub::of([]);
+    let watchers = watch::Sender::default();
+    let mut watched = watchers.subscribe();
+    let cancel = CancellationToken::new();
+    let origins = [redirecting];
+    let staging = machine.stage_until(&image, Arc::clone(&peers), &origins, watchers, cancel);
+    let helping = async {
+        let named = |progress: &StageProgress| {
+            progress.trouble.contains(&format!("redirects to {elsewhere}"))
+        };
+        watched.wait_for(named).await.unwrap();
+        peers.0.lock().unwrap().insert(key(1), seeder.server());
+    };
+    let (staged, ()) = tokio::join!(staging, helping);
+    machine.assert_staged(&image);
+    assert_eq!(staged.unwrap().origin_bytes, 0);
+    assert_eq!(asked.load(Ordering::Relaxed), 0, "the redirect was followed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
