@@ -317,15 +317,19 @@ fn is_full(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
 }
 
-/// Whether an error speaks of the content, not of the disk or of permissions.
+/// Whether an error speaks of what is in the files. All others may pass: a disk that fails, no
+/// descriptors, no memory, no permission, another process that holds the store. What was stored is
+/// then as good as before, and setting it aside would only make the peers send it all again.
 fn is_damage(error: &StoreError) -> bool {
-    use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
     match error {
-        StoreError::Open { source: sled::Error::Io(error), .. }
-        | StoreError::Access { source: sled::Error::Io(error), .. } => {
-            !matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | StorageFull)
-        }
-        StoreError::Open { .. } | StoreError::Access { .. } => true,
+        StoreError::Open { source, .. } | StoreError::Access { source, .. } => match source {
+            sled::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+            sled::Error::Corruption { .. }
+            | sled::Error::ReportableBug(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::CollectionNotFound(_) => true,
+        },
         StoreError::SetAside { .. } | StoreError::Full => false,
     }
 }
@@ -437,5 +441,75 @@ mod tests {
         assert!(store.set_aside().unwrap().exists());
         store.put_blob(&Digest([3; 32]), b"again").unwrap();
         store.flush().unwrap();
+    }
+
+    #[test]
+    fn only_what_speaks_of_the_content_is_damage() {
+        use rustix::io::Errno;
+        let opened = |source| StoreError::Open { path: "store".into(), source };
+        let io = |errno: Errno| opened(sled::Error::Io(errno.into()));
+        for passing in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::INTR,
+            Errno::IO,
+            Errno::ACCESS,
+            Errno::ROFS,
+            Errno::NOSPC,
+            Errno::NODEV,
+            Errno::STALE,
+            Errno::AGAIN,
+        ] {
+            assert!(!is_damage(&io(passing)), "{passing}");
+            let read = StoreError::access("read")(sled::Error::Io(passing.into()));
+            assert!(!is_damage(&read), "{passing}");
+        }
+        for kind in [std::io::ErrorKind::InvalidData, std::io::ErrorKind::UnexpectedEof] {
+            assert!(is_damage(&opened(sled::Error::Io(kind.into()))), "{kind}");
+        }
+        assert!(is_damage(&opened(sled::Error::Corruption { at: None, bt: () })));
+    }
+
+    #[test]
+    fn a_store_that_another_process_holds_is_not_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let held = filled(&path);
+        assert!(Store::open(&path).is_err());
+        assert!(held.set_aside().is_none() && path.exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    /// Set in the process that [`without_descriptors_the_store_is_refused_and_kept`] starts.
+    const CHILD: &str = "DAYMARK_TEST_STORE";
+    const REFUSED: i32 = 42;
+    const OPENED: i32 = 43;
+
+    /// Opens the store in a process with fewer and fewer descriptors.
+    #[test]
+    fn without_descriptors_the_store_is_refused_and_kept() {
+        if let Some(path) = std::env::var_os(CHILD) {
+            let opened = Store::open(Path::new(&path));
+            std::process::exit(if opened.is_ok() { OPENED } else { REFUSED });
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        drop(filled(&path));
+        let name = "store::tests::without_descriptors_the_store_is_refused_and_kept";
+        let mut codes = std::collections::BTreeSet::new();
+        for descriptors in 4..24 {
+            let status = std::process::Command::new("sh")
+                .args(["-c", "ulimit -n $0; exec \"$@\"", &descriptors.to_string()])
+                .arg(std::env::current_exe().unwrap())
+                .args([name, "--exact", "--nocapture"])
+                .env(CHILD, &path)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .status();
+            codes.extend(status.unwrap().code());
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{descriptors}");
+        }
+        assert!(codes.contains(&REFUSED) && codes.contains(&OPENED), "{codes:?}");
     }
 }
