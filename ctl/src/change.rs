@@ -135,7 +135,8 @@ impl Change {
             | Kind::OsProfile
             | Kind::Halt
             | Kind::Resume
-            | Kind::Emergency => false,
+            | Kind::Emergency
+            | Kind::Token => false,
         }
     }
 }

@@ -151,6 +151,7 @@ pub(crate) fn kind_named(text: &str) -> Option<Kind> {
         "halt" | "halts" => Kind::Halt,
         "resume" | "resumes" => Kind::Resume,
         "emergency" | "emergencies" => Kind::Emergency,
+        "token" | "tokens" => Kind::Token,
         _ => return None,
     })
 }

@@ -29,6 +29,7 @@ pub(crate) fn spec_name(spec: &Spec) -> String {
         Spec::Halt(spec) => spec.name.clone(),
         Spec::Resume(spec) => spec.name.clone(),
         Spec::Emergency(spec) => spec.name.clone(),
+        Spec::Token(spec) => spec.name.clone(),
     }
 }
 
@@ -129,6 +130,7 @@ fn plural(kinds: &[Kind]) -> &'static str {
         Some(Kind::Hold) => "holds",
         Some(Kind::Host | Kind::Promotion | Kind::Retry | Kind::Halt) | None => "hosts",
         Some(Kind::Resume | Kind::Emergency) => "halts",
+        Some(Kind::Token) => "tokens",
     }
 }
 

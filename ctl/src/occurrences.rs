@@ -71,7 +71,8 @@ fn zone_of(spec: &Spec) -> Option<(&ScheduleZone, &'static str)> {
         | Spec::Retry(_)
         | Spec::Halt(_)
         | Spec::Resume(_)
-        | Spec::Emergency(_) => None,
+        | Spec::Emergency(_)
+        | Spec::Token(_) => None,
     }
 }
 

@@ -107,7 +107,7 @@ impl ItemName {
 
     fn bytes_max(&self) -> u64 {
         match self {
-            Self::Root(_) => 2 * limits::ROOT_PAYLOAD_BYTES_MAX as u64,
+            Self::Root(_) => (limits::RIVAL_ROOTS_MAX * (limits::ENVELOPE_BYTES_MAX + 1)) as u64,
             Self::Entry(..) | Self::Report(..) => limits::MESSAGE_BYTES_MAX as u64,
             Self::Blob(_) => BLOB_BYTES_MAX,
         }

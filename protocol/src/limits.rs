@@ -18,6 +18,13 @@ pub const RIVAL_ROOTS_MAX: usize = 4;
 pub const SIGNATURES_MAX: usize = ROOT_KEYS_MAX;
 /// Largest envelope: 32 KiB of payload in base64 and 64 signatures, within a message.
 pub const ENVELOPE_BYTES_MAX: usize = 60 * 1024;
+/// Most digests in one list (RULES R5): 2 MiB, read and compared whole.
+pub const LIST_DIGESTS_MAX: usize = 65_536;
+/// Most lists that one root names: two for every key that it may define, and for half as many that
+/// left before.
+pub const LISTS_PER_ROOT_MAX: usize = 192;
+/// Most delegations in a root: one for every key.
+pub const DELEGATIONS_MAX: usize = ROOT_KEYS_MAX;
 /// Deepest nesting of signed JSON: what is defined needs 6, and readers recurse.
 pub const JSON_DEPTH_MAX: usize = 16;
 /// Highest version of a resource: there is always a next one within 64 bits.

@@ -76,7 +76,8 @@ fn reference_order(kind: Kind) -> u8 {
         | Kind::Retry
         | Kind::Halt
         | Kind::Resume
-        | Kind::Emergency => 3,
+        | Kind::Emergency
+        | Kind::Token => 3,
     }
 }
 
@@ -188,7 +189,8 @@ fn names_to_ids(
         | Kind::Retry
         | Kind::Halt
         | Kind::Resume
-        | Kind::Emergency => Ok(()),
+        | Kind::Emergency
+        | Kind::Token => Ok(()),
     }
 }
 

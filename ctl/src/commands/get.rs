@@ -312,6 +312,7 @@ pub(crate) fn what(kind: Kind, version: &Version) -> String {
         },
         Spec::Promotion(promotion) => format!("digest {}", promotion.os.digest.short()),
         Spec::CustomConfig(config) => format!("{} bytes", config.config.len()),
+        Spec::Token(token) => format!("{} uses", token.uses),
         Spec::Hold(_) | Spec::Retry(_) | Spec::Halt(_) | Spec::Resume(_) | Spec::Emergency(_) => {
             kind.name().to_lowercase()
         }

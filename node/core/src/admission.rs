@@ -62,7 +62,8 @@ pub(crate) fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a 
         | Spec::Retry(_)
         | Spec::Halt(_)
         | Spec::Resume(_)
-        | Spec::Emergency(_) => None,
+        | Spec::Emergency(_)
+        | Spec::Token(_) => None,
     }
 }
 

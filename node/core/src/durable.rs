@@ -20,6 +20,9 @@ pub const ADDRESS_BOOK_PEERS_MAX: usize = 64;
 pub struct DurableState {
     /// The fleet that this machine took, once (RULES R3).
     pub pin: Option<Pin>,
+    /// Version of the newest root that was ever held: below it nothing is judged (RULES R2).
+    #[serde(default)]
+    pub root_floor: u64,
     /// Generation of the newest start of the agent (RULES D5).
     pub generation: u64,
     /// Number of the last attempt at an update.

@@ -236,11 +236,11 @@ pub enum Write {
         /// SHA-256 of its bytes.
         digest: Digest,
     },
-    /// A root, kept in a file of its own.
+    /// A root, or the rival roots of one version, kept in a file of their own.
     PutRoot {
-        /// Its version.
+        /// The version.
         version: u64,
-        /// Its envelope.
+        /// The envelope; of rivals one on each line.
         bytes: Vec<u8>,
     },
     /// A line of the floor journal.

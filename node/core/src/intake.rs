@@ -7,7 +7,7 @@ use daymark_protocol::document::{
     Changes, DocumentId, Interest, Outcome, Replica, Sites, StoredReport,
 };
 use daymark_protocol::id::KeyId;
-use daymark_protocol::trust::{ChainWait, Floors, Pin, RootChain, RootError};
+use daymark_protocol::trust::{Floors, Pin, RootChain, RootError};
 
 use crate::admission;
 use crate::durable::ADDRESS_BOOK_PEERS_MAX;
@@ -133,21 +133,12 @@ impl Node {
             || held.is_some_and(|chain| chain.holds(pin.version, &pin.digest))
     }
 
-    /// Makes the newest root a floor that outlasts the loss of its file (RULES R2): what hangs on
-    /// its pin waits until it is held again.
-    fn raise_pin(&mut self) {
-        let Some(chain) = self.replica.as_ref().map(Replica::chain) else { return };
-        let held = self.saved.get().pin;
-        let pin = match chain.wait() {
-            None => {
-                chain.newest_pin().filter(|new| held.is_none_or(|pin| pin.version < new.version))
-            }
-            // A pin to one of them would hide the other at the next start (RULES R4).
-            Some(ChainWait::Rivals { .. }) => Some(chain.pin()),
-            Some(ChainWait::Missing { .. } | ChainWait::Unread { .. }) => None,
-        };
-        if pin.is_some() && pin != held {
-            self.saved.change().pin = pin;
+    /// Makes the newest root's version a floor that outlasts the loss of its file (RULES R2). The
+    /// pin stays as it was taken: what roots come to must not depend on when a machine started.
+    fn raise_root_floor(&mut self) {
+        let newest = self.root_version();
+        if newest > self.saved.get().root_floor {
+            self.saved.change().root_floor = newest;
         }
     }
 
@@ -258,7 +249,7 @@ impl Node {
         }
         self.standing_changed |= changes.standing_changed || !changes.roots.is_empty();
         if !changes.roots.is_empty() {
-            self.raise_pin();
+            self.raise_root_floor();
         }
         if !changes.is_empty() {
             self.fingerprints = None;

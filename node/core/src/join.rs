@@ -30,7 +30,8 @@ impl Node {
             return;
         }
         let root_version = self.root_version();
-        let newer = (root_version + 1, root_version + limits::ROOTS_PER_MESSAGE_MAX as u64);
+        // From the own newest on: a rival of it must be known (RULES R4).
+        let newer = (root_version.max(1), root_version + limits::ROOTS_PER_MESSAGE_MAX as u64 - 1);
         let message = JoinMessage::Ask {
             root_version,
             roots: self.roots_wanted().unwrap_or(newer),

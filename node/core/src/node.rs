@@ -164,6 +164,7 @@ impl Node {
     fn load(&mut self, roots: &[Vec<u8>], floors: Floors, stored: &Stored, batch: &mut Batch) {
         let Some(pin) = self.saved.get().pin else { return };
         let mut chain = RootChain::new(pin);
+        chain.raise_floor(self.saved.get().root_floor);
         let refused = chain
             .accept_all(roots.iter().map(Vec::as_slice))
             .into_iter()

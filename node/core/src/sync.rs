@@ -68,8 +68,19 @@ impl Node {
         if let Some(peer) = admitted.get(chosen) {
             self.compare(*peer, batch);
         }
+        self.ask_for_roots(batch);
         let pause_ms = self.jitter.between(*REPAIR_PAUSE_MS.start(), *REPAIR_PAUSE_MS.end());
         self.timers.set(Timer::Repair, self.reading.mono.plus_ms(pause_ms));
+    }
+
+    /// While nothing can be judged everyone is a stranger, and roots come by the join exchange.
+    fn ask_for_roots(&mut self, batch: &mut Batch) {
+        let waits = self.replica.as_ref().is_some_and(|replica| replica.chain().wait().is_some());
+        let chosen = self.peer_choice.below(self.peers.len() as u64);
+        let peer = self.peers.keys().nth(usize::try_from(chosen).unwrap_or(0)).copied();
+        if let Some(peer) = peer.filter(|_| waits) {
+            self.ask_to_join(peer, batch);
+        }
     }
 
     /// A message over the sync channel.
@@ -137,8 +148,7 @@ impl Node {
     fn hello(&mut self) -> Option<Hello> {
         let prints = self.fingerprints()?;
         let replica = self.replica.as_ref()?;
-        let pin = replica.chain().newest_pin();
-        let digest = pin.map_or(Digest([0; 32]), |pin| pin.digest);
+        let digest = replica.chain().newest_digest();
         Some(Hello {
             root_version: replica.chain().newest_version(),
             root_digest: std::array::from_fn(|at| digest.0[at]),
@@ -200,6 +210,13 @@ impl Node {
         if hello.root_version < own.root_version {
             // It will ask for the roots, and compare again when it has them.
             return self.send_sync(peer, &SyncMessage::Hello(own), batch);
+        }
+        if hello.root_digest != own.root_digest {
+            // Rivals: each side keeps both (RULES R4). What differs otherwise is compared all the
+            // same, since a rival may be refused here.
+            let version = own.root_version;
+            let want = SyncMessage::WantRoots { first: version, last: version };
+            self.send_sync(peer, &want, batch);
         }
         let same_site = hello.site == prints.site;
         let fleet_differs = hello.fleet != prints.fleet;

@@ -16,8 +16,9 @@ pub const FORMAT: u32 = 1;
 /// of the other slot still runs on what this one wrote (DESIGN section 8).
 pub const FORMATS_READ: RangeInclusive<u32> = 1..=FORMAT;
 
-/// A root's envelope is its payload in base64 and signatures: at most twice as large.
-const ROOT_FILE_BYTES_MAX: u64 = 2 * limits::ROOT_PAYLOAD_BYTES_MAX as u64;
+/// The envelopes of a version's rival roots, each with its line end.
+const ROOT_FILE_BYTES_MAX: u64 =
+    (limits::RIVAL_ROOTS_MAX * (limits::ENVELOPE_BYTES_MAX + 1)) as u64;
 
 #[derive(Serialize, Deserialize)]
 struct Format {

@@ -3,6 +3,7 @@
 //! a smaller set, where one has ended or a policy names its schedules, when deciding.
 
 use super::closing::{Closing, What};
+use super::emergency::Emergency;
 use super::line::InForce;
 use super::model::Window;
 use super::reach::Schedule;
@@ -17,6 +18,7 @@ use crate::window::{self, Windows};
 pub(super) struct Calendar {
     schedules: Vec<Schedule>,
     blackouts: Vec<Blackout>,
+    emergencies: Vec<Emergency>,
     zone: Option<String>,
     all: Windows,
 }
@@ -34,6 +36,8 @@ struct Blackout {
 pub(super) struct Usable {
     /// The first usable piece with enough left, around `now` or after it.
     pub(super) piece: Option<Window>,
+    /// The emergency that opens it, if no schedule does.
+    pub(super) emergency: Option<String>,
     /// Whether the whole width of `now` lies within it.
     pub(super) is_open: bool,
     /// A window that is open at the earliest `now`, with too little left of it or not open over
@@ -50,12 +54,13 @@ pub(super) struct Usable {
 impl Calendar {
     pub(super) fn new(
         schedules: Vec<Schedule>,
+        emergencies: Vec<Emergency>,
         closings: &[Closing],
         zone: Option<String>,
     ) -> Self {
         let blackouts: Vec<Blackout> = closings.iter().filter_map(clipped).collect();
         let all = windows(&schedules.iter().collect::<Vec<_>>(), blackouts.iter(), zone.as_deref());
-        Self { schedules, blackouts, zone, all }
+        Self { schedules, blackouts, emergencies, zone, all }
     }
 
     pub(super) fn windows(&self) -> &Windows {
@@ -85,9 +90,16 @@ impl Calendar {
             schedules.len() == self.schedules.len() && self.blackouts.iter().all(|b| closes(&b));
         let made = (!is_all).then(|| make(&schedules));
         let current = made.as_ref().unwrap_or(&self.all);
-        let piece = first_piece(current, schedules, make, needed_ms, now);
+        let mut piece = first_piece(current, schedules, make, needed_ms, now);
+        let mut emergency = None;
+        if let Some((urgent, told)) = self.urgent_piece(profile, needed_ms, now)
+            && piece.is_none_or(|piece| now.earliest < piece.start && urgent.start < piece.start)
+        {
+            (piece, emergency) = (Some(urgent), Some(told));
+        }
         let usable = Usable {
             piece,
+            emergency,
             is_open: piece.is_some_and(|piece| piece.start <= now.earliest),
             short: None,
             closed_by: Vec::new(),
@@ -95,6 +107,24 @@ impl Calendar {
             problems: Vec::new(),
         };
         if usable.is_open { usable } else { self.explained(usable, current, now) }
+    }
+
+    /// The first piece with enough left that an emergency opens.
+    fn urgent_piece(
+        &self,
+        profile: Option<&str>,
+        needed_ms: u64,
+        now: &Now,
+    ) -> Option<(Window, String)> {
+        let standing = |blackout: &&Blackout| blackout.closing.stands(now, profile);
+        let opening = self.emergencies.iter().filter(|one| one.opens(profile, now));
+        let pieces = opening.filter_map(|one| {
+            let closed = self.blackouts.iter().filter(standing);
+            let closed = closed.filter(|_| !one.passes_blackouts);
+            let windows = windows(&[&one.schedule], closed, self.zone.as_deref());
+            Some((windows.next_usable(now.latest, needed_ms)?, one.told.clone()))
+        });
+        pieces.min_by_key(|(piece, _)| piece.start)
     }
 
     /// What the signers of schedules that the policy uses saw and is missing here (RULES S5).
@@ -105,7 +135,8 @@ impl Calendar {
 
     fn changes_at(&self, spec: &OsUpdatePolicySpec, now: &Now) -> Option<WallTime> {
         let used = self.schedules.iter().filter(|one| uses(spec, one));
-        let begins = used.filter_map(|one| match one.source.span.in_force(now) {
+        let urgent = self.emergencies.iter().map(|emergency| &emergency.schedule);
+        let begins = used.chain(urgent).filter_map(|one| match one.source.span.in_force(now) {
             InForce::Unsure(at) => Some(at),
             InForce::Yes | InForce::Ended => None,
         });

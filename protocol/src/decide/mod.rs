@@ -3,11 +3,12 @@
 //! [`Reach`] picks what counts and reaches one host out of all that counts; [`decide`] walks the
 //! gates over it and returns the verdict with every gate's answer. It does nothing itself, and
 //! knows no clock: `now` is an interval, and a gate passes only if it does over its whole width
-//! (RULES Q6). Emergencies pass nothing yet.
+//! (RULES Q6).
 
 mod because;
 mod calendar;
 mod closing;
+mod emergency;
 mod gates;
 mod image;
 mod latest;

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use super::calendar::Calendar;
 use super::closing::{Closing, closings, profile_of};
+use super::emergency::emergencies;
 use super::image::Images;
 use super::line::{InForce, Says, Span, says};
 use super::place::Place;
@@ -93,7 +94,10 @@ impl Reach {
             lost_promotion: lost(standing, Kind::Promotion),
             images: Images::of(standing, &place),
             retries: retries(standing, &place),
-            calendar: Calendar::new(schedules, &closings, place.zone.clone()),
+            calendar: {
+                let emergencies = emergencies(standing, &place);
+                Calendar::new(schedules, emergencies, &closings, place.zone.clone())
+            },
             closings,
             place,
         }
@@ -148,7 +152,12 @@ pub(super) fn missing(standing: &Standing, place: &Place, sees: &[Seen]) -> Vec<
     sees.iter().filter(is_missing).cloned().collect()
 }
 
-fn source(standing: &Standing, place: &Place, id: &ResourceId, version: &Version) -> Source {
+pub(super) fn source(
+    standing: &Standing,
+    place: &Place,
+    id: &ResourceId,
+    version: &Version,
+) -> Source {
     Source {
         id: id.clone(),
         version: version.version,
@@ -160,7 +169,7 @@ fn source(standing: &Standing, place: &Place, id: &ResourceId, version: &Version
 
 /// Whether something that opens may reach the host; its condition on the OS profile is judged
 /// when deciding.
-fn may_reach(version: &Version, place: &Place) -> bool {
+pub(super) fn may_reach(version: &Version, place: &Place) -> bool {
     version.reaches(&place.host, UnknownProfile::Matches)
 }
 

@@ -80,6 +80,7 @@ pub enum Kind {
     Halt,
     Resume,
     Emergency,
+    Token,
 }
 
 /// A kind that this version does not know.
@@ -89,7 +90,7 @@ pub struct UnknownKind(pub String);
 
 impl Kind {
     /// All known kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Region,
         Self::Site,
         Self::Host,
@@ -105,6 +106,7 @@ impl Kind {
         Self::Halt,
         Self::Resume,
         Self::Emergency,
+        Self::Token,
     ];
 
     /// The kind's name on the wire.
@@ -125,6 +127,7 @@ impl Kind {
             Self::Halt => "Halt",
             Self::Resume => "Resume",
             Self::Emergency => "Emergency",
+            Self::Token => "Token",
         }
     }
 
@@ -147,6 +150,7 @@ impl Kind {
             Self::Halt => "halt-",
             Self::Resume => "resume-",
             Self::Emergency => "emergency-",
+            Self::Token => "token-",
         }
     }
 
@@ -165,7 +169,7 @@ impl Kind {
             | Self::Hold
             | Self::Retry
             | Self::Resume => Role::Policy,
-            Self::Host => Role::Enroll,
+            Self::Host | Self::Token => Role::Enroll,
             Self::OsProfile => Role::Release,
             Self::Halt => Role::Halt,
             Self::Emergency => Role::Emergency,
@@ -179,7 +183,7 @@ impl Kind {
 
     /// Whether a resource of this kind must be the only one in its statement (RULES S2).
     pub fn stands_alone(self) -> bool {
-        matches!(self, Self::Host | Self::Halt | Self::Resume | Self::Emergency)
+        matches!(self, Self::Host | Self::Halt | Self::Resume | Self::Emergency | Self::Token)
     }
 }
 

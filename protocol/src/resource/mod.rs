@@ -12,6 +12,7 @@ mod schedule;
 mod scope;
 mod spec;
 mod stop;
+mod token;
 mod validate;
 #[cfg(test)]
 mod validate_tests;
@@ -33,6 +34,7 @@ pub use self::schedule::{
 pub use self::scope::{Scope, Target};
 pub use self::spec::{SCHEMA, UnreadableSpec};
 pub use self::stop::{EmergencySpec, HaltSpec, HoldSpec, ResumeSpec, RetrySpec};
+pub use self::token::TokenSpec;
 pub use self::validate::InvalidSpec;
 
 /// The content of a resource, by kind.
@@ -55,4 +57,5 @@ pub enum Spec {
     Halt(HaltSpec),
     Resume(ResumeSpec),
     Emergency(EmergencySpec),
+    Token(TokenSpec),
 }

@@ -60,6 +60,7 @@ impl Spec {
             Kind::Halt => Self::Halt(of(json)?),
             Kind::Resume => Self::Resume(of(json)?),
             Kind::Emergency => Self::Emergency(of(json)?),
+            Kind::Token => Self::Token(of(json)?),
         })
     }
 
@@ -81,6 +82,7 @@ impl Spec {
             Self::Halt(_) => Kind::Halt,
             Self::Resume(_) => Kind::Resume,
             Self::Emergency(_) => Kind::Emergency,
+            Self::Token(_) => Kind::Token,
         }
     }
 }

@@ -47,7 +47,7 @@ pub struct ResumeSpec {
     pub halts: Vec<Digest>,
 }
 
-/// Passes windows. Parsed and shown; it passes nothing before the trust issue (RULES Q3).
+/// Passes windows, from when its statement was issued to its end; not halts and holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EmergencySpec {

@@ -50,6 +50,7 @@ impl Spec {
             Self::Halt(spec) => check_name(&spec.name),
             Self::Resume(spec) => spec.validate(),
             Self::Emergency(spec) => check_name(&spec.name),
+            Self::Token(spec) => spec.validate(),
         }
     }
 }

@@ -1,20 +1,15 @@
-//! Writing statements and roots: what `daymarkctl`, tests and the simulator sign.
+//! Writing statements: what `daymarkctl`, tests and the simulator sign. Roots: [`super::RootDraft`].
 //!
 //! Nothing here decides whether a text makes sense to the fleet; it is built so that every replica
 //! accepts it, from the times and keys that the caller gives.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::id::{Digest, FleetId, KeyId, ResourceId};
-use crate::resource::{Kind, Role, SCHEMA, Scope, Spec, Target};
+use crate::id::{FleetId, ResourceId};
+use crate::resource::{Kind, SCHEMA, Scope, Spec, Target};
 use crate::time::WallTime;
-use crate::trust::{
-    Context, Envelope, PublicKey, RefusedRoot, RefusedStatement, RoleKeys, Root, RootKey, Seen,
-    SigningKey, Statement,
-};
+use crate::trust::{RefusedStatement, Seen, Statement};
 
 /// The id of a named resource (RULES Q4). Hosts have none: their id is their key id.
 pub fn named_id(kind: Kind, fleet: &FleetId, scope: &Scope, name: &str) -> ResourceId {
@@ -197,102 +192,7 @@ fn content(spec: &Spec) -> Box<RawValue> {
         Spec::Halt(spec) => to_raw_value(spec),
         Spec::Resume(spec) => to_raw_value(spec),
         Spec::Emergency(spec) => to_raw_value(spec),
+        Spec::Token(spec) => to_raw_value(spec),
     };
     raw.expect("specs are structs of strings, numbers, lists and string-keyed maps")
-}
-
-/// A root being written.
-#[derive(Clone, Debug)]
-pub struct RootDraft {
-    /// Its version.
-    pub version: u64,
-    /// When it is written.
-    pub issued: WallTime,
-    /// When it expires.
-    pub expires: WallTime,
-    /// The fleet's name.
-    pub fleet_name: String,
-    /// The keys that it names.
-    pub keys: BTreeMap<KeyId, RootKey>,
-    /// Who may speak under each role.
-    pub roles: BTreeMap<Role, RoleKeys>,
-    /// Digests of the roots of the version before.
-    pub previous: BTreeSet<Digest>,
-}
-
-impl RootDraft {
-    /// The first root of a new fleet; keys and roles are yet to be added.
-    pub fn first(fleet_name: &str, issued: WallTime, expires: WallTime) -> Self {
-        Self {
-            version: 1,
-            issued,
-            expires,
-            fleet_name: fleet_name.to_owned(),
-            keys: BTreeMap::new(),
-            roles: BTreeMap::new(),
-            previous: BTreeSet::new(),
-        }
-    }
-
-    /// The root after `root`, with the same keys and roles.
-    pub fn after(root: &Root, issued: WallTime, expires: WallTime) -> Self {
-        Self {
-            version: root.version + 1,
-            issued,
-            expires,
-            fleet_name: root.fleet_name.clone(),
-            keys: root.keys.clone(),
-            roles: root.roles.clone(),
-            previous: BTreeSet::from([root.digest]),
-        }
-    }
-
-    /// Names a key and its holder.
-    #[must_use]
-    pub fn key(mut self, public: PublicKey, holder: &str) -> Self {
-        self.keys.insert(public.id(), RootKey { public, holder: holder.to_owned() });
-        self
-    }
-
-    /// Lets `threshold` of `keys` speak under a role.
-    #[must_use]
-    pub fn role(
-        mut self,
-        role: Role,
-        threshold: u32,
-        keys: impl IntoIterator<Item = KeyId>,
-    ) -> Self {
-        self.roles.insert(role, RoleKeys { threshold, keys: keys.into_iter().collect() });
-        self
-    }
-
-    /// The payload, ready to be signed, and its reading.
-    pub fn finish(&self) -> Result<(Vec<u8>, Root), RefusedRoot> {
-        let payload = Root::write(self);
-        let root = Root::parse(&payload)?;
-        Ok((payload, root))
-    }
-}
-
-impl Envelope {
-    /// A payload signed by `keys`.
-    pub fn signed<'a>(
-        context: Context,
-        payload: Vec<u8>,
-        keys: impl IntoIterator<Item = &'a SigningKey>,
-    ) -> Self {
-        let mut envelope = Self { context, payload, signatures: Vec::new() };
-        for key in keys {
-            envelope.add_signature(key);
-        }
-        envelope
-    }
-
-    /// Adds a signature, unless that key signed already.
-    pub fn add_signature(&mut self, key: &SigningKey) {
-        let id = key.public().id();
-        if self.signatures.iter().all(|(other, _)| *other != id) {
-            self.signatures.push((id, key.sign(self.context, &self.payload)));
-        }
-    }
 }

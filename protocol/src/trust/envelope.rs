@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::KeyId;
 use crate::limits;
-use crate::trust::{Context, Signature};
+use crate::trust::{Context, Signature, SigningKey};
 
 /// Bytes that are no envelope within bounds.
 #[derive(Debug, thiserror::Error)]
@@ -94,5 +94,28 @@ impl Envelope {
                 .collect(),
         };
         serde_json::to_vec(&wire).expect("strings and lists always have a JSON form")
+    }
+}
+
+impl Envelope {
+    /// A payload signed by `keys`.
+    pub fn signed<'a>(
+        context: Context,
+        payload: Vec<u8>,
+        keys: impl IntoIterator<Item = &'a SigningKey>,
+    ) -> Self {
+        let mut envelope = Self { context, payload, signatures: Vec::new() };
+        for key in keys {
+            envelope.add_signature(key);
+        }
+        envelope
+    }
+
+    /// Adds a signature, unless that key signed already.
+    pub fn add_signature(&mut self, key: &SigningKey) {
+        let id = key.public().id();
+        if self.signatures.iter().all(|(other, _)| *other != id) {
+            self.signatures.push((id, key.sign(self.context, &self.payload)));
+        }
     }
 }

@@ -19,7 +19,7 @@ mod statement;
 mod strict_json;
 mod verified;
 
-pub use self::author::{Draft, ResourceDraft, RootDraft, named_id};
+pub use self::author::{Draft, ResourceDraft, named_id};
 pub use self::chain::{Accepted, ChainWait, RootChain, RootError};
 pub use self::envelope::{Envelope, EnvelopeError};
 pub use self::fields::FieldError;
@@ -29,7 +29,10 @@ pub use self::keys::{Context, PublicKey, Signature, SigningKey, WeakKey, pae};
 pub use self::pin::Pin;
 pub use self::quorum::{Quorum, RoleKeys};
 pub use self::resource::Resource;
-pub use self::root::{RefusedRoot, Root, RootKey};
+pub use self::root::{
+    Delegation, DigestList, EndedKey, Freshness, KeyEnd, LIST_BYTES_MAX, RefusedList, RefusedRoot,
+    Root, RootDraft, RootKey, Void, VoidId,
+};
 pub use self::standing::{
     HaltLine, Line, RootState, SignerScope, Standing, State, UnknownKindLine, Validity, Version,
 };

@@ -3,7 +3,7 @@
 //! unknown; nothing is refused.
 
 use crate::limits;
-use crate::resource::{HostSpec, Kind, Scope, Spec};
+use crate::resource::{HostSpec, Kind, Scope, Spec, TokenSpec};
 use crate::target::NO_SITE;
 use crate::trust::statement::ReadPayload;
 use crate::trust::{Payload, PublicKey, Resource};
@@ -35,6 +35,7 @@ fn read_spec(resource: &Resource, payload: &Payload) -> Result<Option<Spec>, Str
     match &spec {
         Spec::Host(host) => check_host(resource, host, &payload.scope)?,
         Spec::Emergency(_) => check_emergency(payload)?,
+        Spec::Token(token) => check_token(token, payload)?,
         Spec::Region(_)
         | Spec::Site(_)
         | Spec::OsProfile(_)
@@ -52,12 +53,17 @@ fn read_spec(resource: &Resource, payload: &Payload) -> Result<Option<Spec>, Str
     Ok(Some(spec))
 }
 
-/// A host is its key (RULES Q4), and a statement of one site cannot place it in another (S4).
-fn check_host(resource: &Resource, host: &HostSpec, scope: &Scope) -> Result<(), String> {
-    let raw = data_encoding::HEXLOWER.decode(host.public_key.as_bytes()).ok();
+/// A key as a spec writes it.
+pub(super) fn read_key(hex: &str) -> Result<PublicKey, String> {
+    let raw = data_encoding::HEXLOWER.decode(hex.as_bytes()).ok();
     let raw =
         raw.and_then(|raw| raw.try_into().ok()).ok_or("its public key is not 64 hex digits")?;
-    let key = PublicKey::from_bytes(raw).map_err(|weak| weak.to_string())?;
+    PublicKey::from_bytes(raw).map_err(|weak| weak.to_string())
+}
+
+/// A host is its key (RULES Q4), and a statement of one site cannot place it in another (S4).
+fn check_host(resource: &Resource, host: &HostSpec, scope: &Scope) -> Result<(), String> {
+    let key = read_key(&host.public_key)?;
     if resource.id.as_host() != Some(key.id()) {
         return Err("its id is not that of its public key".into());
     }
@@ -70,9 +76,26 @@ fn check_host(resource: &Resource, host: &HostSpec, scope: &Scope) -> Result<(),
     }
 }
 
+/// A token ends, and a statement of one site cannot make one for another.
+fn check_token(token: &TokenSpec, payload: &Payload) -> Result<(), String> {
+    read_key(&token.public_key)?;
+    payload.until.ok_or("a token must name its end")?;
+    let site = token.site.as_ref().map_or(NO_SITE, |site| site.as_str());
+    match &payload.scope {
+        Scope::Site(scope) if scope.as_str() != site => {
+            Err(format!("a statement of site {scope} cannot make a token for {site}"))
+        }
+        Scope::Region(region) => Err(format!("a token is not of a region such as {region}")),
+        Scope::Site(_) | Scope::Fleet => Ok(()),
+    }
+}
+
 /// An emergency ends, and soon (RULES S6).
 fn check_emergency(payload: &Payload) -> Result<(), String> {
     let until = payload.until.ok_or("an emergency must name its end")?;
+    if payload.reason.trim().is_empty() {
+        return Err("an emergency must say why".into());
+    }
     if until.since_ms(payload.issued) > limits::EMERGENCY_MS_MAX {
         return Err("an emergency must end within 7 days".into());
     }

@@ -7,6 +7,7 @@ mod counts;
 mod floors;
 mod halts;
 mod keys;
+mod root_parts;
 mod roots;
 mod small_worlds;
 mod statements;

@@ -221,6 +221,51 @@ fn r4_the_chain_is_the_same_whatever_order_the_roots_come_in() {
     }
 }
 
+/// A machine took its fleet with the fingerprint of one of them.
+#[test]
+fn r4_a_machine_pinned_at_one_rival_takes_the_root_that_settles_both() {
+    let Fork { one, left, right } = Fork::new();
+    let mut third = RootDraft::settling(&[&left.1, &right.1], day(2), day(99)).unwrap();
+    let (both, settled) = signed(&third, "BC");
+    let mut chain = chain_from(&left.1, &[&one.0, &left.0]);
+    assert!(matches!(chain.accept(&right.0), Err(RootError::NotInChain { version: 2, .. })));
+    chain.accept(&both).unwrap();
+    assert_eq!(chain.missing(), Some(1..=2), "what it settles is not held yet");
+    chain.accept(&right.0).unwrap();
+    assert_eq!(chain.newest_pin(), Some(pin(&settled)));
+    // One that names both and is signed by the keys of one settles nothing.
+    third.issued = day(3);
+    let mut chain = chain_from(&left.1, &[&one.0, &left.0]);
+    chain.accept(&signed(&third, "B").0).unwrap();
+    chain.accept(&right.0).unwrap();
+    assert_eq!(chain.wait(), Some(&ChainWait::Rivals { version: 2 }));
+}
+
+#[test]
+fn r4_rivals_are_stored_in_one_piece() {
+    let Fork { one, left, right } = Fork::new();
+    let chain = chain_from(&one.1, &[&one.0, &left.0, &right.0]);
+    let files: Vec<(u64, Vec<u8>)> = chain.files().collect();
+    assert_eq!(files.iter().map(|(version, _)| *version).collect::<Vec<_>>(), [1, 2]);
+    let stored: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    let again = chain_from(&one.1, &stored);
+    assert_eq!(again.wait(), Some(&ChainWait::Rivals { version: 2 }));
+    assert!(again.files().eq(chain.files()));
+    assert_ne!(chain.newest_digest(), chain_from(&one.1, &[&one.0, &left.0]).newest_digest());
+}
+
+#[test]
+fn r2_a_chain_that_lost_its_newest_root_waits_for_it() {
+    let roots = line_of(3);
+    let all: Vec<&[u8]> = roots.iter().map(|(bytes, _)| bytes.as_slice()).collect();
+    let mut chain = chain_from(&roots[0].1, &all[..2]);
+    assert!(chain.wait().is_none());
+    chain.raise_floor(3);
+    assert_eq!(chain.missing(), Some(3..=3));
+    chain.accept(all[2]).unwrap();
+    assert!(chain.wait().is_none());
+}
+
 #[test]
 fn r5_what_this_version_cannot_read_of_a_root_makes_it_wait() {
     let (payload, first) = first_root("A", 1).finish().unwrap();
@@ -265,7 +310,7 @@ fn r1_roots_that_make_no_sense_are_refused() {
     let mine = first.keys.values().next().unwrap().public.to_string();
     assert!(matches!(parse(&mine, &other), Err(RefusedRoot::KeyMismatch(_))));
     let unnamed = first_root("A", 1).role(Role::View, 1, ids("Z"));
-    assert!(matches!(unnamed.finish(), Err(RefusedRoot::Role(role)) if role == "view"));
+    assert!(matches!(unnamed.finish(), Err(RefusedRoot::Role(role)) if role == "role view"));
     let long = vec![b' '; limits::ROOT_PAYLOAD_BYTES_MAX + 1];
     assert!(matches!(Root::parse(&long), Err(RefusedRoot::TooLong(_))));
     let orphan = RootDraft { previous: [Digest([1; 32])].into(), ..first_root("A", 1) };

@@ -198,7 +198,7 @@ fn s3_a_host_is_its_key_and_lies_in_its_statements_site() {
 }
 
 #[test]
-fn s6_an_emergency_names_an_end_within_seven_days() {
+fn s6_an_emergency_names_an_end_within_seven_days_and_why() {
     let chain = fleet(&[("A", 1)]);
     let emergency = || {
         let spec = raw(r#"{"name":"cve"}"#);
@@ -207,9 +207,11 @@ fn s6_an_emergency_names_an_end_within_seven_days() {
     let readable = |draft: daymark_protocol::trust::Draft| {
         draft.resource(emergency()).finish().unwrap().payload().resources[0].spec().is_ok()
     };
-    assert!(readable(draft(&chain).until(day(7))));
-    assert!(!readable(draft(&chain).until(day(7).plus_ms(1))));
-    assert!(!readable(draft(&chain)));
+    let why = || draft(&chain).reason("CVE-2026-1234");
+    assert!(readable(why().until(day(7))));
+    assert!(!readable(why().until(day(7).plus_ms(1))));
+    assert!(!readable(why()));
+    assert!(!readable(draft(&chain).until(day(7)).reason(" ")), "it must say why");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod admitting;
 mod hostile;
 mod joining;
 mod restarting;
+mod rivals;
 mod submitting;
 mod support;
 mod vetoing;

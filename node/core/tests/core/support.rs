@@ -11,7 +11,7 @@ use daymark_protocol::limits::DISPLAY_NAME_BYTES_MAX;
 use daymark_protocol::resource::{HostSpec, Kind, OsType, Role, Scope, Spec};
 use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::trust::{
-    Context, Draft, Envelope, Floors, Pin, ResourceDraft, RootDraft, SigningKey,
+    Context, Draft, Envelope, Floors, Pin, ResourceDraft, Root, RootDraft, SigningKey,
 };
 use daymark_protocol::wire::SyncMessage;
 
@@ -56,6 +56,22 @@ impl Fleet {
             draft = RootDraft::after(&root, start(), WallTime::MAX);
         }
         Self { key, id: id.unwrap(), roots, pins }
+    }
+
+    /// Root 2, one of many that its signers may write.
+    pub(crate) fn second_root(&self, seconds: i64) -> Vec<u8> {
+        let first = self.read_root(&self.roots[0]);
+        let issued = start().plus_ms(seconds * 1_000);
+        self.sign_root(&RootDraft::after(&first, issued, WallTime::MAX))
+    }
+
+    pub(crate) fn read_root(&self, envelope: &[u8]) -> Root {
+        Root::parse(&Envelope::parse(envelope).unwrap().payload).unwrap()
+    }
+
+    pub(crate) fn sign_root(&self, draft: &RootDraft) -> Vec<u8> {
+        let (payload, _) = draft.finish().unwrap();
+        Envelope::signed(Context::Root, payload, [&self.key]).to_json()
     }
 
     pub(crate) fn pin(&self) -> Pin {

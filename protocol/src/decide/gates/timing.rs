@@ -22,7 +22,12 @@ pub(in crate::decide) fn turn(start_at: WallTime, now: &Now) -> GateAnswer {
 pub(in crate::decide) fn window(usable: &Usable, needed_ms: u64, now: &Now) -> GateAnswer {
     if let (true, Some(piece)) = (usable.is_open, usable.piece) {
         let last_start = piece.end.map(|end| end.plus_ms(-to_i64(needed_ms)));
-        return Because::new("window-open", "a window is open with enough of it left")
+        let because = match &usable.emergency {
+            None => Because::new("window-open", "a window is open with enough of it left"),
+            Some(told) => Because::new("emergency", "an emergency passes the windows")
+                .fact("emergency", told.clone()),
+        };
+        return because
             .fact("window", told(&piece))
             .changes_at(now, last_start.map(|last| last.plus_ms(1)))
             .changes_at(now, piece.end)

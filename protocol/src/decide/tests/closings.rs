@@ -214,14 +214,6 @@ fn s3_an_unknown_kind_closes_only_with_closes_and_for_its_targets() {
 }
 
 #[test]
-fn q3_an_emergency_passes_nothing_yet() {
-    let mut fleet = Fleet::ready();
-    fleet.forget(Kind::RepeatedSchedule, "nightly");
-    fleet.put(Kind::Emergency, "e", all(), json!({ "name": "cve", "passesBlackouts": true }));
-    assert_eq!(reason(&fleet), "no-window");
-}
-
-#[test]
 fn a_host_that_is_there_already_waits_for_nothing() {
     let mut fleet = Fleet::ready();
     fleet.machine.installed.as_mut().unwrap().index_digest = Some(index_of(SECOND));

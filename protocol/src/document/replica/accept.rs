@@ -34,8 +34,8 @@ impl Replica {
             });
         }
         if !versions.is_empty() {
-            let new = self.chain.roots().filter(|(version, _)| versions.contains(version));
-            changes.roots = new.map(|(version, bytes)| (version, bytes.to_vec())).collect();
+            changes.roots =
+                self.chain.files().filter(|(version, _)| versions.contains(version)).collect();
             self.promote();
             self.settle(None, &mut changes);
             self.waiting.trim();

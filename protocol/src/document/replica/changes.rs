@@ -66,7 +66,7 @@ pub struct FreshEntry {
 /// from peers and come first.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// Roots with their versions, as envelopes.
+    /// Roots with their versions, as envelopes; rivals of one version together, one on each line.
     pub roots: Vec<(u64, Vec<u8>)>,
     /// Floors that rose (RULES C6).
     pub floors: Vec<FloorRecord>,

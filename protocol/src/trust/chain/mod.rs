@@ -40,13 +40,16 @@ pub struct RootChain {
     pin: Pin,
     held: BTreeMap<u64, BTreeMap<Digest, HeldRoot>>,
     keys: BTreeMap<KeyId, PublicKey>,
+    /// The newest version ever held here: a chain that ends below it has lost something.
+    floor: u64,
     wait: Option<ChainWait>,
 }
 
 impl RootChain {
     /// An empty chain that will take what `pin` authenticates.
     pub fn new(pin: Pin) -> Self {
-        let mut chain = Self { pin, held: BTreeMap::new(), keys: BTreeMap::new(), wait: None };
+        let (held, keys) = (BTreeMap::new(), BTreeMap::new());
+        let mut chain = Self { pin, held, keys, floor: pin.version, wait: None };
         chain.wait = chain.find_wait();
         chain
     }
@@ -56,8 +59,28 @@ impl RootChain {
         self.pin
     }
 
-    /// Takes a root's envelope, if it fits what is held.
-    pub fn accept(&mut self, envelope_bytes: &[u8]) -> Result<Accepted, RootError> {
+    /// The newest root's version is a floor (RULES R2): below `version` nothing is judged.
+    pub fn raise_floor(&mut self, version: u64) {
+        self.floor = self.floor.max(version);
+        self.wait = self.find_wait();
+    }
+
+    /// Takes a root's envelope, if it fits what is held; or those of several rivals, one on each
+    /// line, as [`Self::files`] gives them. Of several the best outcome is told.
+    pub fn accept(&mut self, bytes: &[u8]) -> Result<Accepted, RootError> {
+        let mut results = rivals_in(bytes).map(|envelope| self.accept_one(envelope));
+        let mut best = results.next().unwrap_or(Err(RootError::NotARoot));
+        for result in results {
+            best = match (best, result) {
+                (kept @ Ok(Accepted::New { .. }), _) => kept,
+                (Err(_) | Ok(Accepted::Known), better @ Ok(_)) => better,
+                (kept, _) => kept,
+            };
+        }
+        best
+    }
+
+    fn accept_one(&mut self, envelope_bytes: &[u8]) -> Result<Accepted, RootError> {
         let envelope = Envelope::parse(envelope_bytes).map_err(RootError::Envelope)?;
         if envelope.context != Context::Root {
             return Err(RootError::NotARoot);
@@ -95,7 +118,8 @@ impl RootChain {
     ) -> Vec<Result<Accepted, RootError>> {
         let pinned = self.pin.version;
         let place = |bytes: &[u8]| {
-            let version = Envelope::parse(bytes)
+            let first = rivals_in(bytes).next().unwrap_or_default();
+            let version = Envelope::parse(first)
                 .ok()
                 .and_then(|envelope| Root::parse(&envelope.payload).ok())
                 .map_or(0, |root| root.version);
@@ -185,6 +209,34 @@ impl RootChain {
         })
     }
 
+    /// What is stored under each version: its root's envelope, or those of its rivals, one on each
+    /// line, so that a power cut never leaves one without the other (RULES R4).
+    pub fn files(&self) -> impl Iterator<Item = (u64, Vec<u8>)> {
+        self.held.iter().map(|(version, held)| {
+            let rivals: Vec<&[u8]> = held.values().map(|held| held.bytes.as_slice()).collect();
+            (*version, rivals.join(&b'\n'))
+        })
+    }
+
+    /// What peers compare: the newest root's digest, or one over all of its rivals'.
+    pub fn newest_digest(&self) -> Digest {
+        let rivals: Vec<&Digest> =
+            self.held.last_key_value().iter().flat_map(|(_, held)| held.keys()).collect();
+        match rivals.as_slice() {
+            [] => Digest([0; 32]),
+            [only] => **only,
+            several => {
+                let parts: Vec<&[u8]> = several.iter().map(|d| d.0.as_slice()).collect();
+                Digest::of_parts(&parts)
+            }
+        }
+    }
+
+    /// All held roots, lowest version first.
+    pub fn held(&self) -> impl Iterator<Item = &Root> {
+        self.held.values().flat_map(BTreeMap::values).map(|held| &held.root)
+    }
+
     /// Up to the pinned version the digest decides: the pin's, or one that a later root names.
     fn check_digest(&self, root: &Root) -> Result<(), RootError> {
         let (version, digest) = (root.version, root.digest);
@@ -198,16 +250,17 @@ impl RootChain {
         if named { Ok(()) } else { Err(RootError::NotInChain { version, digest }) }
     }
 
-    /// Above the pinned version the thresholds decide, of all roots that it says it follows.
+    /// Above the pinned version the thresholds decide, of all roots that it says it follows. A rival
+    /// of the pinned one, which only a root that settles both can name, may come after it.
     fn check_parents(&self, root: &Root, envelope: &Envelope) -> Result<(), RootError> {
-        let version = root.version;
-        for digest in &root.previous {
-            let parent = self.held.get(&(version - 1)).and_then(|held| held.get(digest));
-            let needs = version - 1;
-            let parent = parent.ok_or(RootError::NotYet { version, needs })?;
-            check_threshold(root, envelope, &parent.root)?;
+        let (version, needs) = (root.version, root.version - 1);
+        let held = self.held.get(&needs);
+        let mut parents = root.previous.iter().filter_map(|digest| held?.get(digest)).peekable();
+        let all = root.previous.iter().all(|digest| held.is_some_and(|h| h.contains_key(digest)));
+        if parents.peek().is_none() || !(all || needs == self.pin.version) {
+            return Err(RootError::NotYet { version, needs });
         }
-        Ok(())
+        parents.try_for_each(|parent| check_threshold(root, envelope, &parent.root))
     }
 
     fn fits(&self, root: &Root, payload: &[u8], key: &KeyId, signature: &Signature) -> bool {
@@ -253,6 +306,11 @@ impl RootChain {
         self.wait = self.find_wait();
         Accepted::Signatures { version, digest }
     }
+}
+
+/// The envelopes in what is stored under one version. JSON as we write it has no line ends.
+fn rivals_in(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()).take(limits::RIVAL_ROOTS_MAX)
 }
 
 /// Whether the signatures on `root` meet the threshold that `by` sets for its role `root`.

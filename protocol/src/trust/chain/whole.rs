@@ -14,6 +14,11 @@ impl RootChain {
             let first = last.saturating_sub(limits::ROOTS_PER_MESSAGE_MAX as u64 - 1).max(1);
             return Some(ChainWait::Missing { first, last });
         }
+        let newest = self.newest_version();
+        if newest < self.floor {
+            let most = newest + limits::ROOTS_PER_MESSAGE_MAX as u64;
+            return Some(ChainWait::Missing { first: newest + 1, last: self.floor.min(most) });
+        }
         let unread = self.held.values().flat_map(BTreeMap::values).find_map(|held| {
             let what = held.root.unread.join(", ");
             let version = held.root.version;
@@ -27,7 +32,7 @@ impl RootChain {
         if !self.held.contains_key(&self.pin.version) {
             return Some(self.pin.version);
         }
-        (2..=self.pin.version).rev().find_map(|version| {
+        (2..=self.pin.version + 1).rev().find_map(|version| {
             let below = self.held.get(&(version - 1));
             let mut named = self.held.get(&version)?.values().flat_map(|held| &held.root.previous);
             let whole = named.all(|digest| below.is_some_and(|below| below.contains_key(digest)));
@@ -50,8 +55,9 @@ impl RootChain {
             let met = |root: &Root| {
                 line.iter().any(|later| check_threshold(&later.root, &later.envelope, root).is_ok())
             };
-            // Those named need no look: what names them met their thresholds when it was taken.
-            let rivals = held.iter().filter(|(digest, _)| !named.contains(*digest));
+            // An only one that is named needs no look: what names it met its threshold.
+            let several = held.len() > 1;
+            let rivals = held.iter().filter(|(digest, _)| several || !named.contains(*digest));
             if rivals.into_iter().any(|(_, rival)| !met(&rival.root)) {
                 return Some(ChainWait::Rivals { version });
             }

@@ -1,8 +1,12 @@
 //! The trust root's payload: keys, roles, thresholds, and which roots came before (RULES R1).
 //!
-//! Signatures are [`super::RootChain`]'s matter. Delegations, lists and void entries (RULES R5 to
-//! R7) are not understood yet: a root that uses them is well-formed but *unread*, and the chain
-//! that holds it waits rather than act on half of what its signers said.
+//! Signatures are [`super::RootChain`]'s matter. A root that says what this version cannot read is
+//! well-formed but *unread*, and the chain that holds it waits rather than act on half of what its
+//! signers said.
+
+mod draft;
+mod list;
+mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +18,13 @@ use crate::id::{Digest, KeyId};
 use crate::limits;
 use crate::resource::Role;
 use crate::time::WallTime;
-use crate::trust::{PublicKey, RoleKeys, RootDraft, WeakKey, strict_json};
+use crate::trust::{PublicKey, RoleKeys, WeakKey, strict_json};
+
+use self::parts::Parts;
+
+pub use self::draft::RootDraft;
+pub use self::list::{DigestList, LIST_BYTES_MAX, RefusedList};
+pub use self::parts::{Delegation, EndedKey, Freshness, KeyEnd, Void, VoidId};
 
 /// Bytes that are no root's payload.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +46,8 @@ pub enum RefusedRoot {
         /// How many it names.
         named: usize,
     },
-    /// Too many keys, or names that are too long.
-    #[error("the root has too many keys or too long names")]
+    /// More keys, lists or delegations than a root may have, or names that are too long.
+    #[error("the root has too many keys, lists or delegations, or too long names")]
     TooMuch,
     /// A public key that is not hex of 32 bytes, or whose SHA-256 is not its id.
     #[error("the root's key {0} is not the key of that id")]
@@ -46,8 +56,11 @@ pub enum RefusedRoot {
     #[error("the root's key {0} is not usable")]
     WeakKey(KeyId, #[source] WeakKey),
     /// A threshold of 0 or above the number of keys, or a key that the root does not define.
-    #[error("the root's role {0:?} has a threshold that its keys cannot meet, or undefined keys")]
+    #[error("the root's {0} has a threshold that its keys cannot meet, or undefined keys")]
     Role(String),
+    /// A key that the root revokes and that may speak under it all the same.
+    #[error("the root revokes the key {0} and lets it speak")]
+    RevokedSpeaks(KeyId),
     /// There is no role `root`.
     #[error("the root does not say who may sign the next one")]
     NoRootRole,
@@ -79,6 +92,16 @@ pub struct Root {
     pub roles: BTreeMap<Role, RoleKeys>,
     /// Digests of the root, or of the rival roots, of the version before.
     pub previous: BTreeSet<Digest>,
+    /// Keys that ended, now or under an earlier root, with what they signed (RULES R5).
+    pub lists: BTreeMap<KeyId, EndedKey>,
+    /// Single statements that stay valid though they lost their signers (RULES R5).
+    pub kept: BTreeSet<Digest>,
+    /// Statements that never count again (RULES R6).
+    pub void: Vec<Void>,
+    /// Who speaks for a part of the fleet for a time, by name (RULES R7).
+    pub delegations: BTreeMap<String, Delegation>,
+    /// How old the newest heartbeat may be.
+    pub freshness: Freshness,
     /// What this version of the software does not understand of it; the chain waits if not empty.
     pub unread: Vec<String>,
     /// SHA-256 of the payload.
@@ -113,8 +136,13 @@ struct WireRole {
     keys: Vec<KeyId>,
 }
 
-/// Fields for later (RULES R5 to R7) that mean nothing while they are empty.
-const RESERVED: [&str; 3] = ["delegations", "lists", "void"];
+impl RoleKeys {
+    /// Whether the threshold is at least 1 and can be met, by keys that all are defined.
+    fn is_reachable(&self, defined: &BTreeMap<KeyId, RootKey>) -> bool {
+        let enough = self.threshold >= 1 && self.threshold as usize <= self.keys.len();
+        enough && self.keys.iter().all(|key| defined.contains_key(key))
+    }
+}
 
 impl Root {
     /// Reads a payload. What it says is checked for sense, not for signatures.
@@ -123,14 +151,11 @@ impl Root {
             return Err(RefusedRoot::TooLong(payload.len()));
         }
         strict_json::check(payload, limits::JSON_DEPTH_MAX).map_err(RefusedRoot::NotReadable)?;
-        let wire: Wire = serde_json::from_slice(payload).map_err(RefusedRoot::NotReadable)?;
+        let mut wire: Wire = serde_json::from_slice(payload).map_err(RefusedRoot::NotReadable)?;
         check_size(&wire)?;
-        let mut unread: Vec<String> = wire
-            .rest
-            .iter()
-            .filter(|(name, value)| !RESERVED.contains(&name.as_str()) || !is_empty(value))
-            .map(|(name, _)| format!("field {name:?}"))
-            .collect();
+        let mut unread = Vec::new();
+        let parts = Parts::take(&mut wire.rest, &mut unread)?;
+        unread.extend(wire.rest.keys().map(|name| format!("field {name:?}")));
         let keys = wire.keys.into_iter().map(read_key).collect::<Result<_, _>>()?;
         let mut roles = BTreeMap::new();
         for (name, role) in wire.roles {
@@ -143,6 +168,11 @@ impl Root {
         if !roles.contains_key(&Role::Root) {
             return Err(RefusedRoot::NoRootRole);
         }
+        parts.check(&keys, &roles)?;
+        if parts != Parts::default() {
+            unread.push("what is not judged yet".to_owned());
+        }
+        let Parts { lists, kept, void, delegations, freshness } = parts;
         Ok(Self {
             version: wire.version,
             issued: wire.issued,
@@ -151,6 +181,11 @@ impl Root {
             keys,
             roles,
             previous: wire.previous.into_iter().collect(),
+            lists,
+            kept,
+            void,
+            delegations,
+            freshness,
             unread,
             digest: Digest::of(payload),
         })
@@ -170,6 +205,8 @@ impl Root {
             let keys = keys.iter().copied().collect();
             (role.name().to_owned(), WireRole { threshold: *threshold, keys })
         };
+        let mut rest = BTreeMap::new();
+        draft.parts().write(&mut rest);
         let wire = Wire {
             version: draft.version,
             issued: draft.issued,
@@ -178,7 +215,7 @@ impl Root {
             keys: draft.keys.iter().map(key).collect(),
             roles: draft.roles.iter().map(role).collect(),
             previous: draft.previous.iter().copied().collect(),
-            rest: BTreeMap::new(),
+            rest,
         };
         serde_json::to_vec(&wire).expect("maps with string keys always have a JSON form")
     }
@@ -205,15 +242,6 @@ fn check_size(wire: &Wire) -> Result<(), RefusedRoot> {
     if too_much { Err(RefusedRoot::TooMuch) } else { Ok(()) }
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
 fn read_key((id, key): (KeyId, WireKey)) -> Result<(KeyId, RootKey), RefusedRoot> {
     let raw = HEXLOWER
         .decode(key.public_key.as_bytes())
@@ -233,11 +261,10 @@ fn read_role(
     role: WireRole,
     defined: &BTreeMap<KeyId, RootKey>,
 ) -> Result<RoleKeys, RefusedRoot> {
-    let keys: BTreeSet<KeyId> = role.keys.into_iter().collect();
-    let reachable = role.threshold >= 1 && role.threshold as usize <= keys.len();
-    if reachable && keys.iter().all(|key| defined.contains_key(key)) {
-        Ok(RoleKeys { threshold: role.threshold, keys })
+    let role = RoleKeys { threshold: role.threshold, keys: role.keys.into_iter().collect() };
+    if role.is_reachable(defined) {
+        Ok(role)
     } else {
-        Err(RefusedRoot::Role(name.chars().take(40).collect()))
+        Err(RefusedRoot::Role(format!("role {}", name.chars().take(40).collect::<String>())))
     }
 }

@@ -1,0 +1,79 @@
+//! Two roots of one version: everyone keeps both and waits until one settles them (RULES R2, R4).
+
+use daymark_core::durable::DurableState;
+use daymark_core::effect::{Admission, Channel, ItemOutcome, Reply, Write};
+use daymark_core::event::Carried;
+use daymark_protocol::trust::{ChainWait, Floors, RootDraft};
+
+use crate::support::{Asked, Fleet, Rig, entries, inspection, start, talk};
+
+/// A member of root 1 that got one of the rivals.
+fn member(fleet: &Fleet, seed: u8, rival: &[u8]) -> (Rig, Asked) {
+    let mut rig = Rig::member(fleet, seed);
+    for other in [10, 11] {
+        rig.submit(entries(fleet.enroll(&crate::support::key(other), "berlin")));
+    }
+    let asked = rig.submit(vec![Carried::Root(rival.to_vec())]);
+    assert_eq!(asked.reply(), Reply::Submitted(vec![ItemOutcome::New]));
+    (rig, asked)
+}
+
+fn rivals(rig: &Rig) -> bool {
+    rig.node.replica().unwrap().chain().wait() == Some(&ChainWait::Rivals { version: 2 })
+}
+
+fn stored(rig: &Rig) -> Vec<Vec<u8>> {
+    rig.node.replica().unwrap().chain().files().map(|(_, bytes)| bytes).collect()
+}
+
+#[test]
+fn r4_rivals_meet_stop_both_sides_outlast_a_restart_and_are_settled_by_one_above_both() {
+    let fleet = Fleet::new(1, 1);
+    let (left, right) = (fleet.second_root(1), fleet.second_root(2));
+    let (mut east, _) = member(&fleet, 10, &left);
+    let (mut west, _) = member(&fleet, 11, &right);
+    assert!(!rivals(&east) && !rivals(&west));
+    talk(&mut east, &mut west, Admission::Member);
+    assert!(rivals(&east) || rivals(&west));
+    // Nothing can be judged there, so they are strangers, and roots go by the join exchange.
+    talk(&mut east, &mut west, Admission::Stranger);
+    assert!(rivals(&east) && rivals(&west));
+    for rig in [&mut east, &mut west] {
+        rig.wait(1_000);
+        assert_eq!(rig.node.decision().unwrap().reason, "root-incomplete");
+        assert!(rig.node.status().problems.iter().any(|said| said.contains("rival roots")));
+    }
+    // What is on disk says so too, whichever of them the machine held first.
+    let durable = east.node.durable().clone();
+    assert_eq!(durable.pin, Some(fleet.pin()), "the pin stays as it was taken");
+    let (mut east, _) = Rig::on(10, durable, stored(&east), Floors::default());
+    east.step(daymark_core::Event::Inspected(Box::new(inspection())));
+    assert!(rivals(&east));
+    let roots = [left, right].map(|root| fleet.read_root(&root));
+    let third = RootDraft::settling(&[&roots[0], &roots[1]], start(), roots[0].expires).unwrap();
+    east.submit(vec![Carried::Root(fleet.sign_root(&third))]);
+    let asked = west.wait(31_000).sends();
+    let asks = |(to, channel, _): &(_, Channel, _)| *to == east.id() && *channel == Channel::Join;
+    assert!(asked.iter().any(asks), "a machine that waits for roots goes on asking");
+    talk(&mut east, &mut west, Admission::Stranger);
+    for rig in [&east, &west] {
+        let chain = rig.node.replica().unwrap().chain();
+        assert_eq!((chain.wait(), chain.newest_version()), (None, 3));
+    }
+}
+
+#[test]
+fn r2_a_node_that_lost_the_file_of_its_newest_root_waits_for_it() {
+    let fleet = Fleet::new(1, 1);
+    let second = fleet.second_root(1);
+    let (rig, asked) = member(&fleet, 10, &second);
+    assert_eq!(rig.node.durable().root_floor, 2);
+    let saved = |write: &Write| matches!(write, Write::PutState(state) if state.root_floor == 2);
+    assert!(asked.writes.iter().any(saved));
+    let durable: DurableState = rig.node.durable().clone();
+    let (mut rig, _) = Rig::on(10, durable, fleet.roots.clone(), Floors::default());
+    let missing = Some(ChainWait::Missing { first: 2, last: 2 });
+    assert_eq!(rig.node.replica().unwrap().chain().wait().cloned(), missing);
+    rig.submit(vec![Carried::Root(second)]);
+    assert_eq!(rig.node.replica().unwrap().chain().wait(), None);
+}
