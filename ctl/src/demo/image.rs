@@ -1,14 +1,14 @@
 //! The demo's OS images: two disks that differ as a small update does, each with the agent in a
 //! partition of its own.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use daymark_protocol::resource::{FileSystem, LayoutPart, OsProfileSpec, OsType, PartSource};
 
-use crate::release::sample_disk::{SampleDisk, UKI_PATH, write_sample_disk};
+use crate::output;
+use crate::release::sample_disk::{Content, SampleDisk, UKI_PATH, write_sample_disk};
+use crate::release::user_image::UserImage;
 
 /// The demo's OS profile.
 pub(super) const PROFILE: &str = "edge-demo";
@@ -16,8 +16,6 @@ pub(super) const PROFILE: &str = "edge-demo";
 const ROOTFS_BYTES: usize = 24 << 20;
 /// An update changes one block in this many.
 const CHANGED_EVERY: u32 = 12;
-/// Largest image of the user's that is taken, bytes: it is held in memory once.
-const USER_IMAGE_BYTES_MAX: u64 = 4 << 30;
 
 /// One version of the OS.
 #[derive(Clone, Debug)]
@@ -37,24 +35,26 @@ pub(super) fn write(
     agent: &[u8],
     content: Option<&Path>,
 ) -> anyhow::Result<Release> {
-    let rootfs = match content {
-        Some(path) => user_image(path)?,
-        None => rootfs(generation),
-    };
-    let uki = format!("UKI of {PROFILE} {version}\n").repeat(4096);
     let disk = folder.join(format!("{PROFILE}-{version}.raw"));
-    let partitions: [(&str, &[u8]); 2] = [("rootfs", &rootfs), ("agent", agent)];
-    write_sample_disk(&disk, &SampleDisk { uki: uki.as_bytes(), partitions: &partitions })
-        .with_context(|| format!("cannot write {}", disk.display()))?;
+    let own_uki = format!("UKI of {PROFILE} {version}\n").repeat(4096);
+    let agent = ("agent", Content::Bytes(agent));
+    let written = match content {
+        Some(path) => {
+            let image = UserImage::open(path, folder)?;
+            output::text(&format!("  took of {}: {}", path.display(), image.taken));
+            let uki = image.kernel.as_deref().unwrap_or(own_uki.as_bytes());
+            let partitions = [("rootfs", image.rootfs()), agent];
+            write_sample_disk(&disk, &SampleDisk { uki, partitions: &partitions })
+        }
+        None => {
+            let rootfs = rootfs(generation);
+            let partitions = [("rootfs", Content::Bytes(&rootfs)), agent];
+            let uki = own_uki.as_bytes();
+            write_sample_disk(&disk, &SampleDisk { uki, partitions: &partitions })
+        }
+    };
+    written.with_context(|| format!("cannot write {}", disk.display()))?;
     Ok(Release { version: version.to_owned(), disk })
-}
-
-fn user_image(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut bytes = Vec::new();
-    file.take(USER_IMAGE_BYTES_MAX).read_to_end(&mut bytes)?;
-    anyhow::ensure!(!bytes.is_empty(), "{} is empty", path.display());
-    Ok(bytes)
 }
 
 /// A root file system of blocks that compress about as well as programs do; of a later generation

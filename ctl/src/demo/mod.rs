@@ -60,7 +60,9 @@ pub(crate) async fn run(args: DemoArgs) -> Outcome {
         _ => return Err(Failure::usage("give --image twice: the old image, then the new one")),
     };
     let folder = tempfile::Builder::new().prefix("daymark-demo-").tempdir()?;
-    let result = story(folder.path(), images, args.keep).await;
+    // Nothing runs yet: if this fails, the folder goes away.
+    let mut demo = Demo::prepare(folder.path(), images.as_ref()).await?;
+    let result = story(&mut demo, args.keep).await;
     if args.keep || result.is_err() {
         // The fleet runs on in it, or its logs say what went wrong.
         let _ = folder.keep();
@@ -69,16 +71,11 @@ pub(crate) async fn run(args: DemoArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-async fn story(
-    folder: &Path,
-    images: Option<(PathBuf, PathBuf)>,
-    keep: bool,
-) -> anyhow::Result<()> {
-    let mut demo = Demo::prepare(folder, images.as_ref()).await?;
+async fn story(demo: &mut Demo, keep: bool) -> anyhow::Result<()> {
     demo.start().await?;
     let table = demo.update().await?;
     demo.too_few_signatures().await?;
-    demo.tampered_chunk(images.as_ref().map(|(_, new)| new.as_path())).await?;
+    demo.tampered_chunk().await?;
     heading("What moved");
     table.print();
     let refused: Vec<String> = demo
@@ -261,10 +258,10 @@ impl Demo {
     }
 
     /// A release service that damages chunks: the node refuses them, and nothing is installed.
-    async fn tampered_chunk(&mut self, content: Option<&Path>) -> anyhow::Result<()> {
+    async fn tampered_chunk(&mut self) -> anyhow::Result<()> {
         heading("Refusal 2: a tampered chunk");
         let build = self.folder.join("build");
-        let built = image::write(&build, TAMPERED, 3, &self.agent, content)?;
+        let built = image::write(&build, TAMPERED, 3, &self.agent, None)?;
         self.fleet.publish(&built, &self.folder.join("release"))?;
         std::fs::remove_file(&built.disk)?;
         self.origin.damage();

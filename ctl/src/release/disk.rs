@@ -21,17 +21,19 @@ pub(super) struct FoundPart {
     file: Option<PartSource>,
 }
 
+/// A stretch of the raw image, bytes.
 #[derive(Clone, Copy, Debug)]
-struct Window {
-    start: u64,
-    bytes: u64,
+pub(super) struct Window {
+    pub(super) start: u64,
+    pub(super) bytes: u64,
 }
 
 #[derive(Debug)]
-struct Partition {
-    number: u32,
-    label: String,
-    window: Window,
+pub(super) struct Partition {
+    pub(super) number: u32,
+    pub(super) label: String,
+    pub(super) is_esp: bool,
+    pub(super) window: Window,
 }
 
 /// The parts of `raw`, by ascending name, as the profile's layout says.
@@ -90,7 +92,7 @@ fn find_part(
 }
 
 /// The partitions of a GPT disk by number; none if the file is no such disk.
-fn partitions(raw: &File, image: &Path) -> Result<Vec<Partition>, ReleaseError> {
+pub(super) fn partitions(raw: &File, image: &Path) -> Result<Vec<Partition>, ReleaseError> {
     let failed = |error| ReleaseError::io("read", image, error);
     let device = raw.try_clone().map_err(failed)?;
     let Ok(disk) = gpt::GptConfig::new().open_from_device(device) else { return Ok(Vec::new()) };
@@ -99,7 +101,8 @@ fn partitions(raw: &File, image: &Path) -> Result<Vec<Partition>, ReleaseError> 
         let start = partition.bytes_start(*disk.logical_block_size()).map_err(failed)?;
         let bytes = partition.bytes_len(*disk.logical_block_size()).map_err(failed)?;
         let window = Window { start, bytes };
-        Ok(Partition { number: *number, label: partition.name.clone(), window })
+        let is_esp = partition.part_type_guid == gpt::partition_types::EFI;
+        Ok(Partition { number: *number, label: partition.name.clone(), is_esp, window })
     })
     .collect()
 }
@@ -122,7 +125,7 @@ impl FoundPart {
     ) -> Result<(), ReleaseError> {
         let raw = raw.try_clone();
         let raw = raw.map_err(|error| ReleaseError::io("read", Path::new(&self.name), error))?;
-        let mut window = WindowReader { raw, window: self.window, at: 0 };
+        let mut window = WindowReader::new(raw, self.window);
         let Some(file) = &self.file else { return consume(&mut window) };
         let missing = |source| ReleaseError::NoFile {
             part: self.name.clone(),
@@ -143,10 +146,16 @@ impl FoundPart {
 
 /// A stretch of the image as a read-only file of its own.
 #[derive(Debug)]
-struct WindowReader {
+pub(super) struct WindowReader {
     raw: File,
     window: Window,
     at: u64,
+}
+
+impl WindowReader {
+    pub(super) fn new(raw: File, window: Window) -> Self {
+        Self { raw, window, at: 0 }
+    }
 }
 
 impl Read for WindowReader {

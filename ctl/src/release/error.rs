@@ -34,6 +34,8 @@ pub enum ReleaseError {
         "{path} has no GPT, but the profile has a `layout`; leave it out for a bare file system"
     )]
     NoPartitions { path: PathBuf },
+    #[error("{path} is a whole disk without a partition for a root file system")]
+    NoRoot { path: PathBuf },
     #[error("part {part}: {path} has no partition {partition:?}; it has {found}")]
     NoPartition { path: PathBuf, part: String, partition: String, found: String },
     #[error("part {part}: {path} has more than one partition {partition:?}; give its number")]

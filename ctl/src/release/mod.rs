@@ -14,6 +14,7 @@ pub mod sample_disk;
 #[cfg(test)]
 mod tests;
 mod unpack;
+pub(crate) mod user_image;
 
 pub use self::add::{AddProgress, AddStep, Added, add_image};
 pub use self::error::ReleaseError;

@@ -1,5 +1,5 @@
-//! Builds small whole-disk images, for the demo and for tests: a GPT with an ESP that holds a
-//! UKI-named file, a root file system and an agent, from given contents. Needs no tools.
+//! Builds whole-disk images, for the demo and for tests: a GPT with an ESP that holds a UKI-named
+//! file, a root file system and an agent, from given contents. Needs no tools.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,6 +18,8 @@ const ALIGNMENT_BYTES: u64 = 1024 * 1024;
 /// Size of the ESP beside its file, bytes: enough for FAT's own tables.
 const ESP_BYTES_MIN: u64 = 4 * 1024 * 1024;
 const SECTOR_BYTES: u64 = 512;
+/// How much is copied at a time.
+const COPY_BYTES: usize = 1024 * 1024;
 
 /// What goes onto a disk.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +27,53 @@ pub struct SampleDisk<'a> {
     /// The file at [`UKI_PATH`] of the ESP.
     pub uki: &'a [u8],
     /// Other partitions: label and content. The content is padded with zeros to whole sectors.
-    pub partitions: &'a [(&'a str, &'a [u8])],
+    pub partitions: &'a [(&'a str, Content<'a>)],
+}
+
+/// What goes into a partition.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// A stretch of a file.
+    Stretch {
+        /// The file.
+        file: &'a File,
+        /// Where the stretch starts, bytes.
+        start: u64,
+        /// How long it is, bytes.
+        bytes: u64,
+    },
+}
+
+impl Content<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stretch { bytes, .. } => *bytes,
+        }
+    }
+
+    /// Writes it to `disk` from `at`; blocks of zeros become holes.
+    fn write_to(&self, disk: &File, at: u64) -> io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => disk.write_all_at(bytes, at),
+            Self::Stretch { file, start, bytes } => {
+                let mut buffer = vec![0; COPY_BYTES];
+                let mut done = 0;
+                while done < *bytes {
+                    let count = usize::try_from(*bytes - done).unwrap_or(COPY_BYTES);
+                    let block = &mut buffer[..count.min(COPY_BYTES)];
+                    file.read_exact_at(block, start + done)?;
+                    if block.iter().any(|byte| *byte != 0) {
+                        disk.write_all_at(block, at + done)?;
+                    }
+                    done += block.len() as u64;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Writes a disk image.
@@ -34,7 +82,7 @@ pub struct SampleDisk<'a> {
 /// If the file cannot be written, or a content is empty.
 pub fn write_sample_disk(path: &Path, disk: &SampleDisk<'_>) -> io::Result<()> {
     let esp_bytes = ALIGNMENT_BYTES + (disk.uki.len() as u64).max(ESP_BYTES_MIN) * 5 / 4;
-    let sizes = disk.partitions.iter().map(|(_, content)| content.len() as u64);
+    let sizes = disk.partitions.iter().map(|(_, content)| content.len());
     let total: u64 = sizes.chain([esp_bytes]).map(aligned).sum();
     let mut file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
     // Both tables take less than one alignment each.
@@ -49,7 +97,7 @@ pub fn write_sample_disk(path: &Path, disk: &SampleDisk<'_>) -> io::Result<()> {
     let others = disk
         .partitions
         .iter()
-        .map(|(label, content)| (*label, content.len() as u64, partition_types::LINUX_FS));
+        .map(|(label, content)| (*label, content.len(), partition_types::LINUX_FS));
     let mut starts = Vec::new();
     for (label, bytes, kind) in esp.into_iter().chain(others) {
         if bytes == 0 {
@@ -63,7 +111,7 @@ pub fn write_sample_disk(path: &Path, disk: &SampleDisk<'_>) -> io::Result<()> {
     }
     let file = table.write().map_err(io::Error::other)?;
     for ((_, content), start) in disk.partitions.iter().zip(starts.iter().skip(1)) {
-        file.write_all_at(content, *start)?;
+        content.write_to(&file, *start)?;
     }
     let start = starts.first().copied().unwrap_or_default();
     write_esp(Partition { file, start, bytes: esp_bytes, at: 0 }, disk.uki)

@@ -15,7 +15,7 @@ use daymark_protocol::id::Digest;
 use daymark_protocol::image::Index;
 use daymark_protocol::resource::{FileSystem, LayoutPart, OsProfileSpec, OsType, PartSource};
 
-use super::sample_disk::{SampleDisk, UKI_PATH, write_sample_disk};
+use super::sample_disk::{Content, SampleDisk, UKI_PATH, write_sample_disk};
 use super::*;
 
 fn profile() -> OsProfileSpec {
@@ -188,7 +188,7 @@ fn a_whole_disk_is_taken_apart_by_its_layout() {
     let bench = Workbench::new();
     let (uki, root, agent) = (noise("uki", 700_000), noise("root", 2_048_000), noise("ag", 51_200));
     let image = bench.folder.path().join("disk.raw");
-    let partitions = [("rootfs", root.as_slice()), ("agent", agent.as_slice())];
+    let partitions = [("rootfs", Content::Bytes(&root)), ("agent", Content::Bytes(&agent))];
     write_sample_disk(&image, &SampleDisk { uki: &uki, partitions: &partitions }).unwrap();
     let layout = [("agent", "3", None), ("rootfs", "rootfs", None), ("uki", "ESP", Some(UKI_PATH))];
     let packed = bench.file("disk.raw.gz", &gz(&std::fs::read(&image).unwrap()));
@@ -265,7 +265,8 @@ fn a_layout_that_does_not_fit_the_disk_is_explained() {
     let bench = Workbench::new();
     let disk = bench.folder.path().join("disk.raw");
     let root = noise("root", 2_048_000);
-    let partitions = [("rootfs", root.as_slice()), ("twin", b"x"), ("twin", b"y")];
+    let twin = |byte| ("twin", Content::Bytes(byte));
+    let partitions = [("rootfs", Content::Bytes(&root)), twin(b"x"), twin(b"y")];
     write_sample_disk(&disk, &SampleDisk { uki: b"uki", partitions: &partitions }).unwrap();
     let bare = bench.file("bare.raw", &file_system());
     let short = std::fs::read(&disk).unwrap();

@@ -11,6 +11,7 @@
 mod bad_files;
 mod bad_input;
 mod conflicts;
+mod demo;
 mod founding;
 mod images;
 mod resources;

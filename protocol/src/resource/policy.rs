@@ -186,8 +186,7 @@ impl OsUpdatePolicySpec {
     pub fn warnings(&self) -> Vec<String> {
         if self.target_os.is_some() && !self.update_kernel_command.is_empty() {
             let warning = "updateKernelCommand together with targetOs: EIM ignores the OS then, \
-                           and Daymark installs the OS and does not change the kernel command; \
-                           write two policies";
+                           and machines of Daymark wait and do neither; write two policies";
             vec![warning.into()]
         } else {
             Vec::new()

@@ -9,6 +9,7 @@ mod policy_create;
 mod schedules;
 mod status;
 mod versions;
+mod words;
 
 /// Sections that vectors are taken from, by file.
 const TESTED: &[(&str, &[&str])] = &[

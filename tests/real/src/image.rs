@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use daymark_node::slots::ImageIdentity;
 use daymark_protocol::resource::{LayoutPart, OsProfileSpec, OsType, TargetOs};
-use daymarkctl::release::sample_disk::{SampleDisk, write_sample_disk};
+use daymarkctl::release::sample_disk::{Content, SampleDisk, write_sample_disk};
 use daymarkctl::release::{AddProgress, add_image};
 
 /// The only OS profile.
@@ -93,7 +93,7 @@ impl Image {
         };
         let rootfs = self.rootfs_content();
         let disk: PathBuf = work.join(format!("{}.raw", self.version));
-        let partitions: [(&str, &[u8]); 2] = [("rootfs", &rootfs), ("agent", &agent)];
+        let partitions = [("rootfs", Content::Bytes(&rootfs)), ("agent", Content::Bytes(&agent))];
         write_sample_disk(&disk, &SampleDisk { uki: b"uki", partitions: &partitions })?;
         let added = add_image(&disk, self.profile(), release, &mut |_: AddProgress| {})?;
         fs::remove_file(&disk)?;
