@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use daymark_core::durable::{Attempt, UpdateState};
 use daymark_core::effect::Admission;
 use daymark_core::event::Inspection;
+use daymark_core::status::PeerStatus;
 use daymark_protocol::control::{AttemptStatus, DecisionAnswer, Peer, Status};
+use daymark_protocol::id::KeyId;
 use daymark_protocol::time::WallTime;
 
 use super::Agent;
@@ -72,6 +74,8 @@ impl Agent {
         }));
         problems.extend(self.staging_trouble());
         let (update, attempt) = update(&core.update);
+        let attempt = attempt.map(|attempt| self.attempt_status(attempt));
+        problems.extend(attempt.iter().flat_map(|attempt| blamed(attempt, &core.peers)));
         Status {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             host: core.host,
@@ -89,7 +93,7 @@ impl Agent {
             installed,
             slot_busy: seen.and_then(|seen| seen.machine.slot_busy.clone()),
             update: update.to_owned(),
-            attempt: attempt.map(|attempt| self.attempt_status(attempt)),
+            attempt,
             quarantined: durable
                 .quarantine
                 .iter()
@@ -187,6 +191,23 @@ impl Agent {
     }
 }
 
+/// Who sent wrong chunks of the image under way.
+fn blamed(attempt: &AttemptStatus, peers: &[PeerStatus]) -> Vec<String> {
+    let name = |host: &KeyId| {
+        let peer = peers.iter().find(|peer| peer.host == *host);
+        let name = peer.and_then(|peer| peer.name.clone());
+        name.map_or_else(|| host.short(), |name| format!("{name} ({})", host.short()))
+    };
+    let blame = |(host, chunks): (&KeyId, &u64)| {
+        let (peer, image) = (name(host), &attempt.to);
+        format!(
+            "peer {peer} sent {chunks} wrong chunks of {image}, which were refused; have that \
+             machine's disk and memory checked"
+        )
+    };
+    attempt.refused.iter().map(blame).collect()
+}
+
 fn update(state: &UpdateState) -> (&'static str, Option<&Attempt>) {
     match state {
         UpdateState::Idle => ("idle", None),
@@ -207,7 +228,7 @@ fn admission(admission: Admission) -> &'static str {
     }
 }
 
-fn peer(peer: daymark_core::status::PeerStatus) -> Peer {
+fn peer(peer: PeerStatus) -> Peer {
     Peer {
         host: peer.host,
         name: peer.name,

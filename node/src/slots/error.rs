@@ -35,7 +35,7 @@ pub enum SlotError {
     TooSmall { slot: String, part: String, capacity: u64, needed: u64 },
     #[error("no space for slot {slot} part {part} at {path}: it needs {needed} bytes; free some")]
     NoSpace { slot: String, part: String, path: PathBuf, needed: u64 },
-    #[error("the disk that holds {path} is full")]
+    #[error("the disk that holds {path} is full; free some space there")]
     DiskFull { path: PathBuf, source: io::Error },
     #[error("cannot record what the slot holds")]
     Record(#[source] DurableError),

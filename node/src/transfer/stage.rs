@@ -330,10 +330,12 @@ impl<P: PeerStreams> Stager<P> {
             SessionEvent::Wrong(number) => {
                 self.tally.refused(source);
                 let follows = self.punish(fetch, source);
-                self.tally.trouble(format!(
+                let trouble = format!(
                     "{} sent wrong bytes for chunk {number} and {follows}",
                     self.name(source)
-                ));
+                );
+                tracing::warn!("{trouble}");
+                self.tally.trouble(trouble);
             }
             SessionEvent::Busy(number) => fetch.plan.busy(now, source, number),
             SessionEvent::Gone(number) => fetch.plan.gone(source, number),
