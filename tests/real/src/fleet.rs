@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::administrators::Administrators;
 use crate::image::{Image, Published};
 use crate::machine::{Machine, Place};
+use crate::network::Network;
 use crate::origin::Origin;
 use crate::said::{Say as _, everyone};
 use crate::view::{Held, held_by};
@@ -28,7 +29,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 static MACHINES: AtomicU8 = AtomicU8::new(0);
 
 /// What fleet to make.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Plan {
     /// The program of [`crate`] that is the node and its boot program.
     pub program: &'static str,
@@ -36,8 +37,9 @@ pub struct Plan {
     pub machines: usize,
     /// What they run at first.
     pub installed: Image,
-    /// Network namespaces and addresses to use instead of loopback, and the release service's.
-    pub network: Option<(Ipv4Addr, Vec<(String, Ipv4Addr)>)>,
+    /// The network to use instead of loopback: the machines are its first hosts. [`Origin`] is not
+    /// reachable from there.
+    pub network: Option<Network>,
 }
 
 impl Plan {
@@ -60,6 +62,7 @@ pub struct Fleet {
     pub installed: Published,
     folder: TempDir,
     programs: PathBuf,
+    network: Option<Network>,
     _only: MutexGuard<'static, ()>,
 }
 
@@ -79,14 +82,14 @@ impl Fleet {
             std::os::unix::fs::symlink(plan.program, programs.join(name))?;
         }
         let release = folder.path().join("release");
-        let (at, places) = match &plan.network {
-            Some((at, places)) => (
-                *at,
-                places.iter().map(|(space, address)| (Some(space.clone()), *address)).collect(),
-            ),
-            None => (Ipv4Addr::LOCALHOST, loopback(plan.machines)),
+        let places: Vec<_> = match &plan.network {
+            Some(network) => {
+                let hosts = network.hosts().iter().take(plan.machines);
+                hosts.map(|(space, address)| (Some(space.clone()), *address)).collect()
+            }
+            None => loopback(plan.machines),
         };
-        let origin = Origin::start(&release, IpAddr::V4(at)).await?;
+        let origin = Origin::start(&release, IpAddr::V4(Ipv4Addr::LOCALHOST)).await?;
         let mut administrators = Administrators::found("acme")?;
         administrators.site(SITE)?;
         let profile = plan.installed.publish(&programs, &folder.path().join("work"), &release)?;
@@ -98,6 +101,7 @@ impl Fleet {
             installed: Published { os, profile },
             folder,
             programs,
+            network: plan.network,
             _only: only,
         };
         for number in 0..plan.machines {
@@ -106,17 +110,23 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Makes a fleet, switches all machines on and waits until they see each other.
+    /// Switches all machines on and waits until they see each other.
     ///
     /// # Errors
     /// If they do not.
-    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
-        let mut fleet = Self::prepare(plan).await?;
-        for number in 0..fleet.machines.len() {
-            fleet.switch_on(number).await?;
+    pub async fn switch_all_on(&mut self) -> anyhow::Result<()> {
+        for number in 0..self.machines.len() {
+            self.switch_on(number).await?;
         }
-        fleet.sees_each_other().await?;
-        Ok(fleet)
+        self.sees_each_other().await
+    }
+
+    /// The network, if it is not loopback.
+    ///
+    /// # Errors
+    /// If it is.
+    pub fn network(&self) -> anyhow::Result<&Network> {
+        self.network.as_ref().context("the fleet is on loopback")
     }
 
     async fn add(
@@ -233,6 +243,14 @@ impl Fleet {
         items.extend(self.administrators.policy("all", &published.os, everyone())?);
         items.extend(self.administrators.window("now", -300, 3600)?);
         Ok((published, items))
+    }
+
+    /// The next version of what [`Fleet::order`] said first, for another image.
+    ///
+    /// # Errors
+    /// If it is not well-formed.
+    pub fn again(&mut self, published: &Published) -> anyhow::Result<Vec<Submitted>> {
+        self.administrators.policy("all", &published.os, everyone())
     }
 
     /// Hands items to one machine, none of which it refuses.

@@ -5,19 +5,27 @@
 //! socket until a deadline. It judges nothing: the tests do.
 
 mod administrators;
+mod bare_peer;
 mod fleet;
 mod image;
 mod machine;
+mod network;
+mod nginx;
 mod origin;
 mod said;
+mod small_disk;
 mod view;
 mod wait;
 
 pub use self::administrators::{ADMIN, Administrators, OFFICE, POLICY, RELEASE, STOP};
+pub use self::bare_peer::{BarePeer, Seen};
 pub use self::fleet::{Fleet, Plan};
 pub use self::image::{Agent, Image, PROFILE, Published};
 pub use self::machine::{Machine, PORT, Place};
+pub use self::network::Network;
+pub use self::nginx::{Logged, Nginx};
 pub use self::origin::Origin;
 pub use self::said::{Say, everyone, only, wanting};
+pub use self::small_disk::SmallDisk;
 pub use self::view::{Held, held_by};
 pub use self::wait::{WITHIN, until};

@@ -59,6 +59,7 @@ pub struct Machine {
     programs: PathBuf,
     key: Option<PublicKey>,
     lines: BTreeMap<String, String>,
+    variables: BTreeMap<String, PathBuf>,
     confirm_timeout_s: u64,
     running: Option<Child>,
 }
@@ -101,6 +102,7 @@ impl Machine {
             programs: programs.to_owned(),
             key: None,
             lines,
+            variables: BTreeMap::new(),
             confirm_timeout_s: 60,
             running: None,
         }
@@ -113,6 +115,11 @@ impl Machine {
     pub fn set(&mut self, key: &str, value: &str) -> anyhow::Result<()> {
         self.lines.insert(key.to_owned(), value.to_owned());
         self.write_config()
+    }
+
+    /// Sets a variable of its environment; takes effect at the next start.
+    pub fn set_variable(&mut self, name: &str, value: &Path) {
+        self.variables.insert(name.to_owned(), value.to_owned());
     }
 
     /// Sets how long the boot program waits for a new slot to be confirmed.
@@ -195,12 +202,7 @@ impl Machine {
     /// # Errors
     /// If the image is not in the release folder.
     pub async fn install(&self, release: &Path, image: &Published) -> anyhow::Result<()> {
-        let layout = |slot: &str| SlotLayout {
-            name: slot.to_owned(),
-            parts: PARTS.map(|part| (part.to_owned(), self.part(slot, part))).into(),
-        };
-        let layouts = ["a", "b"].map(layout).into();
-        let slots = Arc::new(Slots::open(layouts, self.data().join("slots"))?);
+        let slots = self.slots()?;
         let (image, index_bytes) = image.identity()?;
         let boot = BootState::default();
         let request = StageRequest { slot: "a".into(), boot, image, index_bytes };
@@ -212,16 +214,31 @@ impl Machine {
         Ok(())
     }
 
+    /// Its slots, while it is off.
+    ///
+    /// # Errors
+    /// If what is remembered of them cannot be read.
+    pub fn slots(&self) -> anyhow::Result<Arc<Slots>> {
+        let layout = |slot: &str| SlotLayout {
+            name: slot.to_owned(),
+            parts: PARTS.map(|part| (part.to_owned(), self.part(slot, part))).into(),
+        };
+        let layouts = ["a", "b"].map(layout).into();
+        Ok(Arc::new(Slots::open(layouts, self.data().join("slots"))?))
+    }
+
     fn command(&self, program: &str) -> Command {
         let path = self.programs.join(program);
-        match &self.place.namespace {
+        let mut command = match &self.place.namespace {
             None => Command::new(path),
             Some(namespace) => {
                 let mut command = Command::new("ip");
                 command.args(["netns", "exec", namespace]).arg(path);
                 command
             }
-        }
+        };
+        command.envs(&self.variables);
+        command
     }
 
     /// Runs one command of the node's program to its end.
@@ -411,10 +428,15 @@ impl Machine {
         self.folder.join("log")
     }
 
+    /// What its boot program and its agent wrote so far.
+    pub fn log_text(&self) -> String {
+        let text = fs::read(self.log()).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// The end of its log, for a failed test.
     pub fn log_tail(&self) -> String {
-        let text = fs::read(self.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.log_text();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

@@ -117,6 +117,7 @@ async fn after_a_newer_agent_migrated_and_fell_back_the_old_one_goes_on() -> any
         fleet.machines[0].set("health.timeout_s", "8")?;
         fleet.switch_on(0).await?;
         let before = fleet.machines[0].status().await.map_err(anyhow::Error::msg)?;
+        let key = std::fs::read(fleet.machines[0].data().join("key"))?;
         let floors = std::fs::read(fleet.machines[0].data().join("floors"))?;
         let line = format!(
             "MIGRATE={} exec {}/daymark-node-next \"$@\"",
@@ -134,6 +135,13 @@ async fn after_a_newer_agent_migrated_and_fell_back_the_old_one_goes_on() -> any
         ensure!(after.problems.is_empty(), "{:?}", after.problems);
         let kept = std::fs::read(machine.data().join("floors"))?;
         ensure!(!floors.is_empty() && kept.starts_with(&floors), "floors are gone");
+        ensure!(std::fs::read(machine.data().join("key"))? == key, "another identity");
+        // It works: it still updates.
+        let (published, mut items) = fleet.publish(&Image::new("3.0.0"))?;
+        items.extend(fleet.again(&published)?);
+        fleet.tell(0, items).await?;
+        fleet.machines[0].runs("3.0.0").await?;
+        ensure!(fleet.machines[0].durable()?.attempt == 2, "another attempt");
         Ok(())
     })
     .await

@@ -3,8 +3,12 @@
 
 mod bad_input;
 mod boot;
+mod command;
+mod full_disk;
 mod gates;
+mod hostile;
 mod kill;
+mod partition;
 mod spread;
 mod trust;
 mod windows;
@@ -24,10 +28,29 @@ async fn on_fleet(
     plan: Plan,
     story: impl AsyncFnOnce(&mut Fleet) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut fleet = Fleet::start(plan).await?;
+    on_prepared_fleet(plan, async |fleet| {
+        fleet.switch_all_on().await?;
+        story(fleet).await
+    })
+    .await
+}
+
+/// As [`on_fleet`], but no machine is on yet.
+async fn on_prepared_fleet(
+    plan: Plan,
+    story: impl AsyncFnOnce(&mut Fleet) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut fleet = Fleet::prepare(plan).await?;
     let told = story(&mut fleet).await;
     if told.is_err() {
         fleet.print_logs();
     }
     told
+}
+
+/// Says that a test did nothing, and why.
+#[allow(clippy::print_stderr, reason = "says why nothing was tested")]
+fn skipped(why: &str) -> anyhow::Result<()> {
+    eprintln!("skipped: {why}");
+    Ok(())
 }

@@ -1,14 +1,31 @@
 //! What one node is handed reaches all.
 
-use anyhow::ensure;
-use daymark_real::{Image, WITHIN, until};
+use std::net::Ipv4Addr;
 
-use crate::{on_fleet, plan};
+use anyhow::{Context as _, ensure};
+use daymark_protocol::document::UpdateRun;
+use daymark_real::{Image, Logged, Nginx, WITHIN, until};
+
+use crate::{on_fleet, on_prepared_fleet, plan, skipped};
+
+/// Answers of the release service that carry chunks.
+fn chunks(logged: &Logged) -> bool {
+    logged.path.ends_with("/pack")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_through_one_node_reaches_all_five_and_all_update() -> anyhow::Result<()> {
-    on_fleet(plan(5), async |fleet| {
-        fleet.origin.answer_only(&["node-1"]);
+    if let Some(why) = Nginx::missing() {
+        return skipped(why);
+    }
+    on_prepared_fleet(plan(5), async |fleet| {
+        let addresses: Vec<Ipv4Addr> = fleet.machines.iter().map(|m| m.place.address).collect();
+        let (folder, at) = (fleet.folder().join("nginx"), (None, Ipv4Addr::LOCALHOST));
+        let nginx = Nginx::start(&folder, &fleet.release(), at, &addresses[..1]).await?;
+        for machine in &mut fleet.machines {
+            machine.set("release.sources", &format!("[{:?}]", nginx.url()))?;
+        }
+        fleet.switch_all_on().await?;
         let (published, items) = fleet.order(&Image::new("2.0.0").rootfs(6 << 20, 7))?;
         fleet.tell(3, items).await?;
         for machine in &fleet.machines {
@@ -23,13 +40,27 @@ async fn a_policy_through_one_node_reaches_all_five_and_all_update() -> anyhow::
             let switch = fleet.machines[of].boot_switch()?;
             ensure!(switch.default == "b" && switch.trial.is_none(), "{switch:?}");
         }
-        let others = ["node-2", "node-3", "node-4", "node-5"];
-        ensure!(others.iter().all(|name| fleet.origin.served_bytes(name) == 0));
-        let refused: u64 = others.iter().map(|name| fleet.origin.refused(name)).sum();
-        ensure!(refused > 0, "nobody but node-1 asked the release service");
-        Ok(())
+        only_one_fetched(&nginx.log()?, &addresses, fleet.run_to("2.0.0", 0, 0).await?)
     })
     .await
+}
+
+/// By nginx's own log: the first fetched, in ranges and about what its record says, and all
+/// others that asked were refused.
+fn only_one_fetched(log: &[Logged], all: &[Ipv4Addr], run: UpdateRun) -> anyhow::Result<()> {
+    let first = all.first().context("no machine")?;
+    ensure!(log.iter().all(|logged| all.contains(&logged.from)), "a stranger asked: {log:?}");
+    let (own, others): (Vec<_>, Vec<_>) = log.iter().partition(|logged| logged.from == *first);
+    ensure!(!others.is_empty(), "nobody but node-1 asked the release service");
+    ensure!(others.iter().all(|logged| logged.status == 403), "{others:?}");
+    let served: u64 = own.iter().map(|logged| logged.bytes).sum();
+    let packs: Vec<_> = own.into_iter().filter(|logged| chunks(logged)).collect();
+    ensure!(packs.iter().all(|logged| logged.status == 206 && logged.range != "-"), "{packs:?}");
+    let chunks: u64 = packs.iter().map(|logged| logged.bytes).sum();
+    // Besides chunks there are the index and the map of the pack.
+    let (low, high) = (chunks.min(run.bytes.total - run.bytes.own), served);
+    ensure!((low..=high).contains(&run.bytes.origin), "nginx served {low} to {high}: {run:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,15 @@
 //! What does not count changes nothing, and strangers get nothing.
 
 use anyhow::ensure;
+use daymark_core::effect::Topic;
 use daymark_protocol::control::{Join, SubmitOutcome};
 use daymark_protocol::decide::{Gate, Verdict};
+use daymark_protocol::document::DocumentId;
 use daymark_protocol::id::ResourceId;
 use daymark_protocol::resource::Kind;
 use daymark_real::{
-    Administrators, Fleet, Image, Machine, POLICY, Say as _, WITHIN, everyone, held_by, until,
+    Administrators, BarePeer, Fleet, Image, Machine, POLICY, Say as _, WITHIN, everyone, held_by,
+    until,
 };
 
 use crate::{on_fleet, plan};
@@ -104,6 +107,41 @@ async fn below_a_floor_nothing_comes_back_even_on_an_empty_store() -> anyhow::Re
     .await
 }
 
+/// A stranger that takes all for members, asks them, and listens to the fleet's topics.
+async fn a_listener(fleet: &mut Fleet) -> anyhow::Result<BarePeer> {
+    let machine = fleet.stranger("listener").await?;
+    let members: Vec<_> = fleet.machines.iter().map(Machine::id).collect();
+    let site = fleet.administrators.id(Kind::Site, "north");
+    let fleet_id = fleet.administrators.fleet();
+    let topics = [DocumentId::Fleet, DocumentId::Site(site)]
+        .map(|document| Topic(format!("daymark/{fleet_id}/{document}")));
+    let listener = BarePeer::start(&machine, &members, topics.to_vec()).await?;
+    until("the listener is connected to all", WITHIN, async || {
+        let connected = listener.seen().connected;
+        let all = members.iter().all(|member| connected.contains_key(member));
+        if all { Ok(()) } else { Err(format!("{connected:?}")) }
+    })
+    .await?;
+    for member in members {
+        listener.ask(member).await;
+        let opened = listener.open_chunks(member).await;
+        ensure!(opened.is_err(), "a stranger may ask for chunks");
+    }
+    Ok(listener)
+}
+
+/// After its questions, and all that the fleet said meanwhile.
+async fn it_heard_nothing(fleet: &Fleet, listener: BarePeer) -> anyhow::Result<()> {
+    for machine in &fleet.machines {
+        listener.ask(machine.id()).await;
+        ensure!(listener.open_chunks(machine.id()).await.is_err(), "a stranger may ask for chunks");
+    }
+    let seen = listener.seen();
+    ensure!(seen.syncs == 0 && seen.gossip == 0, "{seen:?}");
+    listener.stop().await;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_on_the_same_network_receives_nothing() -> anyhow::Result<()> {
     on_fleet(plan(2), async |fleet| {
@@ -127,9 +165,11 @@ async fn a_stranger_on_the_same_network_receives_nothing() -> anyhow::Result<()>
             Ok(())
         })
         .await?;
+        let listener = a_listener(fleet).await?;
         for machine in &fleet.machines {
             machine.runs("2.0.0").await?;
         }
+        it_heard_nothing(fleet, listener).await?;
         let index = stranger.client().replica().await?;
         // Members say who they are, in the join exchange, and nothing else (RULES A2).
         let held = held_by(&stranger.client(), pin).await?;
