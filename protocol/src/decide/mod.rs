@@ -106,13 +106,18 @@ impl<'a> Deciding<'a> {
     fn follow(&mut self, policy: &'a Policy, spec: &'a OsUpdatePolicySpec) {
         let reach = self.world.reach;
         let resolution = resolve(reach, spec, self.running.profile, self.now);
-        let image_missing: [&[Seen]; 2] = match &resolution {
-            Resolution::Image(image, missing, _) => [&image.missing, missing],
-            Resolution::Other(_) | Resolution::Nothing(_) | Resolution::Wait(_) => [&[], &[]],
+        let (image, image_missing): (Option<&Image>, [&[Seen]; 2]) = match &resolution {
+            Resolution::Image(image, missing, _) => (Some(image), [&image.missing, missing]),
+            Resolution::Other(_) | Resolution::Nothing(_) | Resolution::Wait(_) => (None, [&[]; 2]),
         };
         let used = reach.calendar.missing_of(spec);
         let missing = reach.place.missing.iter().chain(&policy.source.missing).chain(used);
-        self.gates.push(gates::sees(missing.chain(image_missing.into_iter().flatten())));
+        let missing = missing.chain(image_missing.into_iter().flatten());
+        let failures = image.into_iter().flat_map(|image| self.failures(image));
+        let lifting = failures.filter_map(|(_, retry)| retry);
+        let retried = lifting.flat_map(|retry| &retry.source.missing);
+        let seen = gates::sees(missing.chain(retried));
+        self.gates.push(seen);
         let chosen = Because::new("chosen", "this policy is the first in the order")
             .fact(
                 "policy",
@@ -140,9 +145,8 @@ impl<'a> Deciding<'a> {
         let (reach, machine) = (self.world.reach, self.world.machine);
         self.gates.push(gates::compatible(image, spec, &self.running, machine));
         if let Some(image) = image {
-            let profile = self.running.profile;
             self.gates.push(gates::newer(image, spec, &self.running, &reach.images));
-            let failed = gates::quarantine(image, machine, &reach.retries, profile, self.now);
+            let failed = gates::quarantine(self.failures(image), self.now);
             self.gates.push(failed);
         }
         self.gates.extend([gates::sole_updater(machine), gates::inhibited(machine)]);
@@ -150,6 +154,12 @@ impl<'a> Deciding<'a> {
         if image.is_some() {
             self.gates.push(gates::slot(machine));
         }
+    }
+
+    /// Where the image failed here, and what lifts that.
+    fn failures<'b>(&'b self, image: &'b Image) -> impl Iterator<Item = gates::Failure<'b>> {
+        let (reach, machine) = (self.world.reach, self.world.machine);
+        gates::failures(image, machine, &reach.retries, self.running.profile, self.now)
     }
 
     /// Turn, staged and window: without a clock only what is staged can be judged.

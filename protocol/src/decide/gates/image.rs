@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::decide::because::Because;
 use crate::decide::image::{Image, Images};
 use crate::decide::line::InForce;
-use crate::decide::model::{Gate, GateAnswer, Machine, PlatformKind};
+use crate::decide::model::{Gate, GateAnswer, Machine, PlatformKind, Quarantined};
 use crate::decide::reach::Retry;
 use crate::decide::running::Running;
 use crate::resource::{OsType, OsUpdatePolicySpec};
@@ -148,27 +148,42 @@ pub(in crate::decide) fn newer(
     }
 }
 
-/// It has not failed here, or a retry lifts that (RULES Q3).
-pub(in crate::decide) fn quarantine(
-    image: &Image,
-    machine: &Machine,
-    retries: &[Retry],
-    profile: Option<&str>,
-    now: &Now,
-) -> GateAnswer {
-    let lifts = |retry: &Retry| {
+/// A failure of the image on this host, and the retry that lifts it, if one does.
+pub(in crate::decide) type Failure<'a> = (&'a Quarantined, Option<&'a Retry>);
+
+/// The failures of the image on this host. Of several retries that lift one it is that of whose
+/// signers' knowledge the least is missing here (RULES S5).
+pub(in crate::decide) fn failures<'a>(
+    image: &'a Image,
+    machine: &'a Machine,
+    retries: &'a [Retry],
+    profile: Option<&'a str>,
+    now: &'a Now,
+) -> impl Iterator<Item = Failure<'a>> {
+    let in_force = move |retry: &&Retry| {
         let only = retry.source.profile.as_deref();
         retry.source.span.in_force(now) == InForce::Yes && (only.is_none() || only == profile)
     };
     let ours = machine.quarantine.iter().filter(|failed| {
         failed.profile == image.digest || Some(failed.index_digest) == image.index_digest
     });
+    ours.map(move |failed| {
+        let names = |retry: &&Retry| {
+            retry.profile == failed.profile && failed.attempt <= retry.attempt && in_force(retry)
+        };
+        let lifting = retries.iter().filter(names);
+        (failed, lifting.min_by_key(|retry| retry.source.missing.len()))
+    })
+}
+
+/// It has not failed here, or a retry lifts that (RULES Q3).
+pub(in crate::decide) fn quarantine<'a>(
+    failures: impl Iterator<Item = Failure<'a>>,
+    now: &Now,
+) -> GateAnswer {
     let mut lifted_until = None;
-    for failed in ours {
-        let mut lifting = retries.iter().filter(|retry| {
-            retry.profile == failed.profile && failed.attempt <= retry.attempt && lifts(retry)
-        });
-        let Some(retry) = lifting.next() else {
+    for (failed, retry) in failures {
+        let Some(retry) = retry else {
             return Because::new("quarantined", "this image failed here; `retry` lifts that")
                 .fact("attempt", format!("{}: {}", failed.attempt, failed.reason))
                 .fail(Gate::Quarantine);

@@ -9,6 +9,6 @@ mod timing;
 
 pub(super) use self::authority::{authority, clock, enrolled};
 pub(super) use self::closed::{halted, sees};
-pub(super) use self::image::{compatible, is_moot, newer, quarantine};
+pub(super) use self::image::{Failure, compatible, failures, is_moot, newer, quarantine};
 pub(super) use self::machine::{inhibited, slot, sole_updater, staged};
 pub(super) use self::timing::{turn, window};

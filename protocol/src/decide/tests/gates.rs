@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::fleet::*;
 use crate::decide::{Activity, Gate, PlatformKind, Quarantined, Verdict};
-use crate::resource::Kind;
+use crate::resource::{Kind, Scope};
 use crate::time::Now;
 use crate::trust::{Seen, UnknownKindLine};
 
@@ -153,17 +153,42 @@ fn a_removed_host_waits_and_is_told_why() {
     assert_eq!((decision.verdict, &*decision.reason), (Verdict::Wait, "host-untrusted"));
 }
 
+/// The wanted image failed here, and a retry names its first three attempts.
+fn failed(attempt: u64) -> Fleet {
+    let mut fleet = Fleet::ready();
+    let profile = fleet.digest_of(Kind::OsProfile, "os-2");
+    let (index_digest, reason) = (index_of(SECOND), "did not boot".into());
+    fleet.machine.quarantine.push(Quarantined { profile, index_digest, attempt, reason });
+    let spec = json!({ "name": "again", "profile": profile, "attempt": 3 });
+    fleet.put(Kind::Retry, "retry", json!({ "hosts": [HOST] }), spec);
+    fleet
+}
+
+#[test]
+fn s5_what_the_signers_of_a_retry_saw_must_be_held_where_it_lifts_something() {
+    let seen = || Seen(Scope::Fleet, "Hold".into(), id("hold-1"), 1);
+    let mut fleet = failed(3);
+    fleet.newest(Kind::Retry, "retry").sees.push(seen());
+    let decision = fleet.decide();
+    assert_eq!(failing(&decision), [Gate::Sees]);
+    assert_eq!((decision.verdict, &*decision.reason), (Verdict::Wait, "missing"));
+
+    let mut held = fleet.clone();
+    held.standing.held.insert(("Hold".into(), id("hold-1")), 1);
+    assert_eq!(held.decide().verdict, Verdict::Activate);
+
+    let mut other = fleet.clone();
+    let spec = json!({ "name": "again", "profile": other.digest_of(Kind::OsProfile, "os-2"),
+        "attempt": 3 });
+    other.put(Kind::Retry, "second", json!({ "all": true }), spec);
+    assert_eq!(other.decide().verdict, Verdict::Activate, "one that saw nothing is enough");
+
+    fleet.machine.quarantine.clear();
+    assert_eq!(fleet.decide().verdict, Verdict::Activate, "it lifts nothing here");
+}
+
 #[test]
 fn q3_a_retry_lifts_the_quarantine_of_the_attempts_it_names() {
-    let failed = |attempt| {
-        let mut fleet = Fleet::ready();
-        let profile = fleet.digest_of(Kind::OsProfile, "os-2");
-        let (index_digest, reason) = (index_of(SECOND), "did not boot".into());
-        fleet.machine.quarantine.push(Quarantined { profile, index_digest, attempt, reason });
-        let spec = json!({ "name": "again", "profile": profile, "attempt": 3 });
-        fleet.put(Kind::Retry, "retry", json!({ "hosts": [HOST] }), spec);
-        fleet
-    };
     assert_eq!(failed(3).decide().verdict, Verdict::Activate);
     assert_eq!(&*failed(4).decide().reason, "quarantined");
     let mut elsewhere = failed(3);
