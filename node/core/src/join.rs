@@ -51,8 +51,8 @@ impl Node {
             Ok(JoinMessage::Ask { root_version, roots: (first, last), entries }) => {
                 self.take_host_entries(peer, &entries, batch);
                 // What does not fit is left out: those come first that the asker can place.
-                let order =
-                    if first > root_version { RootOrder::Upward } else { RootOrder::Downward };
+                let upward = root_version > 0 && last > root_version;
+                let order = if upward { RootOrder::Upward } else { RootOrder::Downward };
                 let answer = JoinMessage::Answer {
                     root_version: self.root_version(),
                     roots: self.roots_between(first, last, order),
