@@ -160,3 +160,18 @@ fn put(document: &mut AutoCommit, path: &FactPath, value: &Value) -> Result<(), 
         Value::Integer(number) => document.put(&map, last.as_str(), *number),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d1_a_panic_while_a_document_is_built_is_an_error_and_spoils_nothing() {
+        let panics = || -> Result<CanonicalDocument, CanonicalError> { panic!("injected") };
+        let error = guarded(panics).unwrap_err();
+        assert!(matches!(error, CanonicalError::Panicked));
+        assert_eq!(error.to_string(), "building the document made Automerge panic");
+        let after = document_of_entries([b"entry".as_slice()]).unwrap();
+        assert_eq!(after.heads.len(), 1, "the next document is built as ever");
+    }
+}
