@@ -164,6 +164,18 @@ fn a_join_answer_fits_a_message_whatever_it_is_given() {
 }
 
 #[test]
+fn r2_a_message_carries_at_most_64_roots() {
+    let roots = |count| vec![vec![0; 10]; count];
+    let message = |count| SyncMessage::decode(&SyncMessage::Roots(roots(count)).encode());
+    assert!(message(64).is_ok() && message(65).is_err());
+    let answer = JoinMessage::Answer { root_version: 1, roots: roots(100), entries: vec![] };
+    let Ok(JoinMessage::Answer { roots, .. }) = JoinMessage::decode(&answer.encode()) else {
+        panic!("it is read");
+    };
+    assert_eq!(roots.len(), 64);
+}
+
+#[test]
 fn a_message_of_another_version_or_too_large_is_refused() {
     let mut bytes = SyncMessage::WantRoots { first: 1, last: 2 }.encode();
     bytes[0] = 2;

@@ -291,6 +291,20 @@ fn r5_what_this_version_cannot_read_of_a_root_makes_it_wait() {
 }
 
 #[test]
+fn r2_a_chain_has_at_most_1024_roots_of_which_64_are_asked_for_at_a_time() {
+    let (payload, first) = first_root("A", 1).finish().unwrap();
+    let text = String::from_utf8(payload).unwrap();
+    let numbered = |version: u64| {
+        let version = format!(r#""version":{version}"#);
+        Root::parse(text.replacen(r#""version":1"#, &version, 1).as_bytes())
+    };
+    assert!(matches!(numbered(1_025), Err(RefusedRoot::Version(1_025))));
+    assert!(matches!(numbered(1_024), Err(RefusedRoot::Previous { version: 1_024, .. })));
+    let last = Pin { version: 1_024, digest: first.digest };
+    assert_eq!(RootChain::new(last).missing(), Some(961..=1_024));
+}
+
+#[test]
 fn r1_roots_that_make_no_sense_are_refused() {
     let (payload, first) = first_root("A", 1).finish().unwrap();
     let text = String::from_utf8(payload).unwrap();

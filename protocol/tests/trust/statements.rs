@@ -2,8 +2,8 @@ use daymark_protocol::id::FleetId;
 use daymark_protocol::limits;
 use daymark_protocol::resource::{Kind, Role, Scope};
 use daymark_protocol::trust::{
-    Context, MixedRoles, RefusedStatement, ResourceDraft, RootChain, Stance, Statement, named_id,
-    pae,
+    Context, MixedRoles, RefusedStatement, ResourceDraft, RootChain, Seen, Stance, Statement,
+    named_id, pae,
 };
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -115,6 +115,17 @@ fn s3_a_value_beyond_its_limit_is_accepted_and_unread() {
 fn i6_an_unreadable_target_reaches_everyone() {
     let narrowed = changed(r#"{"all":true}"#, r#"{"site":"site-a","phase":"moon"}"#).unwrap();
     assert_eq!(narrowed.payload().resources[0].target, Some(everyone()));
+}
+
+#[test]
+fn s5_sees_lists_at_most_256() {
+    let chain = fleet(&[("A", 1)]);
+    let seeing = |count: usize| {
+        let seen = |n| Seen(Scope::Fleet, "Hold".into(), id(&format!("h{n}")), 1);
+        draft(&chain).sees((0..count).map(seen)).resource(policy("p", 1, "go")).finish()
+    };
+    assert_eq!(seeing(256).unwrap().payload().sees.len(), 256);
+    assert!(matches!(seeing(257), Err(RefusedStatement::Sees(257))));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod admitting;
 mod hostile;
 mod joining;
+mod liveness;
 mod restarting;
 mod rivals;
 mod submitting;

@@ -7,7 +7,7 @@ use daymark_protocol::document::{Facts, ReportWriter};
 use daymark_protocol::trust::Floors;
 use daymark_protocol::wire::SyncMessage;
 
-use crate::support::{Fleet, Rig, entries, inspection, key};
+use crate::support::{Fleet, Rig, entries, inspection, key, start, talk};
 
 fn restarted(fleet: &Fleet, generation: u64) -> Rig {
     let durable = DurableState { pin: Some(fleet.pin()), generation, ..DurableState::default() };
@@ -75,4 +75,29 @@ fn q15_own_reports_that_are_handed_in_locally_do_not_silence_a_restored_machine(
     let highest = asked.writes.iter().filter_map(own).max();
     assert_eq!(highest, Some(10), "what it says now lies below what others hold of it");
     assert!(rig.node.status().problems.is_empty());
+}
+
+#[test]
+fn k1_the_clocks_floor_outlasts_a_restart() {
+    const DAY_MS: u64 = 24 * 3_600_000;
+    let fleet = Fleet::new(1, 1);
+    let mut rigs: Vec<Rig> = (10..14).map(|seed| Rig::member(&fleet, seed)).collect();
+    for rig in &mut rigs {
+        for seed in 10..14 {
+            rig.submit(entries(fleet.enroll(&key(seed), "berlin")));
+        }
+        rig.wait(10 * DAY_MS);
+    }
+    let (rig, peers) = rigs.split_first_mut().unwrap();
+    for peer in peers {
+        talk(rig, peer, Admission::Member);
+    }
+    rig.wait(1_000);
+    let floor = rig.node.durable().clock_floor.expect("three neighbours agree");
+    assert!(floor > start().plus_ms(i64::try_from(9 * DAY_MS).unwrap()));
+    // After the restart the battery is empty: the clock reads ten days less.
+    let durable = rig.node.durable().clone();
+    let (restarted, _) = Rig::on(10, durable, fleet.roots.clone(), Floors::default());
+    let now = restarted.node.now();
+    assert!(!now.known && now.earliest >= floor, "{now:?}");
 }

@@ -41,7 +41,7 @@ const CASES: &[Case] = &[
         f.standing.unknown_kinds.push(line);
     }),
     (Gate::Sees, "missing", |f| {
-        let scope = crate::resource::Scope::Site(id("site-a"));
+        let scope = Scope::Site(id("site-a"));
         let seen = Seen(scope, "Blackout".into(), id("blackout-1"), 4);
         f.newest(Kind::OsUpdatePolicy, "policy").sees.push(seen);
     }),
@@ -115,6 +115,16 @@ fn what_is_not_staged_is_staged_first() {
     let decision = fleet.decide();
     assert_eq!(failing(&decision), [Gate::Staged]);
     assert_eq!((decision.verdict, &*decision.reason), (Verdict::Stage, "newer"));
+}
+
+#[test]
+fn r1_an_expired_root_hides_no_halt() {
+    let mut fleet = Fleet::ready();
+    fleet.standing.root.as_mut().unwrap().expires = at(NOW);
+    fleet.halt(json!({ "all": true }), json!({ "name": "stop" }));
+    let decision = fleet.decide();
+    assert_eq!(failing(&decision), [Gate::Authority, Gate::Halted]);
+    assert_eq!(decision.verdict, Verdict::Wait);
 }
 
 #[test]

@@ -76,10 +76,19 @@ impl Script {
         self
     }
 
-    fn done(mut self, result: Result<OpOutput, String>, expected: &str) -> Self {
+    fn done(self, result: Result<OpOutput, String>, expected: &str) -> Self {
+        self.done_under(&decision(Verdict::Activate, NEW), result, expected)
+    }
+
+    /// The act ends while this is the newest decision.
+    fn done_under(
+        mut self,
+        decision: &Decision,
+        result: Result<OpOutput, String>,
+        expected: &str,
+    ) -> Self {
         let op = self.op.expect("an act runs");
-        let wanted = decision(Verdict::Activate, NEW);
-        let asked = self.rig.done(&self.hardware, op, result, &wanted);
+        let asked = self.rig.done(&self.hardware, op, result, decision);
         self.expect(&asked, expected);
         self
     }
@@ -122,6 +131,8 @@ impl Script {
         self.rig.saved.get().quarantine.len()
     }
 }
+
+const FALLS_BACK: &str = "falling back > fall back";
 
 fn at_staging() -> Script {
     Script::new().resume("- > ").decided(&decision(Verdict::Stage, NEW), "staging > stage")
@@ -256,6 +267,33 @@ fn staging_that_lost_its_authority_stops_and_goes_on_in_the_same_attempt() {
     }
     let expired = failing(Gate::Authority, "root-expired");
     at_staging().decided(&expired, "- > ").done(staged(), "staged > ");
+}
+
+#[test]
+fn r1_an_expired_root_stops_starting_but_no_confirming_and_no_falling_back() {
+    let mut expired = halted();
+    expired.gates[0].gate = Gate::Authority;
+    expired.gates[0].reason = "root-expired".into();
+    at_staged().decided(&expired, "- > ");
+    let withdrawn = at_activating().done_under(&expired, Ok(OpOutput::Done), FALLS_BACK);
+    assert_eq!(withdrawn.quarantined(), 0, "the image is not to blame");
+    let script = at_rebooting().decided(&expired, "- > ");
+    let script = script.boot_new().restart().resume("confirming > check health");
+    let script = script
+        .decided(&expired, "- > ")
+        .done_under(&expired, Ok(OpOutput::Healthy), "- > confirm")
+        .done_under(&expired, Ok(OpOutput::Done), "idle > ");
+    assert_eq!(script.runs(), [(1, "UPDATED", "")]);
+    let unhealthy = Ok(OpOutput::Unhealthy("unit down".into()));
+    let script = at_confirming().done_under(&expired, unhealthy, FALLS_BACK);
+    let script = script.decided(&expired, "- > ").done_under(
+        &expired,
+        Ok(OpOutput::Done),
+        "falling back > reboot",
+    );
+    let script = script.boot_old().restart().resume(FALLS_BACK);
+    let script = script.done_under(&expired, Ok(OpOutput::Done), "idle > ");
+    assert_eq!(script.runs(), [(1, "FAILED", "health check failed: unit down")]);
 }
 
 #[test]
