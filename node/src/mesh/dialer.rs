@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn m7_offers_are_bounded_and_must_name_the_peer_they_are_for() {
+    fn rt_m7_offers_are_bounded_and_must_name_the_peer_they_are_for() {
         let now = Instant::now();
         let mut dialer = Dialer::new(Vec::new(), PAUSE, 0, now);
         let other = identity::keypair([9; 32]).public().to_peer_id();

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn m7_only_addresses_of_an_allowed_network_are_believed() {
+    fn rt_m7_only_addresses_of_an_allowed_network_are_believed() {
         let locals: Vec<LocalAddress> = [("eth0", "10.1.2.3/16"), ("wan0", "192.0.2.7/24")]
             .map(|(interface, net)| LocalAddress {
                 interface: interface.into(),

@@ -49,7 +49,7 @@ fn d3_an_unknown_key_is_held_until_a_root_names_it() {
 }
 
 #[test]
-fn b3_arrival_before_or_after_the_root_makes_no_difference() {
+fn rt_b3_arrival_before_or_after_the_root_makes_no_difference() {
     let mut fleet = Fleet::new();
     fleet.add_policy_key(20);
     let statement = fleet.site("berlin", 1, "Berlin");
@@ -87,7 +87,7 @@ fn r2_nothing_is_judged_before_all_roots_are_held() {
 }
 
 #[test]
-fn s6_a_signature_that_does_not_verify_is_refused_and_leaves_nothing() {
+fn rt_s6_a_signature_that_does_not_verify_is_refused_and_leaves_nothing() {
     let fleet = Fleet::new();
     let mut replica = fleet.replica();
     let statement = fleet.site("berlin", 1, "Berlin");
@@ -102,7 +102,7 @@ fn s6_a_signature_that_does_not_verify_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn s6_a_signature_of_another_kind_of_thing_does_not_count() {
+fn rt_s6_a_signature_of_another_kind_of_thing_does_not_count() {
     let fleet = Fleet::new();
     let mut replica = fleet.replica();
     let statement = fleet.site("berlin", 1, "Berlin");
@@ -114,7 +114,7 @@ fn s6_a_signature_of_another_kind_of_thing_does_not_count() {
 }
 
 #[test]
-fn s6_a_statement_of_another_fleet_is_refused() {
+fn rt_s6_a_statement_of_another_fleet_is_refused() {
     let fleet = Fleet::new();
     let mut other = Fleet::new();
     other.roots[0].digest = Digest([3; 32]);
@@ -199,7 +199,7 @@ fn q2_what_is_no_longer_of_interest_is_dropped() {
 }
 
 #[test]
-fn n6_an_unknown_kind_is_kept_like_any_other() {
+fn rt_n6_an_unknown_kind_is_kept_like_any_other() {
     let fleet = Fleet::new();
     let mut replica = fleet.replica();
     let spec = serde_json::value::to_raw_value(&serde_json::json!({"any": [1, "x"]})).unwrap();

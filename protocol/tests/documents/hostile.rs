@@ -37,7 +37,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn b2_random_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn rt_b2_random_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = Entry::decode(&bytes);
         let _ = SignedReport::decode(&bytes);
         let _ = ClosedGeneration::reports(&bytes);
@@ -46,7 +46,7 @@ proptest! {
     }
 
     #[test]
-    fn b2_a_mutated_report_is_refused_or_changes_nothing(seed: u64) {
+    fn rt_b2_a_mutated_report_is_refused_or_changes_nothing(seed: u64) {
         let (fleet, report) = sample_report();
         let bytes = mutated(&report, &mut Choices(seed));
         if bytes == report {
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn b2_a_mutated_entry_keeps_nothing_but_what_is_signed(seed: u64) {
+    fn rt_b2_a_mutated_entry_keeps_nothing_but_what_is_signed(seed: u64) {
         let fleet = Fleet::new();
         let mut choices = Choices(seed);
         let entries = signed(&fleet.site("berlin", 1, "Berlin"), &[&key(1), &key(2)]);
@@ -79,7 +79,7 @@ proptest! {
     /// A host that signs whatever it likes: the chain takes it or not, and what it takes Automerge
     /// takes too, with the same view.
     #[test]
-    fn b2_d4_whatever_a_host_signs_is_taken_whole_or_not_at_all(seed: u64) {
+    fn rt_b2_d4_whatever_a_host_signs_is_taken_whole_or_not_at_all(seed: u64) {
         let (fleet, host) = (Fleet::new(), key(50));
         let mut choices = Choices(seed);
         let mut chain = HostChain::new(id_of(&host));
@@ -143,7 +143,7 @@ fn d3_what_waits_is_bounded_and_does_not_depend_on_order() {
 }
 
 #[test]
-fn n12_of_many_signatures_by_one_key_one_is_kept() {
+fn rt_n12_of_many_signatures_by_one_key_one_is_kept() {
     use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
     let fleet = Fleet::new();
     let statement = fleet.site("berlin", 1, "Berlin");

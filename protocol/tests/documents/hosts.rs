@@ -149,7 +149,7 @@ fn d5_a_higher_generation_replaces_the_chain_and_nothing_older_returns() {
 }
 
 #[test]
-fn s5_a_report_is_bound_to_its_fleet_and_its_key() {
+fn rt_s5_a_report_is_bound_to_its_fleet_and_its_key() {
     let (fleet, host) = (Fleet::new(), key(50));
     let mut replica = fleet.replica_with(&host);
     let mut foreign = ReportWriter::new(FleetId([1; 32]), id_of(&host), 1, None);
@@ -168,7 +168,7 @@ fn s5_a_report_is_bound_to_its_fleet_and_its_key() {
 }
 
 #[test]
-fn s5_d6_two_reports_for_one_place_make_the_hosts_reports_unknown() {
+fn rt_s5_d6_two_reports_for_one_place_make_the_hosts_reports_unknown() {
     let (fleet, host) = (Fleet::new(), key(50));
     let mut writer = fleet.writer(&host, 1);
     let first = step_to(&mut writer, &host, 1);

@@ -31,7 +31,7 @@ fn said(chain: &HostChain) -> Facts {
 }
 
 #[test]
-fn s10_what_did_not_change_is_not_reported_again() {
+fn rt_s10_what_did_not_change_is_not_reported_again() {
     let (fleet, host) = (Fleet::new(), key(50));
     let mut writer = fleet.writer(&host, 1);
     let desired = facts(&[(&["a"], "1"), (&["b", "c"], "2")]);
@@ -67,7 +67,7 @@ fn d4_the_fold_of_the_reports_is_what_was_desired() {
 }
 
 #[test]
-fn n8_d5_a_full_generation_is_closed_as_a_blob_that_the_next_one_names() {
+fn rt_n8_d5_a_full_generation_is_closed_as_a_blob_that_the_next_one_names() {
     let (fleet, host) = (Fleet::new(), key(50));
     let mut replica = fleet.replica_with(&host);
     let mut writer = fleet.writer(&host, 1);

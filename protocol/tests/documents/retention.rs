@@ -185,7 +185,7 @@ fn numbered(candidates: Vec<Candidate>) -> BTreeMap<Digest, Candidate> {
 }
 
 #[test]
-fn n12_ids_have_room_per_key_and_kind_and_others_ids_stay() {
+fn rt_n12_ids_have_room_per_key_and_kind_and_others_ids_stay() {
     let mut all: Vec<Candidate> = (0..3_000)
         .map(|number| finished(&format!("stolen-{number}"), "Site", 1, false, b"E"))
         .collect();
@@ -217,7 +217,7 @@ fn n12_ids_have_room_per_key_and_kind_and_others_ids_stay() {
 }
 
 #[test]
-fn n12_made_up_kinds_share_one_room() {
+fn rt_n12_made_up_kinds_share_one_room() {
     let made_up =
         (0..2_000).map(|number| finished("x-1", &format!("Kind{number}"), 1, false, b"E"));
     assert_eq!(retain(&numbered(made_up.collect())).len(), 1_024);

@@ -128,7 +128,7 @@ fn d5_damage_is_reported_dropped_and_costs_only_itself() {
 }
 
 #[test]
-fn s11_c6_a_lost_store_keeps_halts_and_makes_the_rest_unknown() {
+fn rt_s11_c6_a_lost_store_keeps_halts_and_makes_the_rest_unknown() {
     let fleet = Fleet::new();
     let (replica, store) = filled(&fleet);
     let empty = Stored::default();

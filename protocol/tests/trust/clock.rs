@@ -32,7 +32,7 @@ fn with_rtc(input: &ClockInput<'_>) -> ClockVerdict {
 }
 
 #[test]
-fn n5_a_machine_alone_knows_the_time_if_its_os_says_so_or_its_rtc_is_trusted() {
+fn rt_n5_a_machine_alone_knows_the_time_if_its_os_says_so_or_its_rtc_is_trusted() {
     let alone = reading(day(10));
     assert_eq!(judged(&alone).basis, ClockBasis::Unvouched);
     assert!(!judged(&alone).now.known);
@@ -45,7 +45,7 @@ fn n5_a_machine_alone_knows_the_time_if_its_os_says_so_or_its_rtc_is_trusted() {
 }
 
 #[test]
-fn b6_a_clock_that_reads_2100_waits_and_raises_nothing() {
+fn rt_b6_a_clock_that_reads_2100_waits_and_raises_nothing() {
     let far = WallTime::from_seconds(4_102_444_800);
     let peers = [far; 5];
     for input in [
@@ -61,7 +61,7 @@ fn b6_a_clock_that_reads_2100_waits_and_raises_nothing() {
 }
 
 #[test]
-fn b6_a_signed_time_beyond_the_root_raises_nothing() {
+fn rt_b6_a_signed_time_beyond_the_root_raises_nothing() {
     let signed = Some(WallTime::from_seconds(4_102_444_800));
     let verdict = judged(&ClockInput { signed, synchronised: true, ..reading(day(10)) });
     assert_eq!((verdict.basis, verdict.raise), (ClockBasis::Synchronised, None));

@@ -76,7 +76,7 @@ fn c1_the_highest_version_counts_and_lower_ones_stay_below_it() {
 }
 
 #[test]
-fn b4_what_lost_its_signers_makes_its_id_unknown_and_uncovers_nothing() {
+fn rt_b4_what_lost_its_signers_makes_its_id_unknown_and_uncovers_nothing() {
     let chain = fleet(&[("ABC", 2), ("ABD", 2)]);
     let go = sign(&say(&chain, policy("p", 1, "go")), "AB");
     let stop = sign(&say(&chain, policy("p", 2, "stop")), "AC");
@@ -89,7 +89,7 @@ fn b4_what_lost_its_signers_makes_its_id_unknown_and_uncovers_nothing() {
 }
 
 #[test]
-fn b4_two_that_differ_under_one_version_make_it_unknown_until_a_higher_one() {
+fn rt_b4_two_that_differ_under_one_version_make_it_unknown_until_a_higher_one() {
     let chain = fleet(&[("ABC", 2)]);
     let go = sign(&say(&chain, policy("p", 1, "go")), "AB");
     let left = sign(&say(&chain, policy("p", 2, "stop")), "AB");
@@ -110,7 +110,7 @@ fn c2_one_valid_and_one_fallen_of_a_version_contradict_each_other() {
 }
 
 #[test]
-fn n11_two_laptops_that_say_the_same_agree_and_the_earlier_end_counts() {
+fn rt_n11_two_laptops_that_say_the_same_agree_and_the_earlier_end_counts() {
     let chain = fleet(&[("ABC", 2)]);
     let left = sign(&say_until(&chain, 90, policy("p", 1, "go")), "AB");
     let right = sign(&say_until(&chain, 80, policy("p", 1, "go")), "BC");
@@ -156,7 +156,7 @@ fn s5_a_draft_does_not_stand_in_for_a_closing_that_is_missing() {
 }
 
 #[test]
-fn n4_an_ended_statement_is_known_and_still_the_highest() {
+fn rt_n4_an_ended_statement_is_known_and_still_the_highest() {
     let chain = fleet(&[("A", 1)]);
     let old = sign(&say(&chain, policy("p", 1, "go")), "A");
     let ended = sign(&say_until(&chain, -30, policy("p", 2, "go")), "A");
@@ -165,7 +165,7 @@ fn n4_an_ended_statement_is_known_and_still_the_highest() {
 }
 
 #[test]
-fn n17_an_unreadable_schema_makes_the_id_unknown_and_keeps_its_place() {
+fn rt_n17_an_unreadable_schema_makes_the_id_unknown_and_keeps_its_place() {
     let chain = fleet(&[("A", 1)]);
     let known = sign(&say(&chain, policy("p", 1, "go")), "A");
     let newer = sign(&say(&chain, policy("p", 2, "go").schema(9)), "A");
@@ -185,7 +185,7 @@ fn closes(judgement: &Judgement) -> Vec<(u64, bool)> {
 }
 
 #[test]
-fn n17_an_unknown_kind_counts_at_the_policy_threshold_only() {
+fn rt_n17_an_unknown_kind_counts_at_the_policy_threshold_only() {
     let chain = fleet(&[("ABC", 2)]);
     let statement = say(&chain, frob(1, "x").closing());
     assert_eq!(closes(&fresh(&chain, [sign(&statement, "AELHMR")])), []);
@@ -253,7 +253,7 @@ fn s4_scope_is_part_of_the_identity() {
 }
 
 #[test]
-fn n18_only_a_host_may_move_between_sites() {
+fn rt_n18_only_a_host_may_move_between_sites() {
     let chain = fleet(&[("A", 1)]);
     let enrol = |version, site: &str| {
         let draft = Draft::new(fleet_id(&chain), Scope::Site(id(site)), day(0));
@@ -274,7 +274,7 @@ fn s3_a_host_with_another_key_is_unknown_and_admits_nobody() {
 }
 
 #[test]
-fn b3_whether_a_key_may_sign_is_judged_anew_when_a_root_arrives() {
+fn rt_b3_whether_a_key_may_sign_is_judged_anew_when_a_root_arrives() {
     let before = fleet(&[("A", 1)]);
     let after = fleet(&[("A", 1), ("AN", 1)]);
     let statement = sign(&say(&before, policy("p", 1, "go")), "N");
@@ -283,7 +283,7 @@ fn b3_whether_a_key_may_sign_is_judged_anew_when_a_root_arrives() {
 }
 
 #[test]
-fn b5_a_host_signed_by_a_departed_key_is_told_from_a_stranger() {
+fn rt_b5_a_host_signed_by_a_departed_key_is_told_from_a_stranger() {
     let chain = fleet(&[("A", 1)]);
     let enrolled = sign(&say(&chain, host('K', 1, "site-a")), "E");
     let newest = chain.newest().unwrap();

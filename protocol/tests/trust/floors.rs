@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn s11_a_torn_tail_costs_one_record(
+    fn rt_s11_a_torn_tail_costs_one_record(
         records in prop::collection::vec(any_record(), 1..10),
         cut in any::<prop::sample::Index>(),
     ) {
@@ -67,7 +67,7 @@ proptest! {
     }
 
     #[test]
-    fn s11_a_damaged_line_is_noticed_and_costs_no_other(
+    fn rt_s11_a_damaged_line_is_noticed_and_costs_no_other(
         before in any_record(),
         damaged in any_record(),
         after in any_record(),

@@ -39,7 +39,7 @@ fn c4_a_resume_lifts_by_name_at_the_policy_threshold() {
 }
 
 #[test]
-fn b4_a_halt_is_not_undone_by_another_under_its_id_nor_by_a_tombstone() {
+fn rt_b4_a_halt_is_not_undone_by_another_under_its_id_nor_by_a_tombstone() {
     let chain = fleet(&[("ABC", 2)]);
     let ours = sign(&say(&chain, halt("h", 1)), "A");
     let theirs = [1, 2, (1 << 63) - 1].map(|version| {
@@ -56,7 +56,7 @@ fn b4_a_halt_is_not_undone_by_another_under_its_id_nor_by_a_tombstone() {
 }
 
 #[test]
-fn b4_a_halt_stands_when_its_key_is_rotated_out() {
+fn rt_b4_a_halt_stands_when_its_key_is_rotated_out() {
     let chain = fleet(&[("ABC", 2), ("BCD", 2)]);
     assert_eq!(standing(&fresh(&chain, [sign(&say(&chain, halt("h", 1)), "A")])), 1);
 }
@@ -72,7 +72,7 @@ fn c4_a_resume_that_lost_its_signatures_lifts_nothing() {
 }
 
 #[test]
-fn n13_a_halt_replayed_after_its_resume_stays_lifted() {
+fn rt_n13_a_halt_replayed_after_its_resume_stays_lifted() {
     let chain = fleet(&[("A", 1)]);
     let stop = sign(&say(&chain, halt("h", 1)), "A");
     let lift = sign(&say(&chain, resume("r", &[stop.statement.digest()])), "A");
@@ -83,7 +83,7 @@ fn n13_a_halt_replayed_after_its_resume_stays_lifted() {
 }
 
 #[test]
-fn n13_a_resume_of_one_site_does_not_lift_a_halt_of_the_fleet() {
+fn rt_n13_a_resume_of_one_site_does_not_lift_a_halt_of_the_fleet() {
     let chain = fleet(&[("A", 1)]);
     let wide = say(&chain, halt("h", 1));
     let local = in_site(&chain, "site-b", halt("i", 1));
@@ -95,7 +95,7 @@ fn n13_a_resume_of_one_site_does_not_lift_a_halt_of_the_fleet() {
 }
 
 #[test]
-fn n13_a_key_with_more_than_64_standing_halts_floods_and_65_are_kept() {
+fn rt_n13_a_key_with_more_than_64_standing_halts_floods_and_65_are_kept() {
     let chain = fleet(&[("A", 1)]);
     let halts: Vec<_> = (0..70).map(|n| say(&chain, halt(&format!("h{n}"), 1))).collect();
     let by_halt_key = |n: usize| halts[..n].iter().map(|halt| sign(halt, "H"));

@@ -37,14 +37,14 @@ fn s1_a_signature_of_one_kind_of_thing_is_none_of_another() {
 }
 
 #[test]
-fn s6_the_key_that_signs_everything_is_refused() {
+fn rt_s6_the_key_that_signs_everything_is_refused() {
     let mut identity = [0; 32];
     identity[0] = 1;
     assert_eq!(PublicKey::from_bytes(identity).unwrap_err(), WeakKey::SmallOrder);
 }
 
 #[test]
-fn s6_a_second_encoding_of_a_key_is_refused() {
+fn rt_s6_a_second_encoding_of_a_key_is_refused() {
     // y = p + k encodes the point of y = k once more.
     let refused: BTreeSet<String> = (0..19)
         .map(|k| {
@@ -58,7 +58,7 @@ fn s6_a_second_encoding_of_a_key_is_refused() {
 }
 
 #[test]
-fn s6_a_malleated_signature_is_refused() {
+fn rt_s6_a_malleated_signature_is_refused() {
     let signature = key('A').sign(Context::Statement, b"x");
     let mut other = signature;
     let mut carry = 0u16;

@@ -79,7 +79,7 @@ fn r2_nothing_is_judged_before_the_whole_chain_is_held() {
 }
 
 #[test]
-fn n2_a_newcomer_pinned_at_the_newest_judges_like_those_who_saw_all() {
+fn rt_n2_a_newcomer_pinned_at_the_newest_judges_like_those_who_saw_all() {
     let (one, first) = signed(&first_root("ABC", 2), "R");
     let (two, second) = signed(&next_root(&first).policy("ABD", 2), "R");
     let old_hand = chain_from(&first, &[&one, &two]);
@@ -97,7 +97,7 @@ fn n2_a_newcomer_pinned_at_the_newest_judges_like_those_who_saw_all() {
 }
 
 #[test]
-fn n2_earlier_roots_count_by_the_digests_that_later_ones_name() {
+fn rt_n2_earlier_roots_count_by_the_digests_that_later_ones_name() {
     let roots = line_of(3);
     let mut chain = RootChain::new(pin(&roots[2].1));
     chain.accept(&roots[2].0).unwrap();
@@ -108,7 +108,7 @@ fn n2_earlier_roots_count_by_the_digests_that_later_ones_name() {
 }
 
 #[test]
-fn s8_a_root_of_other_keys_cannot_replace_the_pinned_one() {
+fn rt_s8_a_root_of_other_keys_cannot_replace_the_pinned_one() {
     let (_, ours) = signed(&first_root("A", 1), "R");
     let (theirs, _) = signed(&first_root("B", 1), "R");
     let mut chain = RootChain::new(pin(&ours));

@@ -159,7 +159,7 @@ fn subsets(of: &[Said], at_most: u32) -> Vec<BTreeSet<Said>> {
 }
 
 #[test]
-fn b4_one_stolen_key_turns_no_wait_into_go_and_the_model_agrees() {
+fn rt_b4_one_stolen_key_turns_no_wait_into_go_and_the_model_agrees() {
     let bench = Bench::new();
     let mut worlds = 0;
     for honest in subsets(&HONEST, 8) {
@@ -223,7 +223,7 @@ fn c6_losing_a_statement_or_a_signature_turns_no_wait_into_go() {
 }
 
 #[test]
-fn b4_there_is_always_a_way_out_for_the_threshold() {
+fn rt_b4_there_is_always_a_way_out_for_the_threshold() {
     let bench = Bench::new();
     let chain = &bench.chains[0];
     let stolen = sign(&say(chain, halt("h", TOP)), "C");

@@ -41,7 +41,7 @@ fn s1_bytes_are_kept_as_received() {
 }
 
 #[test]
-fn s6_duplicate_keys_are_refused_at_every_level() {
+fn rt_s6_duplicate_keys_are_refused_at_every_level() {
     for (from, to) in [
         (r#""scope":"#, r#""scope":"fleet","scope":"#),
         (r#""kind":"#, r#""kind":"Host","kind":"#),
@@ -89,7 +89,7 @@ fn s3_what_places_a_statement_must_have_its_form() {
 }
 
 #[test]
-fn n6_what_a_newer_agent_may_say_is_accepted_and_unread() {
+fn rt_n6_what_a_newer_agent_may_say_is_accepted_and_unread() {
     for (from, to) in [
         (r#""kind":"OsUpdatePolicy""#, r#""kind":"Frobnication""#),
         (r#""schema":1"#, r#""schema":2"#),
@@ -140,7 +140,7 @@ fn s2_no_resource_stands_twice() {
 }
 
 #[test]
-fn n11_one_statement_speaks_under_one_role_and_some_stand_alone() {
+fn rt_n11_one_statement_speaks_under_one_role_and_some_stand_alone() {
     let chain = fleet(&[("A", 1)]);
     let profile = ResourceDraft::of_kind("OsProfile", id("os-1"), 1, Some(raw("{}")));
     let mixed = draft(&chain).resource(policy("p", 1, "a")).resource(profile).finish().unwrap();

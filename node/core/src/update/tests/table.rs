@@ -410,7 +410,7 @@ fn falling_back_that_fails_is_tried_again() {
 }
 
 #[test]
-fn m5_stale_and_foreign_ends_change_nothing() {
+fn rt_m5_stale_and_foreign_ends_change_nothing() {
     let script = at_staged();
     script.done(staged(), "- > ");
     let mut script = at_staging();
