@@ -2,14 +2,19 @@
 //!
 //! Pure and deterministic. It moves no bytes and trusts none: the host asks it what to request,
 //! and tells it what came. Each chunk is requested from one source at a time; what a source fails
-//! to bring goes to another. Chunks are numbered as in the image's index; of equal chunks only
-//! one should be wanted.
+//! to bring in time goes to another. A source that brings little is asked for little, so that it
+//! holds up little. Chunks are numbered as in the image's index; of equal chunks only one should be
+//! wanted.
+
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::id::KeyId;
 use daymark_protocol::image::{ChunkSet, Index};
 use daymark_protocol::time::MonoTime;
+
+use self::pace::Pace;
 
 /// Someone who has chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,12 +30,20 @@ pub enum FetchSource {
 pub struct FetchLimits {
     /// Most bytes asked of one source and not yet answered: fills a 1 Gbit/s line at 30 ms.
     pub source_bytes_max: u64,
+    /// The same for a source that is slow: the largest chunk.
+    pub source_bytes_min: u64,
     /// Most bytes asked of all sources together: bounds memory.
     pub total_bytes_max: u64,
     /// Most bytes of one request, unless a single chunk is larger.
     pub request_bytes_max: u64,
-    /// After this time without progress what was asked of a source goes to others, ms.
+    /// Time that a source has for a chunk, ms; then others are asked for it too. Also the time
+    /// over which sources are measured, and that all peers together may be behind.
     pub stall_ms: u64,
+    /// A source that brings fewer bytes a second is slow: what only slow peers have is asked of
+    /// the origins too. Below what any link has that images are sent over.
+    pub source_rate_min: u64,
+    /// While the peers together bring fewer bytes a second, origins are asked for everything.
+    pub peers_rate_min: u64,
     /// How long a source that said it is busy is left alone, ms.
     pub busy_ms: u64,
 }
@@ -39,9 +52,12 @@ impl Default for FetchLimits {
     fn default() -> Self {
         Self {
             source_bytes_max: 4 * 1024 * 1024,
+            source_bytes_min: 256 * 1024,
             total_bytes_max: 32 * 1024 * 1024,
             request_bytes_max: 1024 * 1024,
             stall_ms: 5_000,
+            source_rate_min: 64 * 1024,
+            peers_rate_min: 256 * 1024,
             busy_ms: 500,
         }
     }
@@ -61,13 +77,36 @@ pub enum Arrival {
 #[derive(Debug)]
 struct SourceState {
     has: ChunkSet,
-    in_flight: BTreeSet<u32>,
+    /// Asked here, and when.
+    in_flight: BTreeMap<u32, MonoTime>,
     in_flight_bytes: u64,
-    /// Asked here, then given to others: may still come.
+    /// Asked here, then given to others: may still come, and is not asked here again.
     overdue: BTreeSet<u32>,
-    last_progress: MonoTime,
+    overdue_bytes: u64,
+    pace: Pace,
+    /// Since when nothing came of what it owes.
+    silent_since: MonoTime,
     rests_until: MonoTime,
     stalls: u32,
+}
+
+impl SourceState {
+    fn owes(&self) -> bool {
+        !(self.in_flight.is_empty() && self.overdue.is_empty())
+    }
+
+    /// What it was asked for is settled; whether it was asked.
+    fn settle(&mut self, chunk: u32, bytes: u64) -> bool {
+        if self.in_flight.remove(&chunk).is_some() {
+            self.in_flight_bytes -= bytes;
+            return true;
+        }
+        let overdue = self.overdue.remove(&chunk);
+        if overdue {
+            self.overdue_bytes -= bytes;
+        }
+        overdue
+    }
 }
 
 /// The plan for one image.
@@ -79,14 +118,19 @@ pub struct FetchPlan {
     wanted: ChunkSet,
     /// Wanted, and in no source's `in_flight`.
     open: ChunkSet,
-    /// How many peers have each chunk.
+    /// How many peers that are not slow have each chunk.
     rarity: Vec<u32>,
     sources: BTreeMap<FetchSource, SourceState>,
+    /// The pace of sources that left: coming back does not make them quick.
+    paces: BTreeMap<FetchSource, Pace>,
     blamed: BTreeSet<FetchSource>,
     /// Where this node begins, so that nodes with one source begin at different places.
     start: u32,
     origin_after: MonoTime,
-    last_progress: MonoTime,
+    /// Since when the peers together are measured, and what they brought since.
+    measured_since: MonoTime,
+    peer_bytes: u64,
+    peers_behind: bool,
 }
 
 impl FetchPlan {
@@ -109,27 +153,35 @@ impl FetchPlan {
             open: wanted.clone(),
             wanted,
             sources: BTreeMap::new(),
+            paces: BTreeMap::new(),
             blamed: BTreeSet::new(),
             origin_after,
-            last_progress: now,
+            measured_since: now,
+            peer_bytes: 0,
+            peers_behind: false,
         }
     }
 
-    /// Adds a source that has `has`. Ignored for a source that was blamed, or is there already.
+    /// Adds a source that has `has`. Ignored for a source that was blamed, or is there already, and
+    /// for a set of another image.
     pub fn add_source(&mut self, now: MonoTime, source: FetchSource, has: ChunkSet) {
-        if self.blamed.contains(&source) || self.sources.contains_key(&source) {
+        let of_this_image = has.chunks() == self.wanted.chunks();
+        if !of_this_image || self.is_blamed(source) || self.sources.contains_key(&source) {
             return;
         }
-        self.count_rarity(source, &has, true);
+        let pace = self.paces.remove(&source).unwrap_or_else(|| Pace::unknown(&self.limits));
         let state = SourceState {
             has,
-            in_flight: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
             overdue: BTreeSet::new(),
-            last_progress: now,
+            overdue_bytes: 0,
+            pace,
+            silent_since: now,
             rests_until: now,
             stalls: 0,
         };
+        count_rarity(&mut self.rarity, source, &state, true);
         self.sources.insert(source, state);
     }
 
@@ -138,19 +190,19 @@ impl FetchPlan {
         let Some(state) = self.sources.get_mut(&source) else { return };
         for chunk in chunks {
             let new = state.has.insert(chunk);
-            if let (true, FetchSource::Peer(_), Some(count)) =
-                (new, source, self.rarity.get_mut(chunk as usize))
-            {
-                *count += 1;
+            if new && counts(source, state) {
+                self.rarity[chunk as usize] += 1;
             }
         }
     }
 
     /// A source is gone; what it was asked for is open again.
     pub fn remove_source(&mut self, source: FetchSource) {
-        let Some(state) = self.sources.remove(&source) else { return };
-        self.count_rarity(source, &state.has, false);
-        self.reopen(state.in_flight);
+        let Some(mut state) = self.sources.remove(&source) else { return };
+        count_rarity(&mut self.rarity, source, &state, false);
+        state.pace.stop();
+        self.paces.insert(source, state.pace);
+        self.reopen(state.in_flight.into_keys());
     }
 
     /// A source sent wrong bytes: it is dropped for this image and never added again.
@@ -168,11 +220,11 @@ impl FetchPlan {
     /// to be left alone for now. Rarest first; among equals from this node's own start.
     pub fn next_request(&mut self, now: MonoTime, source: FetchSource) -> Option<Vec<u32>> {
         let room = self.room(now, source)?;
-        let first = self.rarest_open(now, source)?;
+        let first = self.rarest_open(source)?;
         let mut run = Vec::new();
         let mut run_bytes = 0;
         let mut chunk = first;
-        while self.is_candidate(now, source, chunk) {
+        while self.is_candidate(source, chunk) {
             let bytes = u64::from(self.sizes[chunk as usize]);
             if run_bytes + bytes > room && !run.is_empty() {
                 break;
@@ -182,14 +234,15 @@ impl FetchPlan {
             chunk += 1;
         }
         let state = self.sources.get_mut(&source)?;
-        if state.in_flight.is_empty() {
-            state.last_progress = now;
+        if !state.owes() {
+            state.silent_since = now;
         }
         for chunk in &run {
             self.open.remove(*chunk);
-            state.in_flight.insert(*chunk);
+            state.in_flight.insert(*chunk, now);
         }
         state.in_flight_bytes += run_bytes;
+        self.measure(now, source);
         Some(run)
     }
 
@@ -197,29 +250,29 @@ impl FetchPlan {
     pub fn received(&mut self, now: MonoTime, source: FetchSource, chunk: u32) -> Arrival {
         let bytes = self.sizes.get(chunk as usize).copied().map_or(0, u64::from);
         let Some(state) = self.sources.get_mut(&source) else { return Arrival::Unasked };
-        if state.in_flight.remove(&chunk) {
-            state.in_flight_bytes -= bytes;
-        } else if !state.overdue.remove(&chunk) {
+        if !state.settle(chunk, bytes) {
             return Arrival::Unasked;
         }
-        state.last_progress = now;
+        state.pace.brought(bytes);
+        state.silent_since = now;
         state.stalls = 0;
+        self.measure(now, source);
         if !self.wanted.remove(chunk) {
             return Arrival::Late;
         }
         self.open.remove(chunk);
-        self.last_progress = now;
+        if let FetchSource::Peer(_) = source {
+            self.peer_bytes += bytes;
+        }
+        self.measure_peers(now);
         Arrival::Needed
     }
 
     /// A source no longer has a chunk.
     pub fn gone(&mut self, source: FetchSource, chunk: u32) {
         let Some(state) = self.sources.get_mut(&source) else { return };
-        if state.has.remove(chunk)
-            && let (FetchSource::Peer(_), Some(count)) =
-                (source, self.rarity.get_mut(chunk as usize))
-        {
-            *count -= 1;
+        if state.has.remove(chunk) && counts(source, state) {
+            self.rarity[chunk as usize] -= 1;
         }
         self.give_back(source, chunk);
     }
@@ -232,41 +285,48 @@ impl FetchPlan {
         self.give_back(source, chunk);
     }
 
-    /// Takes back what was asked of sources that make no progress. Returns those that did this
+    /// Gives to others what sources did not bring in time. Returns those of which nothing came
     /// three times in a row: their connections are worth renewing.
     pub fn expire(&mut self, now: MonoTime) -> Vec<FetchSource> {
+        let stall_ms = self.limits.stall_ms;
         let mut dead = Vec::new();
         let mut reopened = Vec::new();
         for (source, state) in &mut self.sources {
-            let waited_ms = now.since_ms(state.last_progress);
-            if state.in_flight.is_empty() || waited_ms < self.limits.stall_ms {
-                continue;
+            let late = |_: &u32, asked: &mut MonoTime| now.since_ms(*asked) >= stall_ms;
+            for (chunk, _) in state.in_flight.extract_if(.., late) {
+                let bytes = u64::from(self.sizes[chunk as usize]);
+                state.in_flight_bytes -= bytes;
+                state.overdue_bytes += bytes;
+                state.overdue.insert(chunk);
+                reopened.push(chunk);
             }
-            state.stalls += 1;
-            state.last_progress = now;
-            state.rests_until = now.plus_ms(self.limits.stall_ms);
-            state.in_flight_bytes = 0;
-            reopened.extend(state.in_flight.iter().copied());
-            state.overdue.append(&mut state.in_flight);
-            if state.stalls >= 3 {
-                dead.push(*source);
+            if state.owes() && now.since_ms(state.silent_since) >= stall_ms {
+                state.stalls += 1;
+                state.rests_until = now.plus_ms(stall_ms);
+                state.silent_since = state.rests_until;
+                if state.stalls >= 3 {
+                    dead.push(*source);
+                }
             }
         }
         self.reopen(reopened);
+        self.sources().into_iter().for_each(|source| self.measure(now, source));
+        self.measure_peers(now);
         dead
     }
 
     /// When the plan must be asked again, if nothing happens before.
     pub fn next_deadline(&self, now: MonoTime) -> Option<MonoTime> {
-        let stall = |state: &SourceState| {
-            let busy = !state.in_flight.is_empty();
-            busy.then(|| state.last_progress.plus_ms(self.limits.stall_ms))
+        let stall_ms = self.limits.stall_ms;
+        let of_source = |state: &SourceState| {
+            let late = state.in_flight.values().min().map(|asked| asked.plus_ms(stall_ms));
+            let silent = state.owes().then(|| state.silent_since.plus_ms(stall_ms));
+            let rested = (state.rests_until > now).then_some(state.rests_until);
+            [late, silent, rested].into_iter().flatten().min()
         };
-        let rest = |state: &SourceState| (state.rests_until > now).then_some(state.rests_until);
-        let of_sources = self.sources.values().flat_map(|state| [stall(state), rest(state)]);
-        let despair = self.last_progress.plus_ms(self.limits.stall_ms);
-        let own = [self.origin_after, despair].map(|at| (at > now).then_some(at));
-        of_sources.chain(own).flatten().min()
+        let of_sources = self.sources.values().filter_map(of_source);
+        let own = [self.origin_after, self.measured_since.plus_ms(stall_ms)];
+        of_sources.chain(own.into_iter().filter(|at| *at > now)).min()
     }
 
     /// Sources that take part, in order.
@@ -283,54 +343,100 @@ impl FetchPlan {
     fn room(&self, now: MonoTime, source: FetchSource) -> Option<u64> {
         let state = self.sources.get(&source)?;
         let total: u64 = self.sources.values().map(|state| state.in_flight_bytes).sum();
-        let in_source = self.limits.source_bytes_max.saturating_sub(state.in_flight_bytes);
+        let allowed = state.pace.allowed_bytes();
+        let in_source = allowed.saturating_sub(state.in_flight_bytes + state.overdue_bytes);
         let in_total = self.limits.total_bytes_max.saturating_sub(total);
         let room = in_source.min(in_total).min(self.limits.request_bytes_max);
         // A request is worth its round trip if it is a whole one, or the source has nothing to do.
-        let worthwhile = room >= self.limits.request_bytes_max || state.in_flight.is_empty();
+        let whole = self.limits.request_bytes_max.min(allowed / 4);
+        let worthwhile = room >= whole || state.in_flight.is_empty();
         let rested = state.rests_until <= now;
-        let allowed = match source {
+        let may_ask = match source {
             FetchSource::Peer(_) => true,
             FetchSource::Origin(place) => self.may_ask_origin(now, place),
         };
-        (room > 0 && worthwhile && rested && allowed).then_some(room)
+        (room > 0 && worthwhile && rested && may_ask).then_some(room)
     }
 
     /// Origins are asked late, and a later one only while no earlier one works.
     fn may_ask_origin(&self, now: MonoTime, place: u32) -> bool {
         let earlier = self.sources.range(FetchSource::Origin(0)..FetchSource::Origin(place));
-        let mut working = earlier.filter(|(_, state)| state.stalls == 0);
+        let mut working = earlier.filter(|(_, state)| state.stalls == 0 && !state.pace.is_slow());
         now >= self.origin_after && working.next().is_none()
     }
 
     /// Whether a chunk may be asked of a source: it is open and there, and for an origin, no peer
-    /// has it, or nothing has moved for a while.
-    fn is_candidate(&self, now: MonoTime, source: FetchSource, chunk: u32) -> bool {
-        let there = self.sources.get(&source).is_some_and(|state| state.has.contains(chunk));
+    /// has it that is quick enough, or the peers together are not.
+    fn is_candidate(&self, source: FetchSource, chunk: u32) -> bool {
         let polite = match source {
             FetchSource::Peer(_) => true,
             FetchSource::Origin(_) => {
-                let rare = self.rarity.get(chunk as usize) == Some(&0);
-                rare || now.since_ms(self.last_progress) >= self.limits.stall_ms
+                self.peers_behind || self.rarity.get(chunk as usize) == Some(&0)
             }
         };
-        there && polite && self.open.contains(chunk)
+        let there =
+            |state: &SourceState| state.has.contains(chunk) && !state.overdue.contains(&chunk);
+        self.open.contains(chunk) && polite && self.sources.get(&source).is_some_and(there)
     }
 
-    fn rarest_open(&self, now: MonoTime, source: FetchSource) -> Option<u32> {
-        let chunks = self.open.chunks();
-        let rotated = (self.start..chunks).chain(0..self.start);
-        let candidates = rotated.filter(|chunk| self.is_candidate(now, source, *chunk));
-        candidates.min_by_key(|chunk| self.rarity.get(*chunk as usize).copied())
+    fn rarest_open(&self, source: FetchSource) -> Option<u32> {
+        if self.open.count() == 0 {
+            return None;
+        }
+        let state = self.sources.get(&source)?;
+        // Nothing that a counted peer has is rarer than this, so that the first such is the one.
+        let rarest = u32::from(counts(source, state));
+        let mut best: Option<(u32, u32)> = None;
+        for chunk in (self.start..self.open.chunks()).chain(0..self.start) {
+            if !self.is_candidate(source, chunk) {
+                continue;
+            }
+            let rarity = self.rarity[chunk as usize];
+            if best.is_none_or(|(least, _)| rarity < least) {
+                best = Some((rarity, chunk));
+            }
+            if rarity <= rarest {
+                break;
+            }
+        }
+        best.map(|(_, chunk)| chunk)
     }
 
     fn give_back(&mut self, source: FetchSource, chunk: u32) {
         let bytes = self.sizes.get(chunk as usize).copied().map_or(0, u64::from);
         let Some(state) = self.sources.get_mut(&source) else { return };
-        state.overdue.remove(&chunk);
-        if state.in_flight.remove(&chunk) {
-            state.in_flight_bytes -= bytes;
+        // Of what is overdue, others were asked already.
+        let reopens = state.in_flight.contains_key(&chunk);
+        state.settle(chunk, bytes);
+        if !state.owes() {
+            state.pace.stop();
+        }
+        if reopens {
             self.reopen([chunk]);
+        }
+    }
+
+    /// Lets a source's pace count until now; a peer that became slow or quick is counted anew.
+    fn measure(&mut self, now: MonoTime, source: FetchSource) {
+        let Some(state) = self.sources.get_mut(&source) else { return };
+        let mut pace = state.pace.clone();
+        pace.settle(now, state.owes(), &self.limits);
+        if pace.is_slow() == state.pace.is_slow() {
+            state.pace = pace;
+            return;
+        }
+        count_rarity(&mut self.rarity, source, state, false);
+        state.pace = pace;
+        count_rarity(&mut self.rarity, source, state, true);
+    }
+
+    fn measure_peers(&mut self, now: MonoTime) {
+        let elapsed_ms = now.since_ms(self.measured_since);
+        if elapsed_ms >= self.limits.stall_ms {
+            let expected = self.limits.peers_rate_min.saturating_mul(elapsed_ms) / 1000;
+            self.peers_behind = self.peer_bytes < expected;
+            self.measured_since = now;
+            self.peer_bytes = 0;
         }
     }
 
@@ -341,13 +447,21 @@ impl FetchPlan {
             }
         }
     }
+}
 
-    fn count_rarity(&mut self, source: FetchSource, has: &ChunkSet, more: bool) {
-        let FetchSource::Peer(_) = source else { return };
-        for chunk in has.iter() {
-            if let Some(count) = self.rarity.get_mut(chunk as usize) {
-                *count = if more { *count + 1 } else { *count - 1 };
-            }
+/// Whether what a source has counts as had: by a peer, and one that is not slow.
+fn counts(source: FetchSource, state: &SourceState) -> bool {
+    match source {
+        FetchSource::Peer(_) => !state.pace.is_slow(),
+        FetchSource::Origin(_) => false,
+    }
+}
+
+fn count_rarity(rarity: &mut [u32], source: FetchSource, state: &SourceState, more: bool) {
+    if counts(source, state) {
+        for chunk in state.has.iter() {
+            let count = &mut rarity[chunk as usize];
+            *count = if more { *count + 1 } else { *count - 1 };
         }
     }
 }

@@ -116,19 +116,21 @@ fn a_source_without_progress_loses_its_requests_but_may_still_deliver() {
     assert_eq!(plan.received(MonoTime(5_300), peer(1), 4), Arrival::Unasked);
 }
 
+/// What was asked of a source is not asked there again: it comes, or the connection is renewed.
 #[test]
 fn a_source_that_stalls_three_times_is_reported() {
     let mut plan = plan(20, 0);
     plan.add_source(MonoTime(0), peer(1), ChunkSet::full(20));
-    let mut now = 0;
-    let mut dead = Vec::new();
-    for _ in 0..3 {
-        assert_eq!(ask(&mut plan, now, peer(1)).len(), 20);
-        now += 5_000;
-        dead = plan.expire(MonoTime(now));
-        now += 5_000;
+    assert_eq!(ask(&mut plan, 0, peer(1)).len(), 20);
+    for (now, dead) in
+        [(5_000, vec![]), (10_000, vec![]), (15_000, vec![]), (25_000, vec![peer(1)])]
+    {
+        assert_eq!(plan.expire(MonoTime(now)), dead, "after {now} ms");
+        assert!(ask(&mut plan, now + 4_999, peer(1)).is_empty());
     }
-    assert_eq!(dead, [peer(1)]);
+    plan.remove_source(peer(1));
+    plan.add_source(MonoTime(26_000), peer(1), ChunkSet::full(20));
+    assert!(!ask(&mut plan, 26_000, peer(1)).is_empty());
 }
 
 #[test]
@@ -177,6 +179,92 @@ fn a_busy_source_rests_and_a_gone_chunk_is_not_asked_there_again() {
     plan.busy(MonoTime(10), peer(1), 1);
     assert!(ask(&mut plan, 20, peer(1)).is_empty());
     assert_eq!(ask(&mut plan, 510, peer(1)), [1]);
+}
+
+/// A source at the end of a line of a set speed: it answers in order, one chunk after the other.
+struct Line {
+    source: FetchSource,
+    ms_per_chunk: u64,
+    asked: std::collections::VecDeque<u32>,
+    next_ms: u64,
+    brought: u32,
+}
+
+impl Line {
+    fn new(source: FetchSource, ms_per_chunk: u64) -> Self {
+        Self { source, ms_per_chunk, asked: Default::default(), next_ms: 0, brought: 0 }
+    }
+}
+
+/// Fetches over lines; returns when all was there, in ms, and how many chunks came too late.
+fn fetch_over(chunks: u32, lines: &mut [Line]) -> (u64, u32) {
+    let mut plan = plan(chunks, 0);
+    let mut late = 0;
+    lines.iter().for_each(|line| {
+        plan.add_source(MonoTime(0), line.source, ChunkSet::full(chunks));
+    });
+    let mut now = 0;
+    while plan.remaining() > 0 {
+        assert_eq!(plan.expire(MonoTime(now)), [], "nobody is given up");
+        for line in &mut *lines {
+            let idle = line.asked.is_empty();
+            line.asked.extend(ask(&mut plan, now, line.source));
+            if idle {
+                line.next_ms = now + line.ms_per_chunk;
+            }
+            while line.next_ms <= now
+                && let Some(chunk) = line.asked.pop_front()
+            {
+                line.next_ms += line.ms_per_chunk;
+                line.brought += 1;
+                match plan.received(MonoTime(now), line.source, chunk) {
+                    Arrival::Needed => {}
+                    Arrival::Late => late += 1,
+                    Arrival::Unasked => panic!("chunk {chunk} was asked"),
+                }
+            }
+        }
+        now += 10;
+        assert!(now < 3_600_000, "{} chunks are missing after an hour", plan.remaining());
+    }
+    (now, late)
+}
+
+/// One enrolled host, or many, that answer just often enough not to look dead.
+#[test]
+fn peers_that_drip_do_not_keep_the_image_from_a_good_origin() {
+    for drippers in [1, 3, 20] {
+        let mut lines: Vec<_> = (0..drippers).map(|n| Line::new(peer(n), 4_900)).collect();
+        // 8 MiB/s, on which the 100 MiB take 12.5 s.
+        lines.push(Line::new(FetchSource::Origin(0), 8));
+        let (took_ms, _) = fetch_over(1_600, &mut lines);
+        assert!(took_ms < 45_000, "{drippers} drippers: {took_ms} ms");
+    }
+}
+
+#[test]
+fn peers_that_drip_do_not_hold_up_a_good_peer() {
+    let mut lines: Vec<_> = (0..3).map(|n| Line::new(peer(n), 4_900)).collect();
+    lines.push(Line::new(peer(9), 8));
+    let (took_ms, _) = fetch_over(1_600, &mut lines);
+    assert!(took_ms < 45_000, "{took_ms} ms");
+}
+
+/// A line of 64 KiB in 1.5 s is slow, not dead: it is used to the full, and nothing comes twice.
+#[test]
+fn the_only_source_may_be_slow() {
+    for source in [peer(1), FetchSource::Origin(0)] {
+        let (took_ms, late) = fetch_over(300, &mut [Line::new(source, 1_500)]);
+        assert!(took_ms < 300 * 1_500 + 10_000, "{took_ms} ms");
+        assert_eq!(late, 0);
+    }
+}
+
+#[test]
+fn quick_peers_spare_the_origin() {
+    let mut lines = [peer(1), peer(2), FetchSource::Origin(0)].map(|source| Line::new(source, 16));
+    fetch_over(1_600, &mut lines);
+    assert_eq!(lines.map(|line| line.brought > 0), [true, true, false]);
 }
 
 /// Sources that come, go, stall, lie and lose chunks: every chunk arrives exactly once, none is
