@@ -23,7 +23,8 @@ pub(super) enum Frame {
     Hello(Digest),
     /// Server: which chunks it has, as a bitmap; `None` if it does not know the image.
     Have(Option<Vec<u8>>),
-    /// Server: runs (first, count) of chunks that it has by now as well.
+    /// Server: runs (first, count) of chunks that it has by now as well; ascending, apart from one
+    /// another, and none empty.
     HaveMore(Vec<(u32, u32)>),
     /// Asker: send the index.
     GetIndex,
@@ -99,7 +100,12 @@ fn parse(kind: u8, mut payload: Vec<u8>) -> io::Result<Frame> {
             let words = words(&payload)?;
             let (runs, rest) = words.as_chunks::<2>();
             let whole = rest.is_empty().then_some(runs).ok_or_else(length)?;
-            Ok(Frame::HaveMore(whole.iter().map(|[first, count]| (*first, *count)).collect()))
+            let runs: Vec<_> = whole.iter().map(|[first, count]| (*first, *count)).collect();
+            if are_apart(&runs) {
+                Ok(Frame::HaveMore(runs))
+            } else {
+                Err(malformed("its runs are empty, overlap or go back"))
+            }
         }
         4 => Ok(Frame::GetIndex),
         5 => Ok(Frame::IndexBytes(payload)),
@@ -113,6 +119,15 @@ fn parse(kind: u8, mut payload: Vec<u8>) -> io::Result<Frame> {
         9 => Ok(Frame::Gone(number(&payload)?)),
         _ => Err(length()),
     }
+}
+
+/// Whether runs ascend, apart from one another, and none is empty or ends beyond all numbers.
+fn are_apart(runs: &[(u32, u32)]) -> bool {
+    let mut free_from = 0;
+    runs.iter().all(|(first, count)| match first.checked_add(*count) {
+        Some(end) => *count > 0 && *first >= std::mem::replace(&mut free_from, end),
+        None => false,
+    })
 }
 
 /// Writes a frame, unflushed.
@@ -209,6 +224,12 @@ mod tests {
             let [a, b, c, d] = u32::to_be_bytes(length);
             let refused = read(&[kind, a, b, c, d]).await.unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "type {kind}");
+        }
+        for runs in [[(1, 3), (3, 1)], [(9, 1), (1, 1)], [(1, 0), (5, 1)], [(1, 1), (2, u32::MAX)]]
+        {
+            let mut bytes = Vec::new();
+            write_frame(&mut bytes, &Frame::HaveMore(runs.into())).await.unwrap();
+            assert!(read(&bytes).await.is_err(), "{runs:?}");
         }
         assert!(read(&[77, 0, 0, 0, 0]).await.is_err());
         assert!(read(&[7, 0, 0, 0, 4, 0, 0, 0, 1]).await.is_err(), "a chunk without bytes");

@@ -119,17 +119,21 @@ impl ChunkServer {
                     }
                     Some(Wanted::Chunk(number)) => {
                         let (_upload, frame) = self.chunk(image, number).await;
+                        // The peer forgets what is gone; if it comes back it is told anew.
+                        if matches!(frame, Frame::Gone(_)) && !image.holds(number) {
+                            told.remove(number);
+                        }
                         send(&mut writer, &frame).await?;
                     }
                 },
                 () = grown(&mut growth, tell_at) => {
                     tell_at = Instant::now() + HAVE_INTERVAL;
                     let held = image.held();
-                    let new = runs(held.iter().filter(|chunk| !told.contains(*chunk)));
-                    for some in new.chunks(RUNS_MAX) {
+                    // Each chunk is told once: the peer takes a second time for a breach.
+                    let new: Vec<u32> = held.iter().filter(|chunk| told.insert(*chunk)).collect();
+                    for some in runs(new.into_iter()).chunks(RUNS_MAX) {
                         send(&mut writer, &Frame::HaveMore(some.to_vec())).await?;
                     }
-                    told = held;
                 }
             }
             if wanted.is_empty() {

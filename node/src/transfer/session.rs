@@ -11,7 +11,7 @@ use crate::slots::VerifiedChunk;
 pub(super) enum SessionEvent {
     /// The source is ready and has these.
     Has(ChunkSet),
-    /// Runs (first, count) that it has as well.
+    /// Runs (first, count) that it has as well: chunks of the image that were not told before.
     HasMore(Vec<(u32, u32)>),
     /// A chunk, proven.
     Chunk {

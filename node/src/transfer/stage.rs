@@ -305,10 +305,9 @@ impl<P: PeerStreams> Stager<P> {
         match event {
             SessionEvent::Has(chunks) => fetch.plan.add_source(now, source, chunks),
             SessionEvent::HasMore(runs) => {
-                let last = fetch.index.chunk_count();
+                // The session let no chunk through that was told before or is beyond the image.
                 for (first, count) in runs {
-                    let end = first.saturating_add(count).min(last);
-                    fetch.plan.extend_source(source, first..end);
+                    fetch.plan.extend_source(source, first..first.saturating_add(count));
                 }
             }
             SessionEvent::Chunk { chunk, stored_bytes } => {

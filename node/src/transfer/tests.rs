@@ -390,7 +390,15 @@ async fn i1_the_only_release_source_is_refused_and_asked_again_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_that_break_the_protocol_or_fall_silent_do_not_hold_up_the_others() {
-    for lie in [Lie::Unasked, Lie::Oversize, Lie::OtherBitmap, Lie::OtherIndex, Lie::Silence] {
+    for lie in [
+        Lie::Unasked,
+        Lie::Oversize,
+        Lie::OtherBitmap,
+        Lie::OtherIndex,
+        Lie::Silence,
+        Lie::ToldAgain,
+        Lie::SecondBitmap,
+    ] {
         let (image, machine) = (image(), Machine::new());
         let seeder = Machine::with(&image);
         let liar = Peer::Hostile(Arc::new(image.clone()), lie);

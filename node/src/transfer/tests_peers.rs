@@ -38,6 +38,10 @@ pub(super) enum Lie {
     OtherIndex,
     /// No answer at all.
     Silence,
+    /// The same chunks told over and over, a few bytes for many.
+    ToldAgain,
+    /// A second bitmap.
+    SecondBitmap,
 }
 
 /// The peers of one node.
@@ -80,7 +84,13 @@ async fn lie_over(mut stream: DuplexStream, image: &TestImage, lie: Lie) -> io::
                 let chunks =
                     image.index.chunk_count() + if lie == Lie::OtherBitmap { 9 } else { 0 };
                 let all = ChunkSet::full(chunks).as_bytes().to_vec();
+                if lie == Lie::SecondBitmap {
+                    write_frame(&mut stream, &Frame::Have(Some(all.clone()))).await?;
+                }
                 write_frame(&mut stream, &Frame::Have(Some(all))).await?;
+                while lie == Lie::ToldAgain {
+                    write_frame(&mut stream, &Frame::HaveMore(vec![(0, chunks)])).await?;
+                }
             }
             Frame::GetIndex if lie == Lie::OtherIndex => {
                 let other = old_image().index.encode();
@@ -122,7 +132,7 @@ async fn answer_with(
             return write_frame(stream, &Frame::Chunk(other, image.bytes(other))).await;
         }
         Lie::Silence => return Ok(()),
-        Lie::OtherBitmap | Lie::OtherIndex => {}
+        Lie::OtherBitmap | Lie::OtherIndex | Lie::ToldAgain | Lie::SecondBitmap => {}
     }
     write_frame(stream, &Frame::Chunk(number, bytes)).await
 }
