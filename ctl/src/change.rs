@@ -11,7 +11,7 @@ use daymark_protocol::trust::{Seen, Standing, State};
 use serde_json::Value;
 
 use crate::exit::{Failure, Outcome};
-use crate::{names, times};
+use crate::{names, scopes, times};
 
 /// What one resource becomes.
 #[derive(Clone, Debug)]
@@ -70,6 +70,8 @@ impl Change {
         if matches!(spec, Spec::Host(_)) {
             return Err(Failure::usage("hosts are added with `daymarkctl enroll`"));
         }
+        let scope = scopes::of_kind(kind, scope);
+        scopes::check(standing, &scope, target.as_ref())?;
         let id = existing_or_derived(standing, fleet, &scope, kind, &name);
         if let Spec::Region(region) = &spec {
             check_nesting(standing, &id, &name, region.parent.as_ref())?;
@@ -111,6 +113,14 @@ impl Change {
             version: next_version(standing, kind, id)?,
             effect: ChangeEffect::Delete,
         })
+    }
+
+    /// About how large it is as it is signed.
+    fn bytes(&self) -> usize {
+        let spec = self.spec.as_ref().and_then(|spec| serde_json::to_vec(spec).ok());
+        let target = self.target.as_ref().and_then(|target| serde_json::to_vec(target).ok());
+        let json = spec.into_iter().chain(target).map(|json| json.len()).sum::<usize>();
+        RESOURCE_HEAD_BYTES + json
     }
 
     /// Whether it closes: a closing kind, or the end of what opens.
@@ -203,8 +213,8 @@ fn check_nesting(
     Ok(())
 }
 
-/// The id of a resource of this name: the one that is held, imported ids included, or else the
-/// derived one.
+/// The id of a resource of this name and scope: the one that is held, imported ids included, or
+/// else the derived one.
 fn existing_or_derived(
     standing: &Standing,
     fleet: &FleetId,
@@ -216,7 +226,7 @@ fn existing_or_derived(
     if standing.lines.contains_key(&(kind, derived.clone())) {
         return derived;
     }
-    names::find(standing, &[kind], name).map_or(derived, |(_, id)| id)
+    names::find_in(standing, &[kind], name, Some(scope)).map_or(derived, |(_, id)| id)
 }
 
 /// The version after the highest one held.
@@ -281,7 +291,15 @@ pub(crate) struct StatementPlan {
     pub changes: Vec<Change>,
     /// What its signers knew.
     pub sees: Vec<Seen>,
+    /// About how large its resources are as they are signed.
+    bytes: usize,
 }
+
+/// Most bytes of resources that are put together in one statement: half of what it may have (RULES
+/// S1). The other half is for what its signers knew and why.
+const CHANGES_BYTES_MAX: usize = limits::STATEMENT_PAYLOAD_BYTES_MAX / 2;
+/// About how many bytes a resource has besides its content and target: names of fields, id, version.
+const RESOURCE_HEAD_BYTES: usize = 300;
 
 /// Splits changes into statements, closings first (RULES Q1).
 pub(crate) fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<StatementPlan>> {
@@ -298,12 +316,17 @@ pub(crate) fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<Sta
                 && plan.until == change.until
                 && plan.changes.iter().all(|other| other.closes() == change.closes())
                 && plan.changes.len() < limits::STATEMENT_RESOURCES_MAX
+                && plan.bytes + change.bytes() <= CHANGES_BYTES_MAX
                 && !change.kind.stands_alone()
                 && !plan.changes.iter().any(|other| other.kind.stands_alone())
         };
         match plans.iter_mut().find(|plan| fits(plan)) {
-            Some(plan) => plan.changes.push(change),
+            Some(plan) => {
+                plan.bytes += change.bytes();
+                plan.changes.push(change);
+            }
             None => plans.push(StatementPlan {
+                bytes: change.bytes(),
                 role,
                 scope: change.scope.clone(),
                 until: change.until,
@@ -350,7 +373,8 @@ pub(crate) fn known_closings(standing: &Standing, changes: &[Change]) -> Vec<See
                 && version.target.as_ref().is_some_and(|target| !target.all);
             let in_force = !version.gone && version.until.is_none_or(|until| until > now);
             let meets = changes.iter().any(|change| {
-                change.opens() && may_meet(change.target.as_ref(), version.target.as_ref())
+                let (ours, theirs) = (change.target.as_ref(), version.target.as_ref());
+                change.opens() && may_meet((&change.scope, ours), (&version.scope, theirs))
             });
             ((kind.closes() || narrow) && in_force && meets).then(|| {
                 Seen(version.scope.clone(), kind.name().into(), id.clone(), version.version)
@@ -359,9 +383,21 @@ pub(crate) fn known_closings(standing: &Standing, changes: &[Change]) -> Vec<See
         .collect()
 }
 
-/// Whether some host may be reached by both targets, as far as the targets alone tell.
-fn may_meet(one: Option<&Target>, other: Option<&Target>) -> bool {
-    let (Some(one), Some(other)) = (one, other) else { return true };
+/// Whom something reaches: what lies in both its scope and its target (RULES S4).
+type Aim<'a> = (&'a Scope, Option<&'a Target>);
+
+/// Whether some host may be reached by both, as far as scopes and targets alone tell.
+fn may_meet((here, one): Aim<'_>, (there, other): Aim<'_>) -> bool {
+    let site = |scope: &Scope| match scope {
+        Scope::Site(site) => Some(site.clone()),
+        Scope::Fleet | Scope::Region(_) => None,
+    };
+    let narrowed = |scope: &Scope, target: Option<&Target>| {
+        let mut target = target.cloned().unwrap_or_default();
+        target.site = target.site.or_else(|| site(scope));
+        target
+    };
+    let (one, other) = (narrowed(here, one), narrowed(there, other));
     let hosts = one.hosts.is_empty()
         || other.hosts.is_empty()
         || one.hosts.iter().any(|host| other.hosts.contains(host));
@@ -381,11 +417,18 @@ mod tests {
         };
         let site = |name: &str| Target { site: name.parse().ok(), ..Target::default() };
         let all = Target { all: true, ..Target::default() };
-        assert!(!may_meet(Some(&host(1)), Some(&host(2))));
-        assert!(may_meet(Some(&host(1)), Some(&host(1))));
-        assert!(!may_meet(Some(&site("site-a")), Some(&site("site-b"))));
-        assert!(may_meet(Some(&site("site-a")), Some(&all)));
-        assert!(may_meet(Some(&host(1)), Some(&site("site-a"))));
-        assert!(may_meet(None, Some(&all)));
+        let fleet = Scope::Fleet;
+        let meet =
+            |one: &Target, other: &Target| may_meet((&fleet, Some(one)), (&fleet, Some(other)));
+        assert!(!meet(&host(1), &host(2)));
+        assert!(meet(&host(1), &host(1)));
+        assert!(!meet(&site("site-a"), &site("site-b")));
+        assert!(meet(&site("site-a"), &all));
+        assert!(meet(&host(1), &site("site-a")));
+        assert!(may_meet((&fleet, None), (&fleet, Some(&all))));
+        let of = |name: &str| Scope::Site(name.parse().unwrap());
+        assert!(!may_meet((&of("site-a"), Some(&all)), (&of("site-b"), Some(&all))));
+        assert!(!may_meet((&of("site-a"), Some(&all)), (&fleet, Some(&site("site-b")))));
+        assert!(may_meet((&of("site-a"), Some(&all)), (&fleet, Some(&all))));
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct FileResource {
     pub kind: Kind,
     /// Whom it is for, with names; absent in EIM's files.
     pub target: Option<Map<String, Value>>,
+    /// Where it lives; `--scope` otherwise.
+    pub scope: Option<Value>,
     /// When it ends, as typed.
     pub until: Option<String>,
     /// Its fields.
@@ -110,15 +112,16 @@ fn resource(place: String, document: Value) -> Outcome<FileResource> {
         Some(Value::String(text)) => Some(text),
         Some(_) => return Err(Failure::usage(format!("{place}: until must be a time"))),
     };
+    let scope = fields.remove("scope");
     // EIM's heads say nothing that we use.
     fields.remove("appVersion");
     fields.remove("metadata");
     if let Some(unknown) = fields.keys().next() {
         return Err(Failure::usage(format!("{place}: unknown field {unknown:?}"))
-            .next("known are kind, target, until and spec"));
+            .next("known are kind, scope, target, until and spec"));
     }
     texts(&mut spec);
-    Ok(FileResource { place, kind, target, until, spec })
+    Ok(FileResource { place, kind, target, scope, until, spec })
 }
 
 /// Cron fields written as plain numbers are texts all the same.

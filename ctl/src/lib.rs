@@ -21,7 +21,9 @@ pub(crate) mod passphrase;
 pub(crate) mod preview;
 pub mod release;
 mod review;
+mod scopes;
 pub(crate) mod session;
+mod signing;
 pub(crate) mod targets;
 pub(crate) mod times;
 

@@ -1,10 +1,16 @@
 //! Names to ids and back: people type names, the wire carries ids (RULES Q4).
 
+use std::collections::BTreeSet;
+
 use daymark_protocol::id::{KeyId, ResourceId};
-use daymark_protocol::resource::{HostSpec, Kind, Spec};
+use daymark_protocol::resource::{HostSpec, Kind, Scope, Spec};
 use daymark_protocol::trust::{Line, Standing, Version};
 
 use crate::exit::{Failure, Outcome};
+use crate::scopes;
+
+/// How much of a key id must be typed before it is taken for one.
+const KEY_ID_START_CHARS: usize = 6;
 
 /// The version that counts of a line, unless it is a tombstone.
 pub(crate) fn living(line: &Line) -> Option<&Version> {
@@ -85,36 +91,66 @@ pub(crate) fn hosts(standing: &Standing) -> Vec<(KeyId, &Version, &HostSpec)> {
 /// The one living resource of these kinds that `name` means: its id, the start of a host's key
 /// id, or its name.
 pub(crate) fn find(standing: &Standing, kinds: &[Kind], name: &str) -> Outcome<(Kind, ResourceId)> {
-    let living: Vec<_> = standing
+    find_in(standing, kinds, name, None)
+}
+
+/// As [`find`], among what is of one scope only: a name may stand for one thing in each.
+pub(crate) fn find_in(
+    standing: &Standing,
+    kinds: &[Kind],
+    name: &str,
+    scope: Option<&Scope>,
+) -> Outcome<(Kind, ResourceId)> {
+    let living: Vec<(Kind, &ResourceId, &Version)> = standing
         .lines
         .iter()
-        .filter(|((kind, _), line)| kinds.contains(kind) && living(line).is_some())
+        .filter(|((kind, _), _)| kinds.contains(kind))
+        .filter_map(|((kind, id), line)| Some((*kind, id, living(line)?)))
+        .filter(|(_, _, version)| scope.is_none_or(|scope| version.scope == *scope))
         .collect();
-    if let Some(((kind, id), _)) = living.iter().find(|((_, id), _)| id.as_str() == name) {
-        return Ok((*kind, id.clone()));
+    if let Some((kind, id, _)) = living.iter().find(|(_, id, _)| id.as_str() == name) {
+        return Ok((*kind, (*id).clone()));
     }
-    let mut found: Vec<_> = living
-        .iter()
-        .filter(|((_, id), line)| {
-            line.versions.first().is_some_and(|v| version_name(v, id) == name)
-        })
-        .collect();
-    if found.is_empty() && name.len() >= 6 {
-        found = living.iter().filter(|((_, id), _)| id.as_str().starts_with(name)).collect();
+    let mut found: Vec<_> =
+        living.iter().filter(|(_, id, version)| version_name(version, id) == name).collect();
+    if found.is_empty() && name.len() >= KEY_ID_START_CHARS {
+        let is_start = |(kind, id, _): &&(Kind, &ResourceId, &Version)| {
+            *kind == Kind::Host && id.as_str().starts_with(name)
+        };
+        found = living.iter().filter(is_start).collect();
     }
     let what = kinds.first().map_or("resource", |kind| kind.name());
     match found.as_slice() {
-        [((kind, id), _)] => Ok((*kind, id.clone())),
-        [] => Err(Failure::usage(format!("there is no {what} {name:?}")).next(format!(
-            "`daymarkctl get {}` lists them; `daymarkctl sync` fetches what is new",
-            plural(kinds)
-        ))),
-        several => {
-            let ids: Vec<String> = several.iter().map(|((_, id), _)| id.to_string()).collect();
-            Err(Failure::usage(format!("{what} {name:?} fits {}: {}", ids.len(), ids.join(", ")))
-                .next("use the id"))
+        [(kind, id, _)] => Ok((*kind, (*id).clone())),
+        [] => {
+            let among = scope.map_or_else(String::new, |scope| scopes::suffix(standing, scope));
+            Err(Failure::usage(format!("there is no {what} {name:?}{among}")).next(format!(
+                "`daymarkctl get {}` lists them; `daymarkctl sync` fetches what is new",
+                plural(kinds)
+            )))
         }
+        several => Err(ambiguous(standing, what, name, several)),
     }
+}
+
+fn ambiguous(
+    standing: &Standing,
+    what: &str,
+    name: &str,
+    several: &[&(Kind, &ResourceId, &Version)],
+) -> Failure {
+    let ids: Vec<String> = several
+        .iter()
+        .map(|(_, id, version)| format!("{id} ({})", scopes::show(standing, &version.scope)))
+        .collect();
+    let scopes: BTreeSet<&Scope> = several.iter().map(|(_, _, version)| &version.scope).collect();
+    let hosts = several.iter().any(|(kind, _, _)| *kind == Kind::Host);
+    Failure::usage(format!("{what} {name:?} fits {}: {}", ids.len(), ids.join(", "))).next(
+        match scopes.len() == several.len() && !hosts {
+            true => "use the id, or say which with --scope site=SITE or --scope fleet",
+            false => "use the id",
+        },
+    )
 }
 
 /// The word that `get` takes for these kinds.

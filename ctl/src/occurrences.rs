@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use daymark_protocol::id::ResourceId;
-use daymark_protocol::resource::{BlackoutSpec, Kind, ScheduleZone, Spec, Target};
+use daymark_protocol::resource::{BlackoutSpec, Kind, ScheduleZone, Scope, Spec};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Standing;
 use daymark_protocol::window::{Schedule, Windows};
@@ -30,7 +30,7 @@ pub(crate) fn lines(standing: &Standing, changes: &[Change]) -> Outcome<Vec<Stri
     for change in changes.iter().filter(changing) {
         let Some((written, verb)) = change.spec.as_ref().and_then(zone_of) else { continue };
         let utc = || BTreeSet::from(["UTC".to_owned()]);
-        let site_zones = match (written, site_zones(standing, change.target.as_ref())) {
+        let site_zones = match (written, site_zones(standing, change)) {
             (ScheduleZone::Site, zones) => zones,
             // Shown in the zone of the people on site, if that is one.
             (ScheduleZone::Utc, zones) if zones.len() == 1 => zones,
@@ -76,9 +76,14 @@ fn zone_of(spec: &Spec) -> Option<(&ScheduleZone, &'static str)> {
     }
 }
 
-/// The zones of the sites that a target may reach: its own, or those of all sites.
-fn site_zones(standing: &Standing, target: Option<&Target>) -> BTreeSet<String> {
-    let own = target.and_then(|target| target.site.as_ref());
+/// The zones of the sites that a change may reach: its own, or those of all sites.
+fn site_zones(standing: &Standing, change: &Change) -> BTreeSet<String> {
+    let own = match &change.scope {
+        Scope::Site(site) => Some(site),
+        Scope::Fleet | Scope::Region(_) => {
+            change.target.as_ref().and_then(|target| target.site.as_ref())
+        }
+    };
     let of_site = |(kind, id): (&Kind, &ResourceId)| {
         let line = standing.lines.get(&(*kind, id.clone()))?;
         match &names::living(line)?.spec {
@@ -156,7 +161,7 @@ fn show(zone: &TimeZone, stretches: &[Stretch]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daymark_protocol::resource::{RepeatedScheduleSpec, Scope};
+    use daymark_protocol::resource::RepeatedScheduleSpec;
 
     fn change(spec: Spec) -> Change {
         Change {

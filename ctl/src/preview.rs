@@ -11,7 +11,7 @@ use daymark_protocol::trust::{Line, Standing, State, Version};
 use crate::change::{Change, ChangeEffect};
 use crate::exit::{Failure, Outcome};
 use crate::session::Session;
-use crate::{names, output, targets, times};
+use crate::{names, output, scopes, targets, times};
 
 /// Hosts listed before the rest is only counted.
 const HOSTS_SHOWN_MAX: usize = 20;
@@ -21,7 +21,11 @@ pub(crate) fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
     let mut lines = Vec::new();
     for change in changes {
         let whom = match &change.target {
-            Some(target) => format!("  for {}", targets::show(standing, Some(target))),
+            Some(target) => format!(
+                "  for {}{}",
+                targets::show(standing, Some(target)),
+                scopes::suffix(standing, &change.scope)
+            ),
             None => String::new(),
         };
         let until =
@@ -143,7 +147,8 @@ fn refuse_misfit(
 
 fn reaches(standing: &Standing, change: &Change, host: &KeyId) -> bool {
     let Some(target) = &change.target else { return false };
-    target.reaches(Reach::new(standing, *host).place(), UnknownProfile::Matches)
+    let reach = Reach::new(standing, *host);
+    change.scope.holds(reach.place()) && target.reaches(reach.place(), UnknownProfile::Matches)
 }
 
 /// What a host would decide, if it has described its machine.

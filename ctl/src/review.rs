@@ -6,7 +6,7 @@ use daymark_protocol::trust::{Root, Seen, Statement};
 
 use crate::change::{self, Change, ChangeEffect};
 use crate::session::Session;
-use crate::{names, occurrences, preview, times};
+use crate::{names, occurrences, preview, scopes, times};
 
 /// Lines about a statement.
 pub(crate) fn statement(session: &Session, statement: &Statement) -> Vec<String> {
@@ -15,7 +15,7 @@ pub(crate) fn statement(session: &Session, statement: &Statement) -> Vec<String>
         "Statement {} of {}, scope {}{}",
         statement.digest().short(),
         times::show(payload.issued),
-        payload.scope,
+        scopes::show(session.standing(), &payload.scope),
         if payload.reason.is_empty() { String::new() } else { format!(": {}", payload.reason) }
     )];
     let changes = changes(session, statement);

@@ -11,8 +11,8 @@ use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::document::{
     Changes, DocumentId, Interest, Outcome as Taken, Replica, Stored, StoredEntry, StoredReport,
 };
-use daymark_protocol::id::{FleetId, KeyId};
-use daymark_protocol::resource::{Role, Scope};
+use daymark_protocol::id::{FleetId, KeyId, ResourceId};
+use daymark_protocol::resource::{Kind, Role, Scope};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::{FloorRecord, Floors, Root, RootChain, Standing, Version};
 
@@ -22,7 +22,7 @@ use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::hosts::HostSummary;
-use crate::{names, output, targets, times};
+use crate::{names, output, scopes, targets, times};
 
 /// A command's work on a fleet.
 #[derive(Debug)]
@@ -128,6 +128,20 @@ impl Session {
         };
         let held = self.replica.host_view(host).and_then(|view| view.facts().held(&document));
         held == Some(self.replica.fingerprint(&document))
+    }
+
+    /// Where what this command writes lives (RULES Q1).
+    pub(crate) fn scope(&self) -> Outcome<Scope> {
+        let scope = self.global.scope.as_deref();
+        scope.map_or(Ok(Scope::Fleet), |scope| scopes::parse(self.standing(), scope))
+    }
+
+    /// The one living resource of these kinds that `name` means, in the scope of `--scope` if that
+    /// is given.
+    pub(crate) fn find(&self, kinds: &[Kind], name: &str) -> Outcome<(Kind, ResourceId)> {
+        let scope = self.global.scope.as_deref();
+        let scope = scope.map(|scope| scopes::parse(self.standing(), scope)).transpose()?;
+        names::find_in(self.standing(), kinds, name, scope.as_ref())
     }
 
     /// The hosts that `--site` and `--label` select, if they are given.
@@ -280,7 +294,13 @@ impl Session {
             && status.host == *host
         {
             let decision = client.decision().await.map_err(unreachable)?.decision;
-            return Ok(Explained { host: name, as_of: Some(times::now()), live: true, decision });
+            return Ok(Explained {
+                host: name,
+                as_of: Some(times::now()),
+                live: true,
+                policy_scope: None,
+                decision,
+            });
         }
         let summary = self.host(host).ok_or_else(|| {
             Failure::new(Exit::Unreachable, format!("{name} has reported nothing yet"))
@@ -293,6 +313,7 @@ impl Session {
             host: name,
             as_of: summary.update.and_then(|update| update.time),
             live: false,
+            policy_scope: None,
             decision,
         })
     }

@@ -26,6 +26,11 @@ pub(crate) fn labels(pairs: &[String]) -> Outcome<BTreeMap<String, String>> {
         .collect()
 }
 
+/// Everyone in the scope.
+pub(crate) fn everyone() -> Target {
+    Target { all: true, ..Target::default() }
+}
+
 /// The target of flags: `None` if none was given.
 pub(crate) fn from_flags(
     standing: &Standing,

@@ -57,6 +57,10 @@ pub(crate) struct Global {
     /// Only this site.
     #[arg(long, global = true)]
     pub site: Option<String>,
+    /// Write for one site alone: `site=SITE`. It reaches nobody elsewhere; its policies, windows and
+    /// blackouts live with that site's machines only. The whole fleet otherwise.
+    #[arg(long, global = true, value_name = "site=SITE")]
+    pub scope: Option<String>,
     /// Only hosts with this label; may be repeated.
     #[arg(short = 'l', long = "label", global = true, value_name = "K=V")]
     pub labels: Vec<String>,

@@ -1,5 +1,6 @@
 //! `apply -f` and `diff -f`: files to one change set.
 
+use daymark_protocol::id::ResourceId;
 use daymark_protocol::resource::{Kind, Role, Scope, Spec, Target};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Standing;
@@ -12,7 +13,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{self, FileResource};
 use crate::preview;
 use crate::session::Session;
-use crate::{names, output, targets, times};
+use crate::{names, output, scopes, targets, times};
 
 /// Schema of the specs that are written.
 const SCHEMA: u32 = 1;
@@ -101,9 +102,14 @@ fn one(
         .next("see `daymarkctl help` for its own command"));
     }
     let name = resource.name()?.to_owned();
-    let target = match &resource.target {
-        Some(fields) => Some(targets::from_file(standing, place, fields)?),
-        None => flags.cloned(),
+    let scope = match &resource.scope {
+        Some(scope) => scopes::from_file(standing, place, scope)?,
+        None => session.scope()?,
+    };
+    let target = match (&resource.target, &scope) {
+        (Some(fields), _) => Some(targets::from_file(standing, place, fields)?),
+        (None, Scope::Site(_)) => Some(flags.cloned().unwrap_or_else(targets::everyone)),
+        (None, Scope::Fleet | Scope::Region(_)) => flags.cloned(),
     };
     let needs_target = !matches!(resource.kind, Kind::Region | Kind::Site);
     if needs_target && target.is_none() {
@@ -111,7 +117,7 @@ fn one(
             .next("add `target:` to the file, or --all, --site, --region, --host or --label"));
     }
     let mut fields = resource.spec.clone();
-    names_to_ids(standing, place, resource.kind, &mut fields)?;
+    names_to_ids(standing, place, resource.kind, &scope, &mut fields)?;
     let json = serde_json::to_string(&fields)?;
     let spec = Spec::parse(resource.kind, SCHEMA, &json)
         .map_err(|error| Failure::usage(format!("{place}: {}", chain(&error))))?;
@@ -121,11 +127,11 @@ fn one(
     let now = times::now();
     let until = match resource.until.as_deref().or(until) {
         Some(text) => Some(times::point(text, &times::local_zone(), now)?),
-        None => held_until(standing, &spec).or_else(|| default_until(&spec, now)),
+        None => held_until(standing, &spec, &scope).or_else(|| default_until(&spec, now)),
     };
     let fleet = session.fleet()?;
-    Change::put(standing, &fleet, Scope::Fleet, spec, target, until)
-        .map_err(|failure| Failure { error: failure.error.context(place.clone()), ..failure })
+    let target = target.filter(|_| needs_target);
+    Change::put(standing, &fleet, scope, spec, target, until).map_err(|failure| at(failure, place))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -147,8 +153,9 @@ fn warnings(spec: &Spec) -> Vec<String> {
 }
 
 /// Applying the same file again keeps the end that its first application got.
-fn held_until(standing: &Standing, spec: &Spec) -> Option<WallTime> {
-    let (kind, id) = names::find(standing, &[spec.kind()], &names::spec_name(spec)).ok()?;
+fn held_until(standing: &Standing, spec: &Spec, scope: &Scope) -> Option<WallTime> {
+    let name = names::spec_name(spec);
+    let (kind, id) = names::find_in(standing, &[spec.kind()], &name, Some(scope)).ok()?;
     let held = names::living(standing.lines.get(&(kind, id))?)?;
     (held.spec.as_ref().ok()?.as_ref()? == spec).then_some(held.until).flatten()
 }
@@ -164,6 +171,7 @@ fn names_to_ids(
     standing: &Standing,
     place: &str,
     kind: Kind,
+    scope: &Scope,
     fields: &mut Map<String, Value>,
 ) -> Outcome<()> {
     let mut replace = |field: &str, kinds: &[Kind]| -> Outcome<()> {
@@ -177,7 +185,7 @@ fn names_to_ids(
     match kind {
         Kind::Region => replace("parent", &[Kind::Region]),
         Kind::Site => replace("region", &[Kind::Region]),
-        Kind::OsUpdatePolicy => policy_names(standing, place, fields),
+        Kind::OsUpdatePolicy => policy_names(standing, place, scope, fields),
         Kind::Host
         | Kind::OsProfile
         | Kind::SingleSchedule
@@ -198,7 +206,12 @@ fn at(failure: Failure, place: &str) -> Failure {
     Failure { error: anyhow::anyhow!("{place}: {}", failure.error), ..failure }
 }
 
-fn policy_names(standing: &Standing, place: &str, fields: &mut Map<String, Value>) -> Outcome<()> {
+fn policy_names(
+    standing: &Standing,
+    place: &str,
+    scope: &Scope,
+    fields: &mut Map<String, Value>,
+) -> Outcome<()> {
     if let Some(Value::String(text)) = fields.get("targetOs") {
         let os = os_named(standing, text).map_err(|failure| at(failure, place))?;
         fields.insert("targetOs".into(), serde_json::to_value(os)?);
@@ -208,13 +221,29 @@ fn policy_names(standing: &Standing, place: &str, fields: &mut Map<String, Value
             let name = schedule.as_str().ok_or_else(|| {
                 Failure::usage(format!("{place}: schedules must be a list of names"))
             })?;
-            let kinds = [Kind::RepeatedSchedule, Kind::SingleSchedule];
-            let (_, id) =
-                names::find(standing, &kinds, name).map_err(|failure| at(failure, place))?;
+            let id = schedule_named(standing, scope, name).map_err(|failure| at(failure, place))?;
             *schedule = Value::String(id.to_string());
         }
     }
     Ok(())
+}
+
+/// The schedule that a policy may use: its own scope's, or the fleet's. Machines elsewhere would
+/// never hold another site's, and so never have a window.
+fn schedule_named(standing: &Standing, scope: &Scope, name: &str) -> Outcome<ResourceId> {
+    let kinds = [Kind::RepeatedSchedule, Kind::SingleSchedule];
+    let find = |scope| names::find_in(standing, &kinds, name, Some(scope)).map(|(_, id)| id);
+    find(scope).or_else(|_| find(&Scope::Fleet)).map_err(|missing| {
+        let Ok((kind, id)) = names::find(standing, &kinds, name) else { return missing };
+        let line = standing.lines.get(&(kind, id));
+        let other = line.and_then(names::living).map_or(&Scope::Fleet, |held| &held.scope);
+        Failure::usage(format!(
+            "schedule {name:?} is of the scope {}, and the policy of {}",
+            scopes::show(standing, other),
+            scopes::show(standing, scope)
+        ))
+        .next("use a schedule of the fleet or of the policy's own scope")
+    })
 }
 
 /// `PROFILE@VERSION`, EIM's resource name of the OS, or its id.

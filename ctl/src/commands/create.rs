@@ -13,7 +13,7 @@ use crate::cli::{CreateBlackoutArgs, CreateCommand, CreateScheduleArgs, StatusAr
 use crate::commands::submit;
 use crate::exit::{Failure, Outcome};
 use crate::session::Session;
-use crate::{names, targets, times};
+use crate::{names, scopes, targets, times};
 
 /// Runs `create …`.
 pub(crate) async fn run(mut session: Session, command: CreateCommand) -> Outcome {
@@ -29,8 +29,12 @@ pub(crate) async fn run(mut session: Session, command: CreateCommand) -> Outcome
             (blackout(&args, &site_zone(&session, &target)?)?, Some(target))
         }
     };
-    let fleet = session.fleet()?;
-    let change = Change::put(session.standing(), &fleet, Scope::Fleet, spec, target, None)?;
+    let (fleet, scope) = (session.fleet()?, session.scope()?);
+    if scopes::of_kind(spec.kind(), scope.clone()) != scope {
+        return Err(Failure::usage(format!("a {} is the whole fleet's", spec.kind()))
+            .next("leave --scope out"));
+    }
+    let change = Change::put(session.standing(), &fleet, scope, spec, target, None)?;
     submit::run(&mut session, vec![change]).await
 }
 
@@ -57,16 +61,22 @@ fn site(
 }
 
 fn target_of(session: &Session, args: &crate::cli::TargetArgs, what: &str) -> Outcome<Target> {
-    targets::from_flags(session.standing(), args, &session.global)?.ok_or_else(|| {
+    let scoped = session.scope()? != Scope::Fleet;
+    let target = targets::from_flags(session.standing(), args, &session.global)?;
+    target.or_else(|| scoped.then(targets::everyone)).ok_or_else(|| {
         Failure::usage(format!("the {what} has no target, so it would reach nobody"))
             .next("add --all, --site, --region, --host or --label")
     })
 }
 
-/// The zone of the site that a target names, for `--zone site` and for times without a zone.
+/// The zone of the site that a target or `--scope` names, for `--zone site` and for times without a zone.
 fn site_zone(session: &Session, target: &Target) -> Outcome<TimeZone> {
-    let zone = target.site.as_ref().and_then(|site| {
-        let line = session.standing().lines.get(&(Kind::Site, site.clone()))?;
+    let scoped = match session.scope()? {
+        Scope::Site(site) => Some(site),
+        Scope::Fleet | Scope::Region(_) => None,
+    };
+    let zone = target.site.clone().or(scoped).and_then(|site| {
+        let line = session.standing().lines.get(&(Kind::Site, site))?;
         match &names::living(line)?.spec {
             Ok(Some(Spec::Site(site))) => site.zone.clone(),
             _ => None,

@@ -10,13 +10,13 @@ use crate::cli::NamedArgs;
 use crate::commands::{get, stop, submit};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{names, output, targets, times};
+use crate::{names, output, scopes, targets, times};
 
 /// Runs `describe`.
 pub(crate) fn describe(session: &Session, args: &NamedArgs) -> Outcome {
     let standing = session.standing();
     let kinds = get::listed_kinds(&args.kind)?;
-    let (kind, id) = names::find(standing, &kinds, &args.name)?;
+    let (kind, id) = session.find(&kinds, &args.name)?;
     let line = standing
         .lines
         .get(&(kind, id.clone()))
@@ -61,6 +61,7 @@ fn version(session: &Session, version: &Version) -> Value {
     };
     json!({
         "version": version.version,
+        "scope": scopes::show(session.standing(), &version.scope),
         "for": targets::show(session.standing(), version.target.as_ref()),
         "issued": version.issued,
         "until": version.until,
@@ -77,7 +78,7 @@ fn version(session: &Session, version: &Version) -> Value {
 pub(crate) async fn delete(mut session: Session, args: NamedArgs) -> Outcome {
     let standing = session.standing();
     let kinds = get::listed_kinds(&args.kind)?;
-    let (kind, id) = names::find(standing, &kinds, &args.name)?;
+    let (kind, id) = session.find(&kinds, &args.name)?;
     if kind == Kind::Site || kind == Kind::Region {
         refuse_if_used(&session, kind, &id)?;
     }

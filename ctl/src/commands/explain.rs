@@ -2,13 +2,14 @@
 //! that the host itself acts on.
 
 use daymark_protocol::decide::{Decision, GateAnswer, Verdict};
+use daymark_protocol::resource::Kind;
 use daymark_protocol::time::WallTime;
 use serde::Serialize;
 
 use crate::cli::HostArgs;
 use crate::exit::{Exit, Outcome};
 use crate::session::Session;
-use crate::{names, output, times};
+use crate::{names, output, scopes, times};
 
 /// A decision, and how old it is.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,9 @@ pub(crate) struct Explained {
     pub as_of: Option<WallTime>,
     /// Whether the host itself was asked just now, or its last report is shown.
     pub live: bool,
+    /// The scope of the policy that it follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_scope: Option<String>,
     /// The decision.
     pub decision: Decision,
 }
@@ -28,12 +32,21 @@ pub(crate) struct Explained {
 pub(crate) async fn run(session: Session, args: HostArgs) -> Outcome {
     let host = names::find_host(session.standing(), &args.host)?;
     let name = names::host_name(session.standing(), &host);
-    let explained = session.decision(&host, name).await?;
-    output::value(session.global.output, &explained, || text(&explained, &session.as_of()))?;
+    let mut explained = session.decision(&host, name).await?;
+    let standing = session.standing();
+    let policy = explained.decision.target.as_ref().map(|target| target.policy.clone());
+    explained.policy_scope = policy.as_ref().and_then(|policy| {
+        let line = standing.lines.get(&(Kind::OsUpdatePolicy, policy.clone()))?;
+        names::living(line).map(|version| scopes::show(standing, &version.scope))
+    });
+    let policy = policy.map(|policy| names::name_of(standing, Kind::OsUpdatePolicy, &policy));
+    output::value(session.global.output, &explained, || {
+        text(&explained, policy.as_deref().unwrap_or_default(), &session.as_of())
+    })?;
     Ok(Exit::Done)
 }
 
-fn text(explained: &Explained, synced: &str) -> String {
+fn text(explained: &Explained, policy: &str, synced: &str) -> String {
     let decision = &explained.decision;
     let (word, colour) = match decision.verdict {
         Verdict::Nothing => ("NOTHING TO DO", 32),
@@ -50,8 +63,11 @@ fn text(explained: &Explained, synced: &str) -> String {
     )];
     if let Some(target) = &decision.target {
         lines.push(format!(
-            "  wants {}@{} by policy {} version {}",
-            target.profile, target.version, target.policy, target.policy_version
+            "  wants {}@{} by policy {policy} version {} (scope {})",
+            target.profile,
+            target.version,
+            target.policy_version,
+            explained.policy_scope.as_deref().unwrap_or("unknown here")
         ));
     }
     lines.push(String::new());

@@ -10,7 +10,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::files;
 use crate::output::{self, Row};
 use crate::session::Session;
-use crate::{names, targets, times};
+use crate::{names, scopes, targets, times};
 
 /// A row of plain cells: the listing's own columns, as one struct per kind would have them.
 #[derive(Debug, Serialize)]
@@ -53,6 +53,7 @@ impl Row for HostRow {
 struct ResourceRow {
     name: String,
     what: String,
+    scope: String,
     target: String,
     state: String,
     version: u64,
@@ -63,13 +64,14 @@ struct ResourceRow {
 
 impl Row for ResourceRow {
     const HEADS: &'static [&'static str] =
-        &["name", "what", "for", "state", "version", "until", "id", "reason"];
-    const WIDE_FROM: usize = 6;
+        &["name", "what", "scope", "for", "state", "version", "until", "id", "reason"];
+    const WIDE_FROM: usize = 7;
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.name.clone(),
             self.what.clone(),
+            self.scope.clone(),
             self.target.clone(),
             self.state.clone(),
             self.version.to_string(),
@@ -237,7 +239,8 @@ fn runs(session: &Session, only: Option<&str>) -> Outcome<Vec<RunRow>> {
 
 fn resources(session: &Session, kinds: &[Kind], only: Option<&str>) -> Outcome<Vec<ResourceRow>> {
     let standing = session.standing();
-    let chosen = only.map(|name| names::find(standing, kinds, name)).transpose()?;
+    let chosen = only.map(|name| session.find(kinds, name)).transpose()?;
+    let scope = session.global.scope.as_ref().map(|_| session.scope()).transpose()?;
     let mut rows: Vec<ResourceRow> = standing
         .lines
         .iter()
@@ -247,6 +250,9 @@ fn resources(session: &Session, kinds: &[Kind], only: Option<&str>) -> Outcome<V
         })
         .filter_map(|((kind, id), line)| {
             let version = names::living(line)?;
+            if scope.as_ref().is_some_and(|scope| *scope != version.scope) {
+                return None;
+            }
             let state = match &line.state {
                 State::Counts => ended(version).unwrap_or("in force").to_owned(),
                 State::Unknown(why) => format!("unknown: {why}"),
@@ -254,6 +260,7 @@ fn resources(session: &Session, kinds: &[Kind], only: Option<&str>) -> Outcome<V
             Some(ResourceRow {
                 name: names::version_name(version, id),
                 what: what(*kind, version),
+                scope: scopes::show(standing, &version.scope),
                 target: targets::show(standing, version.target.as_ref()),
                 state,
                 version: version.version,
@@ -363,7 +370,11 @@ fn halts(session: &Session) -> Vec<Fact> {
         .iter()
         .map(|halt| Fact {
             name: stop::halt_name(halt),
-            about: targets::show(standing, halt.version.target.as_ref()),
+            about: format!(
+                "{}{}",
+                targets::show(standing, halt.version.target.as_ref()),
+                scopes::suffix(standing, &halt.version.scope)
+            ),
             what: format!(
                 "since {}{}{}",
                 times::show(halt.version.issued),

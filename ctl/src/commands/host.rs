@@ -81,7 +81,11 @@ fn next(
         name,
         target: None,
         site: site_of(&scope),
-        moved_from: if moves { site_of(&held.scope) } else { None },
+        moved_from: match &held.scope {
+            // The site `none` is left like any other: who is there must learn of it too.
+            Scope::Site(left) if moves => Some(left.clone()),
+            Scope::Site(_) | Scope::Fleet | Scope::Region(_) => None,
+        },
         scope,
         until: None,
         spec: Some(spec),

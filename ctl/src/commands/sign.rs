@@ -11,11 +11,12 @@ use daymark_protocol::trust::Context;
 
 use crate::cli::SignArgs;
 use crate::commands::get::Fact;
-use crate::commands::submit::{self, Keys};
+use crate::commands::submit;
 use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::keys::KeyInfo;
 use crate::session::Session;
+use crate::signing::Signer;
 use crate::{conflicts, output, passphrase, review};
 
 /// Runs `sign`.
@@ -70,7 +71,7 @@ fn pending(session: &Session, start: &str) -> Outcome<Digest> {
 }
 
 async fn sign_statements(session: &mut Session, statements: &[Digest]) -> Outcome {
-    let mut keys = Keys::default();
+    let mut signer = Signer::new(session);
     let mut items = Vec::new();
     for digest in statements {
         let held = session.replica().statement(digest).cloned();
@@ -91,7 +92,7 @@ async fn sign_statements(session: &mut Session, statements: &[Digest]) -> Outcom
             .pending()
             .find(|(pending, _)| *pending == digest)
             .map_or(Role::Policy, |(_, pending)| pending.role);
-        items.extend(submit::sign_statement(session, &held.statement, role, &mut keys)?);
+        items.extend(signer.sign(&held.statement, role)?);
     }
     if items.is_empty() {
         return Ok(Exit::Done);

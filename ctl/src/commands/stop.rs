@@ -2,7 +2,7 @@
 
 use daymark_protocol::limits;
 use daymark_protocol::resource::{
-    HaltSpec, HoldSpec, Kind, ResumeSpec, RetrySpec, Scope, Spec, Target,
+    HaltSpec, HoldSpec, Kind, ResumeSpec, RetrySpec, Role, Scope, Spec, Target,
 };
 use daymark_protocol::trust::HaltLine;
 
@@ -20,20 +20,36 @@ pub(crate) async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
     let policy = args
         .policy
         .as_deref()
-        .map(|policy| names::find(standing, &[Kind::OsUpdatePolicy], policy))
+        .map(|policy| session.find(&[Kind::OsUpdatePolicy], policy))
         .transpose()?;
     let target =
         targets::from_flags(standing, &crate::cli::TargetArgs::default(), &session.global)?
-            .unwrap_or_else(|| Target { all: true, ..Target::default() });
+            .unwrap_or_else(targets::everyone);
     let until = args.length.as_deref().map(times::length_ms).transpose()?.map(|ms| now.plus_ms(ms));
     let what = args.policy.as_deref().unwrap_or("halt");
     let spec = Spec::Halt(HaltSpec {
         name: format!("{what}-{}", now.as_ms()),
         policy: policy.map(|(_, id)| id),
     });
-    let fleet = session.fleet()?;
-    let change = Change::put(standing, &fleet, Scope::Fleet, spec, Some(target), until)?;
+    let (fleet, scope) = (session.fleet()?, session.scope()?);
+    let change = Change::put(standing, &fleet, scope, spec, Some(target), until)?;
+    warn_flood(&session)?;
     submit::run(&mut session, vec![change]).await
+}
+
+/// A key with more than 64 standing halts halts all that it may (RULES C4), which is more than
+/// this command says.
+fn warn_flood(session: &Session) -> Outcome<()> {
+    let Some((name, key)) = session.keys_for(Role::Halt)?.into_iter().next() else { return Ok(()) };
+    let halts = session.standing().halts.iter();
+    let standing = halts.filter(|halt| halt.version.signers.contains(&key)).count();
+    if standing + 1 >= limits::HALTS_PER_KEY_MAX {
+        output::note(&format!(
+            "warning: key {name} has {standing} halts standing; with one more it stops everyone, \
+             until some are resumed"
+        ));
+    }
+    Ok(())
 }
 
 /// The name of a halt.
@@ -47,10 +63,15 @@ pub(crate) fn halt_name(halt: &HaltLine) -> String {
 /// Runs `resume`: lifts the named halts, or all.
 pub(crate) async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
     let standing = session.standing();
+    let scope = session.scope()?;
+    let halts: Vec<&HaltLine> = standing
+        .halts
+        .iter()
+        .filter(|halt| scope == Scope::Fleet || halt.version.scope == scope)
+        .collect();
     let mut lifted = Vec::new();
     for name in &args.halts {
-        let fits: Vec<&HaltLine> = standing
-            .halts
+        let fits: Vec<&&HaltLine> = halts
             .iter()
             .filter(|halt| {
                 halt_name(halt) == *name || halt.version.statement.to_string().starts_with(name)
@@ -66,7 +87,7 @@ pub(crate) async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
         }
     }
     if args.halts.is_empty() {
-        lifted = standing.halts.iter().map(|halt| halt.version.statement).collect();
+        lifted = halts.iter().map(|halt| halt.version.statement).collect();
     }
     if lifted.is_empty() {
         output::text("No halt stands; there is nothing to resume.");
@@ -81,8 +102,8 @@ pub(crate) async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
         .map(|(part, halts)| {
             let name = format!("resume-{now}-{part}");
             let spec = Spec::Resume(ResumeSpec { name, halts: halts.to_vec() });
-            let everyone = Some(Target { all: true, ..Target::default() });
-            Change::put(standing, &fleet, Scope::Fleet, spec, everyone, None)
+            let everyone = Some(targets::everyone());
+            Change::put(standing, &fleet, scope.clone(), spec, everyone, None)
         })
         .collect::<Outcome<Vec<_>>>()?;
     submit::run(&mut session, changes).await
@@ -99,10 +120,10 @@ pub(crate) async fn hold(mut session: Session, args: HoldArgs) -> Outcome {
         [one] => format!("hold-{}", names::host_name(standing, one)),
         _ => format!("hold-{}", now.as_ms()),
     };
-    let fleet = session.fleet()?;
+    let (fleet, scope) = (session.fleet()?, session.scope()?);
     let target = Target { hosts, ..Target::default() };
     let spec = Spec::Hold(HoldSpec { name });
-    let change = Change::put(standing, &fleet, Scope::Fleet, spec, Some(target), until)?;
+    let change = Change::put(standing, &fleet, scope, spec, Some(target), until)?;
     submit::run(&mut session, vec![change]).await
 }
 
@@ -139,7 +160,7 @@ pub(crate) async fn unhold(mut session: Session, args: SelectArgs) -> Outcome {
 pub(crate) async fn retry(mut session: Session, args: HostArgs) -> Outcome {
     let standing = session.standing();
     let host = names::find_host(standing, &args.host)?;
-    let fleet = session.fleet()?;
+    let (fleet, scope) = (session.fleet()?, session.scope()?);
     let quarantine = session.host(&host).map(|host| host.machine.quarantine).unwrap_or_default();
     if quarantine.is_empty() {
         output::text(&format!("No image is quarantined on {}.", args.host));
@@ -158,7 +179,7 @@ pub(crate) async fn retry(mut session: Session, args: HostArgs) -> Outcome {
                 profile: image.profile,
                 attempt: image.attempt,
             });
-            Change::put(standing, &fleet, Scope::Fleet, spec, Some(target.clone()), None)
+            Change::put(standing, &fleet, scope.clone(), spec, Some(target.clone()), None)
         })
         .collect::<Outcome<Vec<_>>>()?;
     submit::run(&mut session, changes).await

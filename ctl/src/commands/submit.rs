@@ -1,22 +1,15 @@
-//! From changes to what the fleet holds: preview, sign, keep, hand to a node.
+//! From changes to what the fleet holds: preview, let sign, keep, hand to a node.
 
-use std::collections::BTreeMap;
+use daymark_protocol::control::{Item, SubmitOutcome};
+use daymark_protocol::document::Outcome as Taken;
+use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::trust::{Root, Stance};
 
-use daymark_protocol::control::{Bytes, Item, SubmitOutcome};
-use daymark_protocol::document::{
-    Entry, Outcome as Taken, documents_of, signature_entry, statement_entry,
-};
-use daymark_protocol::id::{Digest, FleetId, KeyId};
-use daymark_protocol::resource::Role;
-use daymark_protocol::trust::{
-    Context, Draft, ResourceDraft, Root, Signature, SigningKey, Stance, Statement,
-};
-
-use crate::change::{self, Change, StatementPlan};
+use crate::change::{self, Change};
 use crate::commands::sync;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{occurrences, output, passphrase, preview, times};
+use crate::{occurrences, output, preview, signing};
 
 /// Signs changes and submits them, after the same preview that a co-signer sees.
 pub(crate) async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
@@ -44,126 +37,14 @@ pub(crate) async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome 
     if !session.global.yes && !output::confirm("Sign this?") {
         return Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"));
     }
-    let signed = sign(session, changes)?;
+    let signed = signing::sign(session, changes)?;
     submit(session, &signed.items, &signed.statements).await
-}
-
-/// Signed statements.
-#[derive(Debug)]
-pub(crate) struct Signed {
-    /// Their entries.
-    pub items: Vec<Item>,
-    /// Their digests.
-    pub statements: Vec<Digest>,
-}
-
-/// Writes the statements of changes and signs them with this machine's keys.
-pub(crate) fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
-    let fleet = session.fleet()?;
-    let mut keys = Keys::default();
-    let mut signed = Signed { items: Vec::new(), statements: Vec::new() };
-    for plan in change::plan(session.standing(), changes)? {
-        let statement = draft(session, fleet, &plan)?;
-        signed.items.extend(sign_statement(session, &statement, plan.role, &mut keys)?);
-        signed.statements.push(statement.digest());
-    }
-    Ok(signed)
 }
 
 /// The names of the people who hold keys of a root.
 pub(crate) fn holders<'a>(root: &Root, keys: impl IntoIterator<Item = &'a KeyId>) -> Vec<String> {
     let name = |id: &KeyId| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone());
     keys.into_iter().map(name).collect()
-}
-
-/// Opened keys, so that each passphrase is asked once.
-#[derive(Debug, Default)]
-pub(crate) struct Keys(BTreeMap<String, SigningKey>);
-
-impl Keys {
-    fn sign(&mut self, session: &Session, name: &str, message: &[u8]) -> Outcome<Signature> {
-        if !self.0.contains_key(name) {
-            let key = passphrase::open(&session.home.keys(), name)?;
-            self.0.insert(name.to_owned(), key);
-        }
-        self.0
-            .get(name)
-            .map(|key| key.sign(Context::Statement, message))
-            .ok_or_else(|| Failure::usage(format!("there is no key named {name:?}")))
-    }
-}
-
-fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Statement> {
-    let mut draft =
-        Draft::new(fleet, plan.scope.clone(), session.issued.unwrap_or_else(times::now))
-            .reason(&session.global.reason)
-            .ticket(&session.global.ticket)
-            .sees(plan.sees.iter().cloned());
-    if let Some(until) = plan.until {
-        draft = draft.until(until);
-    }
-    for change in &plan.changes {
-        let id = change.id.clone();
-        let mut resource = match &change.spec {
-            Some(spec) => ResourceDraft::new(id, change.version, spec),
-            None => ResourceDraft::tombstone(change.kind, id, change.version),
-        };
-        if let Some(target) = &change.target {
-            resource = resource.target(target.clone());
-        }
-        resource = resource.site(change.site.clone()).moved_from(change.moved_from.clone());
-        draft = draft.resource(resource);
-    }
-    Ok(draft.finish()?)
-}
-
-/// The entries of a statement with the signatures of this machine's keys, as many as are needed.
-pub(crate) fn sign_statement(
-    session: &Session,
-    statement: &Statement,
-    role: Role,
-    keys: &mut Keys,
-) -> Outcome<Vec<Item>> {
-    let held = session
-        .replica()
-        .statement(&statement.digest())
-        .map(|held| held.signatures.keys().copied().collect::<Vec<KeyId>>())
-        .unwrap_or_default();
-    let mine: Vec<_> =
-        session.keys_for(role)?.into_iter().filter(|(_, id)| !held.contains(id)).collect();
-    if mine.is_empty() {
-        return Err(Failure::refused("this machine's keys have signed it already")
-            .next("another holder of the role must sign"));
-    }
-    let needed = if role == Role::Halt {
-        1
-    } else {
-        session.root()?.role(role).map_or(1, |keys| keys.threshold as usize)
-    };
-    // Keys that are named are all used; otherwise as many as are still needed.
-    let count = if session.global.keys.is_empty() {
-        needed.saturating_sub(held.len()).max(1)
-    } else {
-        mine.len()
-    };
-    let mut entries = vec![statement_entry(statement.bytes())];
-    for (name, id) in mine.into_iter().take(count) {
-        let signature = keys.sign(session, &name, statement.bytes())?;
-        entries.push(signature_entry(&statement.digest(), &id, &signature));
-    }
-    let documents = documents_of(statement);
-    let mut items = Vec::new();
-    for bytes in entries {
-        let hash = Entry::decode(&bytes)?.hash();
-        for document in &documents {
-            items.push(Item::Entry {
-                document: document.clone(),
-                hash,
-                bytes: Bytes(bytes.clone()),
-            });
-        }
-    }
-    Ok(items)
 }
 
 /// Keeps items in the replica, hands them to the node at hand, and says how the statements stand.
@@ -194,7 +75,7 @@ pub(crate) async fn submit(
             match refused {
                 Some(reason) => Err(Failure::refused(format!("the node refused it: {reason}"))),
                 None => {
-                    output::text("Handed to the node.");
+                    output::text(handed(&answers));
                     Ok(exit)
                 }
             }
@@ -205,6 +86,17 @@ pub(crate) async fn submit(
             output::text("Kept in the replica; `daymarkctl sync` hands it over later.");
             Ok(exit)
         }
+    }
+}
+
+/// Nodes keep the fleet's documents and their own site's.
+fn handed(answers: &[SubmitOutcome]) -> &'static str {
+    let unkept = |answer: &SubmitOutcome| matches!(answer, SubmitOutcome::NotKept(_));
+    if answers.iter().any(unkept) {
+        "The node does not keep all of it, being of another site. Kept in the replica; \
+         `daymarkctl sync` with a node of that site, or a stick, takes it there."
+    } else {
+        "Handed to the node."
     }
 }
 

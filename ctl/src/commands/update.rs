@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{
-    Kind, OsUpdatePolicySpec, PromotionSpec, ScheduleStatus, Scope, SingleScheduleSpec, Spec,
-    Target, TargetOs,
+    Kind, OsUpdatePolicySpec, PromotionSpec, ScheduleStatus, SingleScheduleSpec, Spec, Target,
+    TargetOs,
 };
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Standing;
@@ -30,10 +30,10 @@ pub(crate) const TARGET_UNTIL_MS: i64 = 90 * 24 * 3_600_000;
 pub(crate) async fn update(mut session: Session, args: UpdateArgs) -> Outcome {
     let standing = session.standing();
     let hosts = targets::select(standing, &args.hosts, &session.global)?;
-    let fleet = session.fleet()?;
+    let (fleet, scope) = (session.fleet()?, session.scope()?);
     let (schedule, until) = window_now(times::length_ms(&args.length)?, "update-now", &hosts);
     let target = Some(Target { hosts, ..Target::default() });
-    let change = Change::put(standing, &fleet, Scope::Fleet, schedule, target, Some(until))?;
+    let change = Change::put(standing, &fleet, scope, schedule, target, Some(until))?;
     submit::run(&mut session, vec![change]).await
 }
 
@@ -73,9 +73,8 @@ pub(crate) async fn promote(mut session: Session, args: PromoteArgs) -> Outcome 
     let standing = session.standing();
     let os = target_os(standing, &args.profile, &args.version)?;
     let spec = Spec::Promotion(PromotionSpec { os });
-    let everyone = Some(Target { all: true, ..Target::default() });
-    let fleet = session.fleet()?;
-    let change = Change::put(standing, &fleet, Scope::Fleet, spec, everyone, None)?;
+    let (fleet, scope) = (session.fleet()?, session.scope()?);
+    let change = Change::put(standing, &fleet, scope, spec, Some(targets::everyone()), None)?;
     submit::run(&mut session, vec![change]).await
 }
 
@@ -84,7 +83,7 @@ pub(crate) async fn rollback(mut session: Session, args: RollbackArgs) -> Outcom
     let standing = session.standing();
     let now = times::now();
     let hosts = targets::select(standing, &args.hosts, &session.global)?;
-    let fleet = session.fleet()?;
+    let (fleet, scope) = (session.fleet()?, session.scope()?);
     let groups = groups(&session, &hosts, args.to.as_deref())?;
     if groups.is_empty() {
         output::text("These hosts run that version already.");
@@ -97,7 +96,7 @@ pub(crate) async fn rollback(mut session: Session, args: RollbackArgs) -> Outcom
         let target = Some(Target { hosts, ..Target::default() });
         // The policy and its window stand in one statement, so they share its end.
         let until = Some(now.plus_ms(TARGET_UNTIL_MS));
-        let change = Change::put(standing, &fleet, Scope::Fleet, window, target, until)?;
+        let change = Change::put(standing, &fleet, scope.clone(), window, target, until)?;
         schedules.push(change.id.clone());
         changes.push(change);
     }
@@ -106,7 +105,10 @@ pub(crate) async fn rollback(mut session: Session, args: RollbackArgs) -> Outcom
             target_os(standing, &profile, &from).map(|os| vec![os.digest]).unwrap_or_default();
         let os = target_os(standing, &profile, &to)?;
         let name = format!("{ROLLBACK_PREFIX}{to}-{}", now.as_seconds());
-        changes.push(policy(standing, &fleet, name, os, avoid, &schedules, hosts, now)?);
+        let spec = going_back(name, os, avoid, &schedules);
+        let target = Some(Target { hosts, ..Target::default() });
+        let until = Some(now.plus_ms(TARGET_UNTIL_MS));
+        changes.push(Change::put(standing, &fleet, scope.clone(), spec, target, until)?);
     }
     submit::run(&mut session, changes).await
 }
@@ -170,25 +172,13 @@ fn groups(session: &Session, hosts: &[KeyId], to: Option<&str>) -> Outcome<Group
     Ok(groups)
 }
 
-#[allow(clippy::too_many_arguments, reason = "one policy's fields, named at the one call")]
-fn policy(
-    standing: &Standing,
-    fleet: &FleetId,
-    name: String,
-    os: TargetOs,
-    avoid: Vec<Digest>,
-    schedules: &[ResourceId],
-    hosts: Vec<KeyId>,
-    now: WallTime,
-) -> Outcome<Change> {
-    let spec = Spec::OsUpdatePolicy(Box::new(OsUpdatePolicySpec {
+/// A policy that goes back to an image and away from those to avoid.
+fn going_back(name: String, os: TargetOs, avoid: Vec<Digest>, schedules: &[ResourceId]) -> Spec {
+    Spec::OsUpdatePolicy(Box::new(OsUpdatePolicySpec {
         allow_downgrade: true,
         avoid,
         schedules: schedules.to_vec(),
         spread_seconds: Some(0),
         ..OsUpdatePolicySpec::target(name, os)
-    }));
-    let target = Some(Target { hosts, ..Target::default() });
-    let until = Some(now.plus_ms(TARGET_UNTIL_MS));
-    Change::put(standing, fleet, Scope::Fleet, spec, target, until)
+    }))
 }

@@ -92,7 +92,7 @@ pub(crate) async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
         Instant::now() + Duration::from_millis(times::length_ms(&args.timeout)?.unsigned_abs());
     loop {
         refresh(&mut session).await?;
-        let (kind, id) = names::find(session.standing(), &kinds, name)?;
+        let (kind, id) = session.find(&kinds, name)?;
         conflicts::refuse(session.standing(), kind, &id)?;
         let line = session.standing().lines.get(&(kind, id));
         let version = line

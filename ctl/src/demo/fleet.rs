@@ -15,13 +15,14 @@ use daymark_protocol::trust::{Pin, Stance};
 
 use crate::change::Change;
 use crate::cli::{FleetInitArgs, Format, Global};
-use crate::commands::{enroll, fleet, submit, sync, update};
+use crate::commands::{enroll, fleet, sync, update};
 use crate::demo::image::{self, PROFILE, Release};
 use crate::exit::Failure;
 use crate::home::Home;
 use crate::release::{AddProgress, add_image};
 use crate::session::Session;
-use crate::{names, times};
+use crate::signing::{self, Signed};
+use crate::{names, targets, times};
 
 /// Length of the demo's windows.
 const WINDOW_MS: i64 = 600_000;
@@ -61,6 +62,7 @@ impl Fleet {
             node: None,
             output: Format::Name,
             site: None,
+            scope: None,
             labels: Vec::new(),
             dry_run: false,
             yes: true,
@@ -109,8 +111,8 @@ impl Fleet {
     }
 
     /// Signs changes and keeps them in the replica.
-    fn sign(&mut self, changes: Vec<Change>) -> anyhow::Result<submit::Signed> {
-        let signed = submit::sign(&self.session, changes).map_err(plain)?;
+    fn sign(&mut self, changes: Vec<Change>) -> anyhow::Result<Signed> {
+        let signed = signing::sign(&self.session, changes).map_err(plain)?;
         self.session.take(&signed.items).map_err(plain)?;
         Ok(signed)
     }
@@ -176,7 +178,7 @@ impl Fleet {
     }
 
     fn everyone() -> Option<Target> {
-        Some(Target { all: true, ..Target::default() })
+        Some(targets::everyone())
     }
 
     /// A policy for everyone and a window that is open now, handed to one node.

@@ -14,7 +14,10 @@ mod conflicts;
 mod demo;
 mod founding;
 mod images;
+mod membership;
 mod resources;
+mod rooms;
+mod scope;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -89,7 +89,7 @@ pub type Retained = BTreeMap<Digest, BTreeSet<KeyId>>;
 /// What is kept of one document's statements, given by digest.
 pub fn retain<'a>(statements: impl IntoIterator<Item = (&'a Digest, &'a Candidate)>) -> Retained {
     let mut kept = Retained::new();
-    let mut finished: BTreeMap<IdOf<'_>, Versions<'_>> = BTreeMap::new();
+    let mut finished = Finished::new();
     let mut drafts: BTreeMap<KeyId, BTreeSet<(u64, Digest)>> = BTreeMap::new();
     let mut halts: BTreeMap<(KeyId, bool), BTreeSet<Digest>> = BTreeMap::new();
     let mut all: BTreeMap<&Digest, &Candidate> = BTreeMap::new();
@@ -101,14 +101,7 @@ pub fn retain<'a>(statements: impl IntoIterator<Item = (&'a Digest, &'a Candidat
                     drafts.entry(*key).or_default().insert((candidate.version(), *digest));
                 }
             }
-            Standing::Finished(by) => {
-                for resource in &candidate.resources {
-                    finished
-                        .entry((&resource.kind, &resource.id))
-                        .or_default()
-                        .insert((resource.version, *digest), Version { gone: resource.gone, by });
-                }
-            }
+            Standing::Finished(by) => finish(&mut finished, digest, candidate, by),
             Standing::Halt { by, lifted } => {
                 for key in by {
                     halts.entry((*key, *lifted)).or_default().insert(*digest);
@@ -134,6 +127,65 @@ pub fn retain<'a>(statements: impl IntoIterator<Item = (&'a Digest, &'a Candidat
     kept
 }
 
+/// A room that has no place for one more (RULES Q12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FullRoom {
+    /// What it is for.
+    pub of: RoomOf,
+    /// How many it keeps.
+    pub limit: usize,
+}
+
+/// What a room of a signing key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomOf {
+    /// Statements whose threshold was never met.
+    Drafts,
+    /// Ids of a kind, empty for all kinds of later versions.
+    Ids(&'static str),
+    /// Ids of a kind that have ended.
+    Tombstones(&'static str),
+}
+
+/// The room of `key` that is full, if keeping `new` with what is held needs a place in it: one of
+/// what the key signed would have to go, and nobody could choose which.
+pub fn full_room<'a>(
+    held: &'a BTreeMap<Digest, Candidate>,
+    (digest, new): (&'a Digest, &'a Candidate),
+    key: &KeyId,
+) -> Option<FullRoom> {
+    match &new.standing {
+        Standing::Draft => {
+            let own = |of: &&Candidate| of.standing == Standing::Draft && of.signers.contains(key);
+            let limit = limits::DRAFTS_PER_KEY_MAX;
+            let full = held.values().filter(own).count() >= limit;
+            full.then_some(FullRoom { of: RoomOf::Drafts, limit })
+        }
+        Standing::Finished(by) => {
+            let mut finished = Finished::new();
+            for (digest, candidate) in held {
+                if let Standing::Finished(by) = &candidate.standing {
+                    finish(&mut finished, digest, candidate, by);
+                }
+            }
+            let before = rooms(&finished);
+            finish(&mut finished, digest, new, by);
+            let after = rooms(&finished);
+            let own = after.into_iter().filter(|((_, _, of), _)| of == key);
+            own.into_iter().find_map(|(room, members)| {
+                let (kind, gone, _) = room;
+                let limit = places(kind);
+                let had = before.get(&room).map_or(0, Vec::len);
+                let of = if gone { RoomOf::Tombstones(kind) } else { RoomOf::Ids(kind) };
+                (members.len() > limit.max(had)).then_some(FullRoom { of, limit })
+            })
+        }
+        Standing::Halt { .. } | Standing::Resume => None,
+    }
+}
+
+/// Ids that met their threshold, with their versions.
+type Finished<'a> = BTreeMap<IdOf<'a>, Versions<'a>>;
 type IdOf<'a> = (&'a String, &'a ResourceId);
 type Versions<'a> = BTreeMap<(u64, Digest), Version<'a>>;
 
@@ -143,12 +195,32 @@ struct Version<'a> {
     by: &'a BTreeSet<KeyId>,
 }
 
-/// A room for finished ids: of one kind and one signing key, tombstones apart.
-type Room<'a> = (&'a str, bool, KeyId);
+fn finish<'a>(
+    finished: &mut Finished<'a>,
+    digest: &Digest,
+    candidate: &'a Candidate,
+    by: &'a BTreeSet<KeyId>,
+) {
+    for resource in &candidate.resources {
+        let versions = finished.entry((&resource.kind, &resource.id)).or_default();
+        versions.insert((resource.version, *digest), Version { gone: resource.gone, by });
+    }
+}
 
-/// The four highest versions of every id that fits a room.
-fn retained_versions(finished: &BTreeMap<IdOf<'_>, Versions<'_>>) -> BTreeSet<Digest> {
-    let mut rooms: BTreeMap<Room<'_>, Vec<IdOf<'_>>> = BTreeMap::new();
+/// A room for finished ids: of one kind and one signing key, tombstones apart.
+type Room = (&'static str, bool, KeyId);
+
+/// How many ids a room keeps.
+fn places(kind: &str) -> usize {
+    match kind {
+        "Host" => limits::HOST_IDS_PER_SIGNER_MAX,
+        _ => limits::IDS_PER_KIND_AND_SIGNER_MAX,
+    }
+}
+
+/// Every room with the ids that count in it.
+fn rooms<'a>(finished: &Finished<'a>) -> BTreeMap<Room, Vec<IdOf<'a>>> {
+    let mut rooms: BTreeMap<Room, Vec<IdOf<'a>>> = BTreeMap::new();
     for (id, versions) in finished {
         let gone = versions.last_key_value().is_some_and(|(_, version)| version.gone);
         let kind = KINDS_WITH_ROOM.into_iter().find(|kind| kind == id.0).unwrap_or(OTHER_KINDS);
@@ -158,12 +230,14 @@ fn retained_versions(finished: &BTreeMap<IdOf<'_>, Versions<'_>>) -> BTreeSet<Di
             rooms.entry((kind, gone, key)).or_default().push(*id);
         }
     }
+    rooms
+}
+
+/// The four highest versions of every id that fits a room.
+fn retained_versions(finished: &Finished<'_>) -> BTreeSet<Digest> {
     let mut ids: BTreeSet<IdOf<'_>> = BTreeSet::new();
-    for (room, mut members) in rooms {
-        let limit = match room.0 {
-            "Host" => limits::HOST_IDS_PER_SIGNER_MAX,
-            _ => limits::IDS_PER_KIND_AND_SIGNER_MAX,
-        };
+    for (room, mut members) in rooms(finished) {
+        let limit = places(room.0);
         if members.len() > limit {
             members.sort_by_cached_key(|id| place_in_room(&room, id));
             members.truncate(limit);
@@ -179,7 +253,7 @@ fn retained_versions(finished: &BTreeMap<IdOf<'_>, Versions<'_>>) -> BTreeSet<Di
         .collect()
 }
 
-fn place_in_room(room: &Room<'_>, (kind, id): &IdOf<'_>) -> Digest {
+fn place_in_room(room: &Room, (kind, id): &IdOf<'_>) -> Digest {
     let (name, gone, key) = room;
     Digest::of_parts(&[
         name.as_bytes(),

@@ -9,6 +9,7 @@ mod changes;
 mod hosts;
 mod load;
 mod read;
+mod rooms;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -70,7 +70,10 @@ impl Replica {
     }
 
     /// The statements of each of these documents.
-    fn members(&self, documents: BTreeSet<DocumentId>) -> BTreeMap<DocumentId, Vec<Digest>> {
+    pub(super) fn members(
+        &self,
+        documents: BTreeSet<DocumentId>,
+    ) -> BTreeMap<DocumentId, Vec<Digest>> {
         let mut members: BTreeMap<DocumentId, Vec<Digest>> =
             documents.into_iter().map(|document| (document, Vec::new())).collect();
         for (digest, indexed) in &self.indexed {
@@ -118,7 +121,7 @@ impl Replica {
         retention::retain(&candidates)
     }
 
-    fn candidate(
+    pub(super) fn candidate(
         &self,
         digest: &Digest,
         held: &Held,
@@ -152,7 +155,7 @@ impl Replica {
     }
 
     /// The halts that valid resumes name, with the scopes of those resumes.
-    fn lifted(&self) -> BTreeMap<Digest, Vec<Scope>> {
+    pub(super) fn lifted(&self) -> BTreeMap<Digest, Vec<Scope>> {
         let mut lifted: BTreeMap<Digest, Vec<Scope>> = BTreeMap::new();
         for (digest, held) in &self.statements {
             let valid = Some(&Stance::Counts(Validity::Valid));

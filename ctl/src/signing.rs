@@ -1,0 +1,204 @@
+//! From changes to signed statements. Knows the role keys; submits nothing.
+
+use std::collections::BTreeMap;
+
+use daymark_protocol::control::{Bytes, Item};
+use daymark_protocol::document::retention::RoomOf;
+use daymark_protocol::document::{
+    DocumentId, Entry, Replica, documents_of, signature_entry, statement_entry,
+};
+use daymark_protocol::id::{Digest, FleetId, KeyId};
+use daymark_protocol::resource::{Kind, Role};
+use daymark_protocol::trust::{Context, Draft, ResourceDraft, Signature, SigningKey, Statement};
+
+use crate::change::{self, Change, StatementPlan};
+use crate::exit::{Failure, Outcome};
+use crate::session::Session;
+use crate::{names, passphrase, times};
+
+/// Signed statements.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    /// Their entries.
+    pub items: Vec<Item>,
+    /// Their digests.
+    pub statements: Vec<Digest>,
+}
+
+/// Writes the statements of changes and signs them with this machine's keys.
+pub(crate) fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
+    let fleet = session.fleet()?;
+    let mut signer = Signer::new(session);
+    let mut signed = Signed { items: Vec::new(), statements: Vec::new() };
+    for plan in change::plan(session.standing(), changes)? {
+        let statement = draft(session, fleet, &plan)?;
+        signed.items.extend(signer.sign(&statement, plan.role)?);
+        signed.statements.push(statement.digest());
+    }
+    Ok(signed)
+}
+
+fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Statement> {
+    let mut draft =
+        Draft::new(fleet, plan.scope.clone(), session.issued.unwrap_or_else(times::now))
+            .reason(&session.global.reason)
+            .ticket(&session.global.ticket)
+            .sees(plan.sees.iter().cloned());
+    if let Some(until) = plan.until {
+        draft = draft.until(until);
+    }
+    for change in &plan.changes {
+        let id = change.id.clone();
+        let mut resource = match &change.spec {
+            Some(spec) => ResourceDraft::new(id, change.version, spec),
+            None => ResourceDraft::tombstone(change.kind, id, change.version),
+        };
+        if let Some(target) = &change.target {
+            resource = resource.target(target.clone());
+        }
+        resource = resource.site(change.site.clone()).moved_from(change.moved_from.clone());
+        draft = draft.resource(resource);
+    }
+    Ok(draft.finish()?)
+}
+
+/// This machine's keys at work: each passphrase is asked once, and each signature finds the room
+/// that those before it left.
+#[derive(Debug)]
+pub(crate) struct Signer<'a> {
+    session: &'a Session,
+    keys: BTreeMap<String, SigningKey>,
+    /// What was signed and is not in the replica yet.
+    ahead: Vec<Vec<u8>>,
+}
+
+impl<'a> Signer<'a> {
+    /// A signer for the session's fleet.
+    pub(crate) fn new(session: &'a Session) -> Self {
+        Self { session, keys: BTreeMap::new(), ahead: Vec::new() }
+    }
+
+    /// The entries of a statement with the signatures of this machine's keys, as many as are
+    /// needed.
+    pub(crate) fn sign(&mut self, statement: &Statement, role: Role) -> Outcome<Vec<Item>> {
+        let session = self.session;
+        let held = session
+            .replica()
+            .statement(&statement.digest())
+            .map(|held| held.signatures.keys().copied().collect::<Vec<KeyId>>())
+            .unwrap_or_default();
+        let mine: Vec<_> =
+            session.keys_for(role)?.into_iter().filter(|(_, id)| !held.contains(id)).collect();
+        if mine.is_empty() {
+            return Err(Failure::refused("this machine's keys have signed it already")
+                .next("another holder of the role must sign"));
+        }
+        let needed = if role == Role::Halt {
+            1
+        } else {
+            session.root()?.role(role).map_or(1, |keys| keys.threshold as usize)
+        };
+        // Keys that are named are all used; otherwise as many as are still needed.
+        let count = if session.global.keys.is_empty() {
+            needed.saturating_sub(held.len()).clamp(1, mine.len())
+        } else {
+            mine.len()
+        };
+        let finishes = held.len() + count >= needed;
+        let mine = &mine[..count];
+        self.check_room(statement, mine, finishes)?;
+        let mut entries = vec![statement_entry(statement.bytes())];
+        for (name, id) in mine {
+            let signature = self.signature(name, statement.bytes())?;
+            entries.push(signature_entry(&statement.digest(), id, &signature));
+        }
+        self.ahead.extend(entries.iter().cloned());
+        items(statement, entries)
+    }
+
+    fn signature(&mut self, name: &str, message: &[u8]) -> Outcome<Signature> {
+        if !self.keys.contains_key(name) {
+            let key = passphrase::open(&self.session.home.keys(), name)?;
+            self.keys.insert(name.to_owned(), key);
+        }
+        self.keys
+            .get(name)
+            .map(|key| key.sign(Context::Statement, message))
+            .ok_or_else(|| Failure::usage(format!("there is no key named {name:?}")))
+    }
+
+    /// Refuses to sign where that would crowd out what a key signed before (RULES Q12).
+    fn check_room(
+        &self,
+        statement: &Statement,
+        keys: &[(String, KeyId)],
+        finishes: bool,
+    ) -> Outcome<()> {
+        let with_ahead;
+        let replica = if self.ahead.is_empty() {
+            self.session.replica()
+        } else {
+            let mut replica = self.session.replica().clone();
+            let ahead: Vec<&[u8]> = self.ahead.iter().map(Vec::as_slice).collect();
+            replica.accept_entries(&ahead);
+            with_ahead = replica;
+            &with_ahead
+        };
+        keys.iter()
+            .try_for_each(|(name, id)| room(self.session, replica, statement, name, id, finishes))
+    }
+}
+
+/// The entries as items, one for each document that they belong to.
+fn items(statement: &Statement, entries: Vec<Vec<u8>>) -> Outcome<Vec<Item>> {
+    let documents = documents_of(statement);
+    let mut items = Vec::new();
+    for bytes in entries {
+        let hash = Entry::decode(&bytes)?.hash();
+        for document in &documents {
+            items.push(Item::Entry {
+                document: document.clone(),
+                hash,
+                bytes: Bytes(bytes.clone()),
+            });
+        }
+    }
+    Ok(items)
+}
+
+fn room(
+    session: &Session,
+    replica: &Replica,
+    statement: &Statement,
+    name: &str,
+    id: &KeyId,
+    finishes: bool,
+) -> Outcome<()> {
+    let Some((document, room)) = replica.full_room(statement, id, finishes) else { return Ok(()) };
+    let (what, step) = match room.of {
+        RoomOf::Drafts => (
+            "statements that wait for signatures".to_owned(),
+            "let others sign what waits (`daymarkctl get approvals`), or sign with another key",
+        ),
+        RoomOf::Ids(kind) => (
+            format!("resources of the kind {kind}"),
+            "delete those that are over, or sign with another key of the role (--key)",
+        ),
+        RoomOf::Tombstones(kind) => (
+            format!("deleted resources of the kind {kind}"),
+            "sign with another key of the role (--key)",
+        ),
+    };
+    let document = match document {
+        DocumentId::Fleet | DocumentId::Host(_) => "the fleet's document".to_owned(),
+        DocumentId::Site(site) => {
+            let site = names::name_of(session.standing(), Kind::Site, &site);
+            format!("the document of site {site}")
+        }
+    };
+    Err(Failure::refused(format!(
+        "key {name} has {} {what} in {document}, and there is no room for one more",
+        room.limit
+    ))
+    .next(step))
+}
