@@ -55,7 +55,8 @@ pub(crate) fn of_kind(kind: Kind, wanted: Scope) -> Scope {
         | Kind::Retry
         | Kind::Halt
         | Kind::Resume
-        | Kind::Emergency => wanted,
+        | Kind::Emergency
+        | Kind::Token => wanted,
     }
 }
 

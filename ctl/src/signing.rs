@@ -150,7 +150,7 @@ impl<'a> Signer<'a> {
 }
 
 /// The entries as items, one for each document that they belong to.
-fn items(statement: &Statement, entries: Vec<Vec<u8>>) -> Outcome<Vec<Item>> {
+pub(crate) fn items(statement: &Statement, entries: Vec<Vec<u8>>) -> Outcome<Vec<Item>> {
     let documents = documents_of(statement);
     let mut items = Vec::new();
     for bytes in entries {

@@ -117,7 +117,7 @@ pub(crate) struct CreateBlackoutArgs {
 /// `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// A YAML file, or `-`; may be repeated.
+    /// A YAML file, `-`, or a signed statement (`.json`); may be repeated.
     #[arg(short, long = "file", required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// For EIM's files, which name no target; `--site` and `--label` count too.

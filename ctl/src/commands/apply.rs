@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::change::{Change, ChangeEffect};
 use crate::cli::{ApplyArgs, DiffArgs, TargetArgs};
-use crate::commands::{submit, update};
+use crate::commands::{signed, submit, update};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{self, FileResource};
 use crate::preview;
@@ -20,9 +20,18 @@ const SCHEMA: u32 = 1;
 
 /// Runs `apply`.
 pub(crate) async fn apply(mut session: Session, args: ApplyArgs) -> Outcome {
-    let resources = files::read(&args.files)?;
+    let (signed, written) = signed::split(&args.files)?;
+    let mut exit = Exit::Done;
+    if !signed.is_empty() {
+        exit = signed::apply(&mut session, &signed).await?;
+    }
+    if written.is_empty() {
+        return Ok(exit);
+    }
+    let resources = files::read(&written)?;
     let changes = changes(&session, &resources, &args.target, args.until.as_deref())?;
-    submit::run(&mut session, changes).await
+    let applied = submit::run(&mut session, changes).await?;
+    Ok(if exit == Exit::Done { applied } else { exit })
 }
 
 /// Runs `diff`.

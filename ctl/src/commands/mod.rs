@@ -14,6 +14,7 @@ pub(crate) mod key;
 pub(crate) mod peers;
 pub(crate) mod release;
 pub(crate) mod sign;
+pub(crate) mod signed;
 pub(crate) mod stop;
 pub(crate) mod submit;
 pub(crate) mod sync;

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use daymark_protocol::resource::{Role, Scope, Spec};
+use anyhow::Context as _;
+use daymark_node::durable::write_atomic;
+use daymark_protocol::id::ResourceId;
+use daymark_protocol::resource::{Kind, Role, Scope, Spec};
+use daymark_protocol::trust::{Context, Envelope, Held};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::change::Change;
@@ -36,7 +40,43 @@ pub(crate) async fn add(mut session: Session, image: &Path, profile: &Path, to: 
     let fleet = session.fleet()?;
     let spec = Spec::OsProfile(Box::new(added.profile));
     let change = Change::put(session.standing(), &fleet, Scope::Fleet, spec, None, None)?;
-    submit::run(&mut session, vec![change]).await
+    let (id, name) = (change.id.clone(), change.name.clone());
+    let exit = submit::run(&mut session, vec![change]).await?;
+    if !session.global.dry_run {
+        put_profile(&session, &id, &name, to)?;
+    }
+    Ok(exit)
+}
+
+/// Puts the profile beside its image, signed, so that the folder alone can be taken to another
+/// machine. While signatures are missing it has those that there are; adding the image again when
+/// they have come writes them all.
+fn put_profile(session: &Session, id: &ResourceId, name: &str, to: &Path) -> Outcome<()> {
+    let version = |held: &Held| {
+        let resources = &held.statement.payload().resources;
+        let ours = resources
+            .iter()
+            .find(|resource| resource.known_kind() == Some(Kind::OsProfile) && resource.id == *id);
+        ours.map(|resource| resource.version)
+    };
+    let held = session.replica().statements().map(|(_, held)| held);
+    let Some(held) = held.max_by_key(|held| version(held)).filter(|held| version(held).is_some())
+    else {
+        return Ok(());
+    };
+    let envelope = Envelope {
+        context: Context::Statement,
+        payload: held.statement.bytes().to_vec(),
+        signatures: held.signatures.iter().map(|(key, signature)| (*key, *signature)).collect(),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    let file: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    let folder = to.join("profiles");
+    let path = folder.join(format!("{file}.json"));
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| write_atomic(&path, &envelope.to_json(), 0o644))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
 }
 
 /// A bar that is shown on terminals only.

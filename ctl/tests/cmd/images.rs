@@ -85,3 +85,37 @@ fn a_profile_with_a_wrong_field_is_refused_by_name() {
     let add = ["release", "add", text(&image), "--profile", text(&yaml), "--to", text(&to)];
     admin.refused(&[&add[..], &["--yes"]].concat(), 2, &["p.yaml", "colour"]);
 }
+
+#[test]
+fn a_release_folder_holds_its_signed_profile_and_another_machine_applies_it() {
+    let admin = Admin::with_fleet();
+    let stick = admin.folder("stick");
+    let other = admin.second_home(&stick);
+    let third = admin.second_home(&stick);
+    std::fs::remove_file(other.place.path().join("home/keys/alice.json")).unwrap();
+    let image = admin.file("edge.raw", content());
+    let yaml = admin.file("p.yaml", profile(""));
+    let to = admin.folder("release");
+    let add = ["release", "add", text(&image), "--profile", text(&yaml), "--to", text(&to)];
+    admin.run(&[&add[..], &["--dry-run"]].concat()).ends(0);
+    assert!(!to.join("profiles").exists());
+    admin.run(&[&add[..], &["--yes"]].concat()).ends(0);
+    let signed = to.join("profiles/edge@1.0.0.json");
+    let apply = ["apply", "-f", text(&signed)];
+    let said = other.run(&apply).ends(0).out;
+    assert!(said.contains("+ OsProfile edge@1.0.0 (version 1)"), "{said}");
+    assert_eq!(other.run(&["get", "osprofiles", "-o", "name"]).ends(0).out, "edge@1.0.0\n");
+    let stranger = Admin::with_fleet();
+    stranger.refused(&apply, 4, &["edge@1.0.0.json", "another fleet", "--context"]);
+    let before = std::fs::read(&signed).unwrap();
+    let cut = admin.file("cut.json", &before[..before.len() / 2]);
+    other.refused(&["apply", "-f", text(&cut)], 2, &["cut.json", "no signed statement"]);
+    // Nobody's signature is believed unchecked.
+    let forged = String::from_utf8(before).unwrap().replace("\"sig\":\"", "\"sig\":\"AAAA");
+    let mut forged: serde_json::Value = serde_json::from_str(&forged).unwrap();
+    let sig = forged["signatures"][0]["sig"].as_str().unwrap()[..84].to_owned() + "AA==";
+    forged["signatures"][0]["sig"] = sig.into();
+    let forged = admin.file("forged.json", forged.to_string());
+    third.run(&["apply", "-f", text(&forged)]);
+    assert_eq!(third.run(&["get", "osprofiles", "-o", "name"]).ends(0).out, "");
+}

@@ -14,6 +14,7 @@ mod conflicts;
 mod demo;
 mod founding;
 mod images;
+mod kinds;
 mod membership;
 mod resources;
 mod rooms;
@@ -25,6 +26,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use daymark_protocol::control::EnrolmentRequest;
+use daymark_protocol::decide::Machine;
+use daymark_protocol::document::{Facts, ReportWriter};
 use daymark_protocol::trust::{Context, Envelope, SigningKey};
 use tempfile::TempDir;
 
@@ -119,6 +122,23 @@ impl Admin {
     fn pin(&self) -> String {
         let info = self.run(&["fleet", "info", "-o", "json"]).ends(0).json();
         info["fingerprint"].as_str().unwrap().to_owned()
+    }
+
+    /// Puts what the machine with this key would report of itself into the replica.
+    fn reports(&self, seed: u8, machine: &Machine) {
+        let key = SigningKey::from_seed([seed; 32]);
+        let fleet = self.run(&["fleet", "info", "-o", "json"]).ends(0).json();
+        let fleet = fleet["fleet"].as_str().unwrap().parse().unwrap();
+        let mut facts = Facts::default();
+        facts.set_machine(machine);
+        let mut writer = ReportWriter::new(fleet, key.public().id(), 1, None);
+        let stick = self.folder("reports-stick");
+        let folder = stick.join(format!("daymark/reports/{}/1", key.public().id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (count, report) in writer.write(&key, &facts).unwrap().reports.iter().enumerate() {
+            fs::write(folder.join((count + 1).to_string()), report.bytes()).unwrap();
+        }
+        self.run(&["sync", text(&stick)]).ends(0);
     }
 
     /// Writes a file beside the home.

@@ -1,0 +1,84 @@
+//! `apply -f` of statements that others have signed already, such as the profiles beside a release's
+//! images: taken as they are, shown first, signed by nobody here.
+
+use std::path::{Path, PathBuf};
+
+use daymark_protocol::document::{signature_entry, statement_entry};
+use daymark_protocol::limits;
+use daymark_protocol::trust::{Context, Envelope, Statement};
+
+use crate::commands::submit;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::session::Session;
+use crate::{output, review, signing};
+
+/// A file with a signed statement.
+#[derive(Debug)]
+pub(crate) struct SignedFile {
+    path: PathBuf,
+    envelope: Envelope,
+}
+
+/// Tells files with a signed statement, which end in `.json`, from those with resources.
+pub(crate) fn split(paths: &[PathBuf]) -> Outcome<(Vec<SignedFile>, Vec<PathBuf>)> {
+    let mut signed = Vec::new();
+    let mut written = Vec::new();
+    for path in paths {
+        match path.extension().is_some_and(|extension| extension == "json") {
+            true => signed.push(SignedFile { path: path.clone(), envelope: read(path)? }),
+            false => written.push(path.clone()),
+        }
+    }
+    Ok((signed, written))
+}
+
+fn read(path: &Path) -> Outcome<Envelope> {
+    let bad = |why: String| {
+        Failure::usage(format!("{} holds no signed statement: {why}", path.display()))
+            .next("resources are written in YAML; `release add` writes profiles/NAME.json")
+    };
+    let size = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?.len();
+    if size > limits::ENVELOPE_BYTES_MAX as u64 {
+        return Err(bad("it is too large".into()));
+    }
+    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let envelope = Envelope::parse(&bytes).map_err(|error| bad(error.to_string()))?;
+    match envelope.context {
+        Context::Statement => Ok(envelope),
+        _ => Err(bad("it is signed as something else".into())),
+    }
+}
+
+/// Takes signed statements in and hands them on.
+pub(crate) async fn apply(session: &mut Session, files: &[SignedFile]) -> Outcome {
+    let mut items = Vec::new();
+    let mut digests = Vec::new();
+    for SignedFile { path, envelope } in files {
+        let statement = Statement::parse(&envelope.payload).map_err(|error| {
+            Failure::usage(format!("{} holds no statement: {error}", path.display()))
+                .next("fetch it again from where it was signed")
+        })?;
+        if Some(statement.payload().fleet) != session.fleet_id() {
+            return Err(Failure::refused(format!(
+                "{} is signed for another fleet than {}",
+                path.display(),
+                session.name
+            ))
+            .next("choose its fleet with --context"));
+        }
+        for line in review::statement(session, &statement) {
+            output::text(&line);
+        }
+        let mut entries = vec![statement_entry(statement.bytes())];
+        let digest = statement.digest();
+        let signatures = envelope.signatures.iter();
+        entries.extend(signatures.map(|(key, sig)| signature_entry(&digest, key, sig)));
+        items.extend(signing::items(&statement, entries)?);
+        digests.push(digest);
+    }
+    if session.global.dry_run {
+        output::text("Nothing was taken (--dry-run).");
+        return Ok(Exit::Done);
+    }
+    submit::submit(session, &items, &digests).await
+}
