@@ -1,6 +1,7 @@
 //! Names to ids and back: people type names, the wire carries ids (RULES Q4).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use daymark_protocol::id::{KeyId, ResourceId};
 use daymark_protocol::resource::{HostSpec, Kind, Scope, Spec};
@@ -14,7 +15,7 @@ const KEY_ID_START_CHARS: usize = 6;
 
 /// The version that counts of a line, unless it is a tombstone.
 pub(crate) fn living(line: &Line) -> Option<&Version> {
-    line.versions.first().filter(|version| !version.gone)
+    line.versions.first().map(Arc::as_ref).filter(|version| !version.gone)
 }
 
 /// The display name in a spec; hosts, sites and the like all have one.

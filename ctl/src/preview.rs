@@ -1,6 +1,8 @@
 //! What a change set does before anybody signs it: what changes, whom it reaches, and what those
 //! hosts would then decide. The decisions are [`decide`]'s, on what the replica holds.
 
+use std::sync::Arc;
+
 use daymark_protocol::decide::{Decision, Reach, Verdict, World, decide};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::resource::Kind;
@@ -77,7 +79,7 @@ pub(crate) fn insert(standing: &mut Standing, change: &Change) {
         .entry(key)
         .or_insert_with(|| Line { state: State::Counts, versions: Vec::new() });
     line.state = State::Counts;
-    line.versions.insert(0, version);
+    line.versions.insert(0, Arc::new(version));
 }
 
 /// Lines that say whom a change set reaches, and what each host would decide under it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -124,13 +125,16 @@ impl ChunkHash {
 }
 
 /// The id of a resource: an EIM prefix and 16 hex digits, an imported EIM id, or for a host its
-/// key id. Lower-case letters, digits and `-`, at most 80 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct ResourceId(String);
+/// key id. Lower-case letters, digits and `-`, at most 80 bytes. Shared: tables name the same ids
+/// many times.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceId(Arc<str>);
 
 impl ResourceId {
     /// Sorts before every id, for the start of a range.
-    pub(crate) const LOWEST: Self = Self(String::new());
+    pub(crate) fn lowest() -> Self {
+        Self(Arc::from(""))
+    }
 
     /// Derives the id of a named resource, so that two laptops that apply the same file agree
     /// (RULES Q4). `scope` is the scope's canonical text.
@@ -141,7 +145,7 @@ impl ResourceId {
             kind.as_bytes(),
             name.as_bytes(),
         ]);
-        Self(format!("{prefix}{}", HEXLOWER.encode(&digest.0[..8])))
+        Self(format!("{prefix}{}", HEXLOWER.encode(&digest.0[..8])).into())
     }
 
     /// The id as text.
@@ -157,7 +161,7 @@ impl ResourceId {
 
 impl From<KeyId> for ResourceId {
     fn from(key: KeyId) -> Self {
-        Self(key.to_string())
+        Self(key.to_string().into())
     }
 }
 
@@ -174,10 +178,16 @@ impl FromStr for ResourceId {
         let fits = !text.is_empty() && text.len() <= limits::RESOURCE_ID_BYTES_MAX;
         let clean = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if fits && clean {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidId::new(text, "a resource id (lower-case letters, digits and '-')"))
         }
+    }
+}
+
+impl Serialize for ResourceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use daymark_protocol::id::Digest;
     use daymark_protocol::resource::Scope;
     use daymark_protocol::time::WallTime;
@@ -100,6 +102,7 @@ mod tests {
 
     fn judged(state: State, versions: Vec<Version>) -> Admission {
         let mut standing = Standing::default();
+        let versions = versions.into_iter().map(Arc::new).collect();
         standing.lines.insert((Kind::Host, HOST.into()), Line { state, versions });
         admission(&standing, &HOST, Now::reading(WallTime::from_ms(1_000), 10))
     }

@@ -2,6 +2,7 @@
 //! a decision does not walk the fleet. Time and the machine's own state play no part here.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::calendar::Calendar;
 use super::closing::{Closing, closings, profile_of};
@@ -208,7 +209,7 @@ fn rank(version: &Version, place: &Place) -> Rank {
 fn unknown_policy(
     place: &Place,
     id: &ResourceId,
-    versions: &[Version],
+    versions: &[Arc<Version>],
     why: String,
 ) -> Option<Policy> {
     let mut unknown = Policy {
@@ -228,7 +229,7 @@ fn unknown_policy(
         return Some(unknown);
     }
     let reaching: Vec<&Version> =
-        versions.iter().filter(|version| !version.gone && may_reach(version, place)).collect();
+        versions.iter().map(Arc::as_ref).filter(|v| !v.gone && may_reach(v, place)).collect();
     unknown.rank = reaching.iter().map(|version| rank(version, place)).min()?;
     unknown.priority = reaching.iter().map(|version| priority(version)).max()?;
     let profile = profile_of(reaching.first()?);

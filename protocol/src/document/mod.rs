@@ -16,6 +16,7 @@ mod replica;
 mod report;
 mod report_writer;
 pub mod retention;
+mod room;
 
 pub use self::canonical::{
     CanonicalDocument, CanonicalError, document_of_entries, document_of_reports,

@@ -8,8 +8,10 @@
 //! An id that several keys signed is kept if it fits the room of *any* of them: were it counted in
 //! one room only, the key of that room could crowd out what others signed by signing it too.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::document::room::Room;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::limits;
 
@@ -88,43 +90,12 @@ pub type Retained = BTreeMap<Digest, BTreeSet<KeyId>>;
 
 /// What is kept of one document's statements, given by digest.
 pub fn retain<'a>(statements: impl IntoIterator<Item = (&'a Digest, &'a Candidate)>) -> Retained {
-    let mut kept = Retained::new();
-    let mut finished = Finished::new();
-    let mut drafts: BTreeMap<KeyId, BTreeSet<(u64, Digest)>> = BTreeMap::new();
-    let mut halts: BTreeMap<(KeyId, bool), BTreeSet<Digest>> = BTreeMap::new();
-    let mut all: BTreeMap<&Digest, &Candidate> = BTreeMap::new();
+    let mut rooms = Rooms::default();
     for (digest, candidate) in statements {
-        all.insert(digest, candidate);
-        match &candidate.standing {
-            Standing::Draft => {
-                for key in &candidate.signers {
-                    drafts.entry(*key).or_default().insert((candidate.version(), *digest));
-                }
-            }
-            Standing::Finished(by) => finish(&mut finished, digest, candidate, by),
-            Standing::Halt { by, lifted } => {
-                for key in by {
-                    halts.entry((*key, *lifted)).or_default().insert(*digest);
-                }
-            }
-            Standing::Resume => {
-                kept.insert(*digest, candidate.signers.clone());
-            }
-        }
+        rooms.put(*digest, candidate.clone());
     }
-    let top = retained_versions(&finished);
-    let halts = halts.into_values().flat_map(|of| of.into_iter().take(limits::HALTS_PER_KEY_MAX));
-    for digest in top.into_iter().chain(halts) {
-        if let Some(candidate) = all.get(&digest) {
-            kept.insert(digest, candidate.signers.clone());
-        }
-    }
-    for (key, room) in drafts {
-        for (_, digest) in room.into_iter().rev().take(limits::DRAFTS_PER_KEY_MAX) {
-            kept.entry(digest).or_default().insert(key);
-        }
-    }
-    kept
+    let kept = |digest: &Digest| Some((*digest, rooms.kept(digest)?));
+    rooms.candidates.keys().filter_map(kept).collect()
 }
 
 /// A room that has no place for one more (RULES Q12).
@@ -147,70 +118,209 @@ pub enum RoomOf {
     Tombstones(&'static str),
 }
 
-/// The room of `key` that is full, if keeping `new` with what is held needs a place in it: one of
-/// what the key signed would have to go, and nobody could choose which.
-pub fn full_room<'a>(
-    held: &'a BTreeMap<Digest, Candidate>,
-    (digest, new): (&'a Digest, &'a Candidate),
-    key: &KeyId,
-) -> Option<FullRoom> {
-    match &new.standing {
-        Standing::Draft => {
-            let own = |of: &&Candidate| of.standing == Standing::Draft && of.signers.contains(key);
-            let limit = limits::DRAFTS_PER_KEY_MAX;
-            let full = held.values().filter(own).count() >= limit;
-            full.then_some(FullRoom { of: RoomOf::Drafts, limit })
-        }
-        Standing::Finished(by) => {
-            let mut finished = Finished::new();
-            for (digest, candidate) in held {
-                if let Standing::Finished(by) = &candidate.standing {
-                    finish(&mut finished, digest, candidate, by);
+/// Kind as written, and id.
+type IdOf = (String, ResourceId);
+/// A room for finished ids: of one kind and one signing key, tombstones apart.
+type IdRoom = (&'static str, bool, KeyId);
+
+/// The rooms of one document with the statements in them. What is kept follows from the statements
+/// alone; only what one of them moves is worked out anew when it comes, changes or goes.
+#[derive(Clone, Debug, Default)]
+pub struct Rooms {
+    candidates: BTreeMap<Digest, Candidate>,
+    /// The finished versions of each id, lowest first.
+    versions: BTreeMap<IdOf, Vec<(u64, Digest)>>,
+    ids: BTreeMap<IdRoom, Room<(Digest, IdOf)>>,
+    drafts: BTreeMap<KeyId, Room<Reverse<(u64, Digest)>>>,
+    halts: BTreeMap<(KeyId, bool), Room<Digest>>,
+}
+
+impl Rooms {
+    /// Puts a statement in, in place of what it was before. Returns the statements of which other
+    /// than before may be kept.
+    pub fn put(&mut self, digest: Digest, candidate: Candidate) -> BTreeSet<Digest> {
+        let mut moved = self.take(&digest);
+        moved.insert(digest);
+        let version = candidate.version();
+        let Candidate { resources, signers, standing } = &candidate;
+        match standing {
+            Standing::Draft => {
+                for key in signers {
+                    let room = Room::of(&mut self.drafts, *key, limits::DRAFTS_PER_KEY_MAX);
+                    moved.extend(room.put(Reverse((version, digest))).map(|Reverse(out)| out.1));
                 }
             }
-            let before = rooms(&finished);
-            finish(&mut finished, digest, new, by);
-            let after = rooms(&finished);
-            let own = after.into_iter().filter(|((_, _, of), _)| of == key);
-            own.into_iter().find_map(|(room, members)| {
-                let (kind, gone, _) = room;
-                let limit = places(kind);
-                let had = before.get(&room).map_or(0, Vec::len);
-                let of = if gone { RoomOf::Tombstones(kind) } else { RoomOf::Ids(kind) };
-                (members.len() > limit.max(had)).then_some(FullRoom { of, limit })
-            })
+            Standing::Halt { by, lifted } => {
+                for key in by {
+                    let room = (*key, *lifted);
+                    let room = Room::of(&mut self.halts, room, limits::HALTS_PER_KEY_MAX);
+                    moved.extend(room.put(digest));
+                }
+            }
+            Standing::Finished(_) => {
+                let resources = resources.clone();
+                self.candidates.insert(digest, candidate);
+                for resource in resources {
+                    self.change_id((resource.kind, resource.id), &mut moved, |versions| {
+                        versions.push((resource.version, digest));
+                        versions.sort_unstable();
+                    });
+                }
+                return moved;
+            }
+            Standing::Resume => {}
         }
-        Standing::Halt { .. } | Standing::Resume => None,
+        self.candidates.insert(digest, candidate);
+        moved
+    }
+
+    /// Takes a statement out. Returns the statements of which other than before may be kept.
+    pub fn take(&mut self, digest: &Digest) -> BTreeSet<Digest> {
+        let mut moved = BTreeSet::new();
+        let Some(candidate) = self.candidates.get(digest) else { return moved };
+        let version = candidate.version();
+        match &candidate.standing {
+            Standing::Draft => {
+                for key in &candidate.signers {
+                    let let_in =
+                        Room::take_from(&mut self.drafts, *key, &Reverse((version, *digest)));
+                    moved.extend(let_in.map(|Reverse(let_in)| let_in.1));
+                }
+            }
+            Standing::Halt { by, lifted } => {
+                for key in by {
+                    moved.extend(Room::take_from(&mut self.halts, (*key, *lifted), digest));
+                }
+            }
+            Standing::Finished(_) => {
+                for resource in candidate.resources.clone() {
+                    self.change_id((resource.kind, resource.id), &mut moved, |versions| {
+                        versions.retain(|(_, other)| other != digest);
+                    });
+                }
+            }
+            Standing::Resume => {}
+        }
+        self.candidates.remove(digest);
+        moved.remove(digest);
+        moved
+    }
+
+    /// The keys whose signatures of a statement are kept, if it is.
+    pub fn kept(&self, digest: &Digest) -> Option<BTreeSet<KeyId>> {
+        let candidate = self.candidates.get(digest)?;
+        let Candidate { resources, signers, standing } = candidate;
+        let is_kept = match standing {
+            Standing::Draft => {
+                let place = Reverse((candidate.version(), *digest));
+                let keeps =
+                    |key: &&KeyId| self.drafts.get(*key).is_some_and(|room| room.keeps(&place));
+                let keys: BTreeSet<KeyId> = signers.iter().filter(keeps).copied().collect();
+                return (!keys.is_empty()).then_some(keys);
+            }
+            Standing::Halt { by, lifted } => by
+                .iter()
+                .any(|key| self.halts.get(&(*key, *lifted)).is_some_and(|room| room.keeps(digest))),
+            Standing::Finished(_) => resources.iter().any(|resource| {
+                let id = (resource.kind.clone(), resource.id.clone());
+                self.is_among_highest(&id, (resource.version, *digest)) && self.has_room(&id)
+            }),
+            Standing::Resume => true,
+        };
+        is_kept.then(|| signers.clone())
+    }
+
+    /// The room of `key` that is full, if keeping `new` needs a place in it: one of what the key
+    /// signed would have to go, and nobody could choose which.
+    pub fn full_room(&self, digest: &Digest, new: Candidate, key: &KeyId) -> Option<FullRoom> {
+        let mut before = self.clone();
+        before.take(digest);
+        match &new.standing {
+            Standing::Draft => {
+                let limit = limits::DRAFTS_PER_KEY_MAX;
+                let is_full = before.drafts.get(key).is_some_and(|room| room.len() >= limit);
+                is_full.then_some(FullRoom { of: RoomOf::Drafts, limit })
+            }
+            Standing::Finished(_) => {
+                let mut after = before.clone();
+                after.put(*digest, new);
+                let own = after.ids.iter().filter(|((_, _, of), _)| of == key);
+                own.into_iter().find_map(|(name, room)| {
+                    let (kind, gone, _) = *name;
+                    let limit = places(kind);
+                    let had = before.ids.get(name).map_or(0, Room::len);
+                    let of = if gone { RoomOf::Tombstones(kind) } else { RoomOf::Ids(kind) };
+                    (room.len() > limit.max(had)).then_some(FullRoom { of, limit })
+                })
+            }
+            Standing::Halt { .. } | Standing::Resume => None,
+        }
+    }
+
+    /// Whether a version is among the four highest of its id.
+    fn is_among_highest(&self, id: &IdOf, version: (u64, Digest)) -> bool {
+        let versions = self.versions.get(id).map_or(&[][..], Vec::as_slice);
+        versions.iter().rev().take(limits::VERSIONS_KEPT_PER_ID).any(|other| *other == version)
+    }
+
+    fn has_room(&self, id: &IdOf) -> bool {
+        self.rooms_of(id).iter().any(|room| {
+            self.ids.get(room).is_some_and(|ids| ids.keeps(&(place_in_room(room, id), id.clone())))
+        })
+    }
+
+    /// The rooms that an id belongs to: of all keys that signed any of its versions.
+    fn rooms_of(&self, id: &IdOf) -> BTreeSet<IdRoom> {
+        let versions = self.versions.get(id).map_or(&[][..], Vec::as_slice);
+        let gone = versions.last().and_then(|(_, digest)| {
+            let resources = &self.candidates.get(digest)?.resources;
+            let of_id =
+                |resource: &&RetainedResource| (&resource.kind, &resource.id) == (&id.0, &id.1);
+            Some(resources.iter().find(of_id)?.gone)
+        });
+        let kind = KINDS_WITH_ROOM.into_iter().find(|kind| *kind == id.0).unwrap_or(OTHER_KINDS);
+        let signers = versions.iter().filter_map(|(_, digest)| {
+            match &self.candidates.get(digest)?.standing {
+                Standing::Finished(by) => Some(by),
+                Standing::Draft | Standing::Halt { .. } | Standing::Resume => None,
+            }
+        });
+        signers.flatten().map(|key| (kind, gone.unwrap_or(false), *key)).collect()
+    }
+
+    /// Changes the versions of an id, and thereby the rooms that it belongs to.
+    fn change_id(
+        &mut self,
+        id: IdOf,
+        moved: &mut BTreeSet<Digest>,
+        change: impl FnOnce(&mut Vec<(u64, Digest)>),
+    ) {
+        let before = self.rooms_of(&id);
+        let versions = self.versions.entry(id.clone()).or_default();
+        moved.extend(versions.iter().map(|(_, digest)| *digest));
+        change(versions);
+        moved.extend(versions.iter().map(|(_, digest)| *digest));
+        let after = self.rooms_of(&id);
+        let mut other_ids = BTreeSet::new();
+        for room in before.difference(&after) {
+            let place = (place_in_room(room, &id), id.clone());
+            other_ids.extend(Room::take_from(&mut self.ids, *room, &place));
+        }
+        for room in after.difference(&before) {
+            let place = (place_in_room(room, &id), id.clone());
+            other_ids.extend(Room::of(&mut self.ids, *room, places(room.0)).put(place));
+        }
+        for (_, other) in other_ids {
+            moved
+                .extend(self.versions.get(&other).into_iter().flatten().map(|(_, digest)| *digest));
+        }
+        if self.versions.get(&id).is_some_and(Vec::is_empty) {
+            self.versions.remove(&id);
+        }
     }
 }
 
-/// Ids that met their threshold, with their versions.
-type Finished<'a> = BTreeMap<IdOf<'a>, Versions<'a>>;
-type IdOf<'a> = (&'a String, &'a ResourceId);
-type Versions<'a> = BTreeMap<(u64, Digest), Version<'a>>;
-
-#[derive(Clone, Copy, Debug)]
-struct Version<'a> {
-    gone: bool,
-    by: &'a BTreeSet<KeyId>,
-}
-
-fn finish<'a>(
-    finished: &mut Finished<'a>,
-    digest: &Digest,
-    candidate: &'a Candidate,
-    by: &'a BTreeSet<KeyId>,
-) {
-    for resource in &candidate.resources {
-        let versions = finished.entry((&resource.kind, &resource.id)).or_default();
-        versions.insert((resource.version, *digest), Version { gone: resource.gone, by });
-    }
-}
-
-/// A room for finished ids: of one kind and one signing key, tombstones apart.
-type Room = (&'static str, bool, KeyId);
-
-/// How many ids a room keeps.
+/// How many ids a room of a kind keeps.
 fn places(kind: &str) -> usize {
     match kind {
         "Host" => limits::HOST_IDS_PER_SIGNER_MAX,
@@ -218,43 +328,8 @@ fn places(kind: &str) -> usize {
     }
 }
 
-/// Every room with the ids that count in it.
-fn rooms<'a>(finished: &Finished<'a>) -> BTreeMap<Room, Vec<IdOf<'a>>> {
-    let mut rooms: BTreeMap<Room, Vec<IdOf<'a>>> = BTreeMap::new();
-    for (id, versions) in finished {
-        let gone = versions.last_key_value().is_some_and(|(_, version)| version.gone);
-        let kind = KINDS_WITH_ROOM.into_iter().find(|kind| kind == id.0).unwrap_or(OTHER_KINDS);
-        let signers: BTreeSet<KeyId> =
-            versions.values().flat_map(|version| version.by).copied().collect();
-        for key in signers {
-            rooms.entry((kind, gone, key)).or_default().push(*id);
-        }
-    }
-    rooms
-}
-
-/// The four highest versions of every id that fits a room.
-fn retained_versions(finished: &Finished<'_>) -> BTreeSet<Digest> {
-    let mut ids: BTreeSet<IdOf<'_>> = BTreeSet::new();
-    for (room, mut members) in rooms(finished) {
-        let limit = places(room.0);
-        if members.len() > limit {
-            members.sort_by_cached_key(|id| place_in_room(&room, id));
-            members.truncate(limit);
-        }
-        ids.extend(members);
-    }
-    finished
-        .iter()
-        .filter(|(id, _)| ids.contains(*id))
-        .flat_map(|(_, versions)| {
-            versions.keys().rev().take(limits::VERSIONS_KEPT_PER_ID).map(|(_, digest)| *digest)
-        })
-        .collect()
-}
-
-fn place_in_room(room: &Room, (kind, id): &IdOf<'_>) -> Digest {
-    let (name, gone, key) = room;
+/// Where an id stands in a room: nobody can choose it.
+fn place_in_room((name, gone, key): &IdRoom, (kind, id): &IdOf) -> Digest {
     Digest::of_parts(&[
         name.as_bytes(),
         &[u8::from(*gone)],

@@ -1,66 +1,51 @@
 //! Halts: a set in which each stands until it is lifted by name (RULES C4).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::id::{Digest, KeyId};
 use crate::limits;
-use crate::resource::{Scope, Spec};
+use crate::resource::{Kind, Scope, Spec};
+use crate::trust::lines::Lines;
 use crate::trust::{HaltLine, SignerScope, Validity, Version};
 
-/// All halts and resumes that are valid or fallen, by statement.
-#[derive(Default)]
-pub(super) struct Stops {
-    halts: BTreeMap<Digest, Version>,
-    resumes: BTreeMap<Digest, Version>,
-}
-
-impl Stops {
-    /// Adds a halt. A tombstone of one is nothing: halts are not versions of each other, and one
-    /// key must not lift what it may set.
-    pub(super) fn add_halt(&mut self, version: Version) {
-        if !version.gone {
-            self.halts.insert(version.statement, version);
-        }
-    }
-
-    /// Adds a resume. A tombstone of one is nothing: resumes are never taken back.
-    pub(super) fn add_resume(&mut self, version: Version) {
-        if !version.gone {
-            self.resumes.insert(version.statement, version);
-        }
-    }
-
-    /// The halts that stand, and the statements that must not be lost.
-    pub(super) fn settle(self) -> (Vec<HaltLine>, BTreeSet<Digest>) {
-        let Self { mut halts, resumes } = self;
-        for resume in resumes.values() {
-            for halt in named_by(resume) {
-                if halts.get(halt).is_some_and(|halt| covers(resume, halt)) {
-                    halts.remove(halt);
-                }
+/// The halts that stand, and the statements that must not be lost: of all halts and resumes that
+/// are valid or fallen. A tombstone of a halt is nothing: halts are not versions of each other, and
+/// one key must not lift what it may set. Nor is one of a resume: resumes are never taken back.
+pub(super) fn settle(lines: &Lines) -> (Vec<HaltLine>, BTreeSet<Digest>) {
+    let of_kind = |kind| {
+        let said = lines.of_kind(kind).filter(|(_, version)| !version.gone);
+        said.map(|(_, version)| (version.statement, Arc::clone(version)))
+    };
+    let mut halts: BTreeMap<Digest, Arc<Version>> = of_kind(Kind::Halt).collect();
+    let resumes: BTreeMap<Digest, Arc<Version>> = of_kind(Kind::Resume).collect();
+    for resume in resumes.values() {
+        for halt in named_by(resume) {
+            if halts.get(halt).is_some_and(|halt| covers(resume, halt)) {
+                halts.remove(halt);
             }
         }
-        let mut of_key: BTreeMap<KeyId, Vec<Digest>> = BTreeMap::new();
-        for (digest, halt) in &halts {
-            for key in &halt.signers {
-                of_key.entry(*key).or_default().push(*digest);
-            }
-        }
-        let kept: BTreeSet<Digest> = of_key
-            .values()
-            .flat_map(|digests| digests.iter().take(limits::HALTS_PER_KEY_MAX))
-            .copied()
-            .collect();
-        let floods = |key: &KeyId| {
-            of_key.get(key).is_some_and(|digests| digests.len() >= limits::HALTS_PER_KEY_MAX)
-        };
-        let lines = halts
-            .into_iter()
-            .filter(|(digest, _)| kept.contains(digest))
-            .map(|(_, version)| HaltLine { floods: version.signers.iter().any(floods), version })
-            .collect();
-        (lines, kept.into_iter().chain(resumes.into_keys()).collect())
     }
+    let mut of_key: BTreeMap<KeyId, Vec<Digest>> = BTreeMap::new();
+    for (digest, halt) in &halts {
+        for key in &halt.signers {
+            of_key.entry(*key).or_default().push(*digest);
+        }
+    }
+    let kept: BTreeSet<Digest> = of_key
+        .values()
+        .flat_map(|digests| digests.iter().take(limits::HALTS_PER_KEY_MAX))
+        .copied()
+        .collect();
+    let floods = |key: &KeyId| {
+        of_key.get(key).is_some_and(|digests| digests.len() >= limits::HALTS_PER_KEY_MAX)
+    };
+    let lines = halts
+        .into_iter()
+        .filter(|(digest, _)| kept.contains(digest))
+        .map(|(_, version)| HaltLine { floods: version.signers.iter().any(floods), version })
+        .collect();
+    (lines, kept.into_iter().chain(resumes.into_keys()).collect())
 }
 
 /// What a resume lifts. One that lost its signatures lifts nothing: it would open.

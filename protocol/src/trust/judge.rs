@@ -1,75 +1,22 @@
 //! Judging: which statements count under the held roots, and what follows for every id (RULES C).
 //!
-//! A pure function of what is held; time plays no part (ends are judged when deciding), and
-//! neither does the order in which anything arrived. No earlier result enters but the floors.
+//! The result is a pure function of what is held; time plays no part (ends are judged when
+//! deciding), and neither does the order in which anything arrived. No earlier result enters but
+//! the floors. [`Judge`] keeps the result and, when single statements come, change or go, redoes
+//! what they touch; [`judge`] gives it everything at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
-use crate::resource::{Kind, Role};
-use crate::trust::lines::Lines;
+use crate::resource::Kind;
+use crate::trust::bench::Bench;
+use crate::trust::lines::{LineId, Lines};
 use crate::trust::{
-    ChainWait, FloorRecord, Floors, Quorum, Resource, RoleKeys, Root, RootChain, RootState,
-    Signature, SignerScope, Standing, Statement, Validity, Verified, Version, halts,
+    FloorRecord, Floors, Grounds, Held, Judgement, Resource, RootChain, SignerScope, Stance,
+    Statement, UnknownKindLine, Validity, Verified, Version, halts,
 };
-
-/// A statement with the signatures that came for it, at most one by each key, verified or not.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// The statement.
-    pub statement: Statement,
-    /// Its signatures.
-    pub signatures: BTreeMap<KeyId, Signature>,
-}
-
-/// How a statement stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stance {
-    /// It met its threshold, under the newest root or an earlier one.
-    Counts(Validity),
-    /// Signatures are missing under every held root.
-    Pending(Pending),
-    /// It can never count; why, for people.
-    Never(String),
-}
-
-/// What a statement lacks under the newest root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// The role that speaks for it.
-    pub role: Role,
-    /// Who signed, and how many must.
-    pub quorum: Quorum,
-    /// Who else may sign. With fewer of them than signatures are missing, it can never be met.
-    pub may_sign: BTreeSet<KeyId>,
-}
-
-/// The result of judging.
-#[derive(Clone, Debug, Default)]
-pub struct Judgement {
-    /// What counts.
-    pub standing: Standing,
-    /// Why nothing was judged, if so: the standing is empty then, and no statement has a stance.
-    pub wait: Option<ChainWait>,
-    /// Floors that rise. They go to the journal before anything relies on the standing (RULES C6);
-    /// judging the same again raises nothing once they are in the [`Floors`].
-    pub raised: Vec<FloorRecord>,
-    /// Halts and resumes whose entries the journal must hold whole (RULES C6).
-    pub whole: BTreeSet<Digest>,
-    /// How each held statement stands.
-    pub stances: BTreeMap<Digest, Stance>,
-}
-
-impl Judgement {
-    /// The statements that wait for signatures: what `get approvals` shows.
-    pub fn pending(&self) -> impl Iterator<Item = (&Digest, &Pending)> {
-        self.stances.iter().filter_map(|(digest, stance)| match stance {
-            Stance::Pending(pending) => Some((digest, pending)),
-            Stance::Counts(_) | Stance::Never(_) => None,
-        })
-    }
-}
 
 /// Judges all held statements. `keeps` tells of which documents everything is meant to be here: a
 /// floor in any other misses nothing.
@@ -80,43 +27,171 @@ pub fn judge(
     keeps: &dyn Fn(&DocumentId) -> bool,
     verified: &mut Verified,
 ) -> Judgement {
-    let Some(bench) = Bench::new(chain) else {
-        return Judgement { wait: chain.wait().cloned(), ..Judgement::default() };
-    };
-    let mut judgement = Judgement::default();
-    let mut lines = Lines::default();
-    let mut stops = halts::Stops::default();
-    for (digest, held) in held {
-        let (stance, signers) = bench.stand(held, verified);
+    let mut judge = Judge::default();
+    judge.anew(&Grounds { chain, held, floors, keeps }, verified);
+    verified.retain(held);
+    let raised = judge.take_raised();
+    Judgement { raised, ..judge.judgement }
+}
+
+/// A judgement that is kept up to date.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    bench: Option<Bench>,
+    /// The statements that count, to take back what they said.
+    counting: BTreeMap<Digest, Statement>,
+    lines: Lines,
+    unknown_kinds: BTreeMap<LineId, Vec<UnknownKindLine>>,
+    raised: BTreeMap<LineId, Vec<FloorRecord>>,
+    judgement: Judgement,
+}
+
+impl Judge {
+    /// The judgement, without the floors that rise.
+    pub fn judgement(&self) -> &Judgement {
+        &self.judgement
+    }
+
+    /// Floors that rise and were not taken yet.
+    pub fn take_raised(&mut self) -> Vec<FloorRecord> {
+        std::mem::take(&mut self.raised).into_values().flatten().collect()
+    }
+
+    /// Resumes that meet their threshold now.
+    pub fn valid_resumes(&self) -> impl Iterator<Item = &Version> {
+        let resumes = self.lines.of_kind(Kind::Resume).map(|(_, version)| version.as_ref());
+        resumes.filter(|resume| resume.validity == Validity::Valid && !resume.gone)
+    }
+
+    /// Judges everything: after a change of the roots, or of what documents are kept.
+    pub fn anew(&mut self, grounds: &Grounds<'_>, verified: &mut Verified) {
+        *self = Self { bench: Bench::new(grounds.chain), ..Self::default() };
+        let Some(bench) = &self.bench else {
+            self.judgement.wait = grounds.chain.wait().cloned();
+            return;
+        };
+        self.judgement.standing.root = Some(bench.state().clone());
+        let mut moved: BTreeSet<LineId> =
+            grounds.floors.versions().map(|(kind, id, _)| LineId::new(kind, id)).collect();
+        for (digest, held) in grounds.held {
+            self.hear(*digest, held, grounds.chain, verified, &mut moved);
+        }
+        self.settle(moved, grounds);
+    }
+
+    /// Judges again what follows from statements that came, changed or went, under the same roots
+    /// and with the same documents kept. Returns whether halts or resumes are among them.
+    pub fn again<'d>(
+        &mut self,
+        touched: impl IntoIterator<Item = &'d Digest>,
+        grounds: &Grounds<'_>,
+        verified: &mut Verified,
+    ) -> bool {
+        let mut moved = BTreeSet::new();
+        for digest in touched {
+            let held = grounds.held.get(digest);
+            self.unhear(digest, &mut moved);
+            verified.forget(digest, held);
+            if let Some(held) = held {
+                self.hear(*digest, held, grounds.chain, verified, &mut moved);
+            }
+        }
+        self.settle(moved, grounds)
+    }
+
+    /// Takes in how a statement stands, and what it says if it counts.
+    fn hear(
+        &mut self,
+        digest: Digest,
+        held: &Held,
+        chain: &RootChain,
+        verified: &mut Verified,
+        moved: &mut BTreeSet<LineId>,
+    ) {
+        let Some(bench) = &self.bench else { return };
+        let (stance, signers) = bench.stand(held, chain, verified);
         if let Stance::Counts(validity) = stance {
             for resource in &held.statement.payload().resources {
+                let id = LineId::of(resource);
                 let version = version_of(&held.statement, resource, validity, &signers);
-                note_seen(&mut judgement.standing, resource);
-                match resource.known_kind() {
-                    Some(Kind::Halt) => stops.add_halt(version),
-                    Some(Kind::Resume) => stops.add_resume(version),
-                    Some(_) | None => lines.add(resource, version),
+                self.lines.add(id.clone(), Arc::new(version), resource);
+                moved.insert(id);
+            }
+            self.counting.insert(digest, held.statement.clone());
+        }
+        self.judgement.stances.insert(digest, stance);
+    }
+
+    /// Takes back what a statement said.
+    fn unhear(&mut self, digest: &Digest, moved: &mut BTreeSet<LineId>) {
+        self.judgement.stances.remove(digest);
+        let Some(statement) = self.counting.remove(digest) else { return };
+        for resource in &statement.payload().resources {
+            let id = LineId::of(resource);
+            self.lines.remove(&id, digest);
+            moved.insert(id);
+        }
+    }
+
+    /// Brings about what follows for the ids of which versions came or went.
+    fn settle(&mut self, moved: BTreeSet<LineId>, grounds: &Grounds<'_>) -> bool {
+        let (mut stops, mut unknown_kinds) = (false, false);
+        for line in moved {
+            self.note_seen(&line);
+            match &line {
+                LineId::Known(Kind::Halt | Kind::Resume, _) => stops = true,
+                LineId::Known(kind, id) => {
+                    let key = (*kind, id.clone());
+                    let lines = &mut self.judgement.standing.lines;
+                    match self.lines.settled(&line, grounds) {
+                        Some(settled) => drop(lines.insert(key, settled)),
+                        None => drop(lines.remove(&key)),
+                    }
+                    self.raise(line, grounds.floors);
+                }
+                LineId::Unknown(..) => {
+                    unknown_kinds = true;
+                    let settled = self.lines.settled_unknown_kind(&line, grounds);
+                    self.unknown_kinds.insert(line.clone(), settled);
+                    self.raise(line, grounds.floors);
                 }
             }
         }
-        judgement.stances.insert(*digest, stance);
+        if unknown_kinds {
+            self.unknown_kinds.retain(|_, lines| !lines.is_empty());
+            let lines = self.unknown_kinds.values().flatten();
+            self.judgement.standing.unknown_kinds = lines.cloned().collect();
+        }
+        if stops {
+            let settled = halts::settle(&self.lines);
+            (self.judgement.standing.halts, self.judgement.whole) = settled;
+        }
+        stops
     }
-    verified.retain(held);
-    judgement.raised = lines.raised(floors);
-    (judgement.standing.lines, judgement.standing.unknown_kinds) = lines.settle(floors, keeps);
-    (judgement.standing.halts, judgement.whole) = stops.settle();
-    judgement.standing.root = Some(bench.root_state());
-    judgement
-}
 
-/// What `sees` may name and has counted (RULES S5). A draft that lacks signatures does not satisfy
-/// it, or one stolen key could stand in for a blackout that is missing here.
-fn note_seen(standing: &mut Standing, resource: &Resource) {
-    let named = resource.known_kind().is_none_or(|k| k.closes() || k == Kind::OsUpdatePolicy);
-    if named {
-        let key = (resource.kind.clone(), resource.id.clone());
-        let highest = standing.held.entry(key).or_insert(resource.version);
-        *highest = resource.version.max(*highest);
+    fn raise(&mut self, line: LineId, floors: &Floors) {
+        let raised = self.lines.raised(&line, floors);
+        if raised.is_empty() {
+            self.raised.remove(&line);
+        } else {
+            self.raised.insert(line, raised);
+        }
+    }
+
+    /// What `sees` may name and has counted (RULES S5). A draft that lacks signatures does not
+    /// satisfy it, or one stolen key could stand in for a blackout that is missing here.
+    fn note_seen(&mut self, line: &LineId) {
+        let named = match line {
+            LineId::Known(kind, _) => kind.closes() || *kind == Kind::OsUpdatePolicy,
+            LineId::Unknown(..) => true,
+        };
+        if named {
+            let held = &mut self.judgement.standing.held;
+            match self.lines.highest(line) {
+                Some(version) => drop(held.insert(line.as_written(), version)),
+                None => drop(held.remove(&line.as_written())),
+            }
+        }
     }
 }
 
@@ -144,71 +219,4 @@ fn version_of(
         spec: resource.spec().map(|spec| spec.cloned()).map_err(ToOwned::to_owned),
         reason: payload.reason.clone(),
     }
-}
-
-/// The roots in a form that many statements are held against.
-struct Bench<'a> {
-    chain: &'a RootChain,
-    newest: &'a Root,
-    now: BTreeMap<Role, RoleKeys>,
-    before: Vec<BTreeMap<Role, RoleKeys>>,
-}
-
-impl<'a> Bench<'a> {
-    fn new(chain: &'a RootChain) -> Option<Self> {
-        let newest = chain.newest()?;
-        let before = chain.earlier().map(speakers).collect();
-        Some(Self { chain, newest, now: speakers(newest), before })
-    }
-
-    fn root_state(&self) -> RootState {
-        RootState {
-            fleet: self.chain.fleet().expect("a whole chain holds its first root"),
-            version: self.newest.version,
-            digest: self.newest.digest,
-            expires: self.newest.expires,
-        }
-    }
-
-    /// How a statement stands, with the keys that make it count.
-    fn stand(&self, held: &Held, verified: &mut Verified) -> (Stance, BTreeSet<KeyId>) {
-        let never = |why: String| (Stance::Never(why), BTreeSet::new());
-        if Some(held.statement.payload().fleet) != self.chain.fleet() {
-            return never("it is for another fleet".into());
-        }
-        let role = match held.statement.role() {
-            Ok(role) => role,
-            Err(mixed) => return never(mixed.to_string()),
-        };
-        let signers = self.signers(held, verified);
-        let count = |roles: &BTreeMap<Role, RoleKeys>| roles.get(&role).map(|r| r.count(&signers));
-        let now = count(&self.now);
-        if let Some(quorum) = now.as_ref().filter(|quorum| quorum.is_met()) {
-            return (Stance::Counts(Validity::Valid), quorum.have.clone());
-        }
-        if let Some(quorum) = self.before.iter().filter_map(count).find(Quorum::is_met) {
-            return (Stance::Counts(Validity::Fallen), quorum.have);
-        }
-        let may = self.now.get(&role).map(|role| &role.keys - &signers).unwrap_or_default();
-        let quorum = now.unwrap_or_else(|| Quorum { have: BTreeSet::new(), need: 1 });
-        (Stance::Pending(Pending { role, quorum, may_sign: may }), BTreeSet::new())
-    }
-
-    /// The keys that any root names and whose signatures verify.
-    fn signers(&self, held: &Held, verified: &mut Verified) -> BTreeSet<KeyId> {
-        let verifies = |(id, signature): &(&KeyId, &Signature)| {
-            let key = self.chain.key(id);
-            key.is_some_and(|key| verified.check(key, &held.statement, signature))
-        };
-        held.signatures.iter().filter(verifies).map(|(id, _)| *id).collect()
-    }
-}
-
-/// Who may speak under a root. A halt takes any one key of `halt` or of `policy` (I11).
-fn speakers(root: &Root) -> BTreeMap<Role, RoleKeys> {
-    let mut roles = root.roles.clone();
-    let halting = [Role::Halt, Role::Policy].iter().filter_map(|role| root.role(*role));
-    let keys: BTreeSet<KeyId> = halting.flat_map(|role| &role.keys).copied().collect();
-    roles.insert(Role::Halt, RoleKeys { threshold: 1, keys });
-    roles
 }

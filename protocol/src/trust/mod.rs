@@ -1,12 +1,14 @@
 //! Who may say what: keys, roots, statements and what counts (RULES R, S, C).
 
 mod author;
+mod bench;
 mod chain;
 mod envelope;
 mod fields;
 mod floor;
 mod halts;
 mod judge;
+mod judgement;
 mod keys;
 mod lines;
 mod pin;
@@ -24,7 +26,8 @@ pub use self::chain::{Accepted, ChainWait, RootChain, RootError};
 pub use self::envelope::{Envelope, EnvelopeError};
 pub use self::fields::FieldError;
 pub use self::floor::{BadLine, Floor, FloorRecord, Floors, ReadJournal};
-pub use self::judge::{Held, Judgement, Pending, Stance, judge};
+pub use self::judge::{Judge, judge};
+pub use self::judgement::{Grounds, Held, Judgement, Pending, Stance};
 pub use self::keys::{Context, PublicKey, Signature, SigningKey, WeakKey, pae};
 pub use self::pin::Pin;
 pub use self::quorum::{Quorum, RoleKeys};

@@ -2,6 +2,7 @@
 //! (RULES C1 to C6). Time plays no part in it; ends are judged when deciding.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::id::{Digest, FleetId, KeyId, ResourceId};
 use crate::resource::{Kind, Scope, Spec, Target};
@@ -9,7 +10,7 @@ use crate::time::WallTime;
 use crate::trust::Seen;
 
 /// Everything that counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
     /// The newest root, if the whole chain is held (RULES R2).
     pub root: Option<RootState>,
@@ -29,7 +30,7 @@ impl Standing {
     /// All lines of one kind, by id.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&ResourceId, &Line)> {
         self.lines
-            .range((kind, ResourceId::LOWEST)..)
+            .range((kind, ResourceId::lowest())..)
             .take_while(move |((other, _), _)| *other == kind)
             .map(|((_, id), line)| (id, line))
     }
@@ -49,14 +50,14 @@ pub struct RootState {
 }
 
 /// All held versions of one (kind, id).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     /// Whether the highest version counts as said or the id is unknown (RULES C2).
     pub state: State,
     /// Held versions that are valid or fallen, highest first, those that say the same as one.
     /// Empty only where a floor names a version that is not held: whom that one reached nobody
     /// can tell, so what closes must be taken to reach everyone.
-    pub versions: Vec<Version>,
+    pub versions: Vec<Arc<Version>>,
 }
 
 /// Whether an id's highest version counts.
@@ -87,7 +88,7 @@ pub enum SignerScope {
 }
 
 /// One version of a resource.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Version {
     /// The version.
     pub version: u64,
@@ -146,16 +147,16 @@ impl Version {
 }
 
 /// A halt that stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HaltLine {
     /// What it says; its `statement` is what a resume names.
-    pub version: Version,
+    pub version: Arc<Version>,
     /// Set when its key has more than 64 standing halts and thus halts all that it may (C4).
     pub floods: bool,
 }
 
 /// A resource of a kind that this version does not know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UnknownKindLine {
     /// The kind as written.
     pub kind: String,
@@ -164,5 +165,5 @@ pub struct UnknownKindLine {
     /// Whether its targets wait.
     pub closes: bool,
     /// What is known of it; `spec` is `Err`.
-    pub version: Version,
+    pub version: Arc<Version>,
 }

@@ -8,6 +8,7 @@
 //! change set mixes roles depends on what kinds an agent knows, and is judged, not refused.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -112,10 +113,13 @@ pub struct Seen(
     pub u64,
 );
 
-/// A statement that is well-formed; who signed it is another matter.
+/// A statement that is well-formed; who signed it is another matter. Copies share its content.
 #[derive(Clone, Debug)]
-pub struct Statement {
-    bytes: Vec<u8>,
+pub struct Statement(Arc<Content>);
+
+#[derive(Debug)]
+struct Content {
+    bytes: Box<[u8]>,
     digest: Digest,
     payload: Payload,
 }
@@ -132,7 +136,7 @@ impl Statement {
         check_form(&read)?;
         reading::read_specs(&mut read);
         let digest = Self::digest_of(payload);
-        Ok(Self { bytes: payload.to_vec(), digest, payload: read.payload })
+        Ok(Self(Arc::new(Content { bytes: payload.into(), digest, payload: read.payload })))
     }
 
     /// The digest of a statement with this payload: SHA-256 of its pre-authentication encoding
@@ -143,23 +147,23 @@ impl Statement {
 
     /// The payload as received.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The statement's digest (RULES Q5).
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.0.digest
     }
 
     /// What it says.
     pub fn payload(&self) -> &Payload {
-        &self.payload
+        &self.0.payload
     }
 
     /// The one role that speaks for all its resources. Unknown kinds count at the threshold of
     /// `policy` (RULES S3); a halt's role is `halt`, though a key of `policy` will do.
     pub fn role(&self) -> Result<Role, MixedRoles> {
-        let resources = &self.payload.resources;
+        let resources = &self.0.payload.resources;
         let kinds = || resources.iter().map(Resource::known_kind);
         if resources.len() > 1
             && let Some(alone) = kinds().flatten().find(|kind| kind.stands_alone())

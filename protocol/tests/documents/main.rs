@@ -7,6 +7,7 @@ mod entries;
 mod floors;
 mod hostile;
 mod hosts;
+mod incremental;
 mod report_writing;
 mod retention;
 mod storing;

@@ -6,6 +6,7 @@ mod clock;
 mod counts;
 mod floors;
 mod halts;
+mod incremental;
 mod keys;
 mod root_parts;
 mod roots;

@@ -3,6 +3,7 @@
 //! beside it.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use daymark_protocol::decide::{Machine, Reach, StagedImage, Verdict, World, decide};
@@ -30,7 +31,7 @@ fn put(standing: &mut Standing, kind: Kind, name: &str, target: Value, spec: Val
         site: site.map(|number| id(&format!("site-{number}"))),
         ..Version::saying(1, digest, Some(spec))
     };
-    let line = Line { state: State::Counts, versions: vec![version] };
+    let line = Line { state: State::Counts, versions: vec![Arc::new(version)] };
     standing.lines.insert((kind, id(name)), line);
     digest
 }

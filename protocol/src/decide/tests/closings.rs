@@ -1,6 +1,7 @@
 //! What closes, and what its loss must not open (RULES S3, S5 to S7, C2, C4).
 
 use serde_json::json;
+use std::sync::Arc;
 
 use super::fleet::*;
 use crate::decide::{Gate, Verdict};
@@ -150,7 +151,7 @@ fn s7_what_closes_counts_whatever_its_issued_time() {
     assert_eq!(reason(&fleet), "held");
 
     let mut fleet = Fleet::ready();
-    fleet.halt(all(), json!({ "name": "stop" })).version.issued = future;
+    Arc::make_mut(&mut fleet.halt(all(), json!({ "name": "stop" })).version).issued = future;
     assert_eq!(reason(&fleet), "halted");
 
     // A tombstone of what closes opens: from the future it is held.
@@ -183,7 +184,7 @@ fn c4_a_key_that_floods_halts_all_that_it_may() {
         .halt(json!({ "site": "site-b" }), json!({ "name": "stop", "policy": "another" }))
         .floods = true;
     assert_eq!(reason(&fleet), "halted");
-    fleet.standing.halts[0].version.scope = Scope::Site(id("site-b"));
+    Arc::make_mut(&mut fleet.standing.halts[0].version).scope = Scope::Site(id("site-b"));
     assert_eq!(fleet.decide().verdict, Verdict::Activate, "its scope is another site");
 }
 
@@ -191,7 +192,7 @@ fn c4_a_key_that_floods_halts_all_that_it_may() {
 fn c4_several_halts_stand_until_the_last_ends() {
     let mut fleet = Fleet::ready();
     let until = at("2026-06-16T02:40:00Z");
-    fleet.halt(all(), json!({ "name": "one" })).version.until = Some(until);
+    Arc::make_mut(&mut fleet.halt(all(), json!({ "name": "one" })).version).until = Some(until);
     fleet.halt(all(), json!({ "name": "two" }));
     assert_eq!(fleet.decide_at(&Now::reading(until, 0)).verdict, Verdict::Wait);
     fleet.standing.halts.pop();
@@ -204,7 +205,12 @@ fn s3_an_unknown_kind_closes_only_with_closes_and_for_its_targets() {
     let decided = |closes, target| {
         let mut fleet = Fleet::ready();
         let version = version(Kind::Hold, 1, target, json!({ "name": "x" }));
-        let line = UnknownKindLine { kind: "Freeze".into(), id: id("f"), closes, version };
+        let line = UnknownKindLine {
+            kind: "Freeze".into(),
+            id: id("f"),
+            closes,
+            version: Arc::new(version),
+        };
         fleet.standing.unknown_kinds.push(line);
         fleet.decide().verdict
     };

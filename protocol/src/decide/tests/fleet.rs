@@ -1,6 +1,7 @@
 //! A fleet of one host in which every gate passes, to be changed by the tests.
 
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 use crate::decide::{
     Activity, Decision, Gate, Installed, InstalledSource, Machine, PlatformKind, Reach,
@@ -111,9 +112,10 @@ impl Fleet {
         target: Value,
         spec: Value,
     ) -> &mut Version {
-        let line = Line { state: State::Counts, versions: vec![version(kind, 1, target, spec)] };
+        let line =
+            Line { state: State::Counts, versions: vec![Arc::new(version(kind, 1, target, spec))] };
         self.standing.lines.insert((kind, id(name)), line);
-        &mut self.line(kind, name).versions[0]
+        Arc::make_mut(&mut self.line(kind, name).versions[0])
     }
 
     /// Adds a version above those that an id has.
@@ -126,8 +128,8 @@ impl Fleet {
     ) -> &mut Version {
         let line = self.line(kind, name);
         let number = line.versions[0].version + 1;
-        line.versions.insert(0, version(kind, number, target, spec));
-        &mut line.versions[0]
+        line.versions.insert(0, Arc::new(version(kind, number, target, spec)));
+        Arc::make_mut(&mut line.versions[0])
     }
 
     pub(super) fn line(&mut self, kind: Kind, name: &str) -> &mut Line {
@@ -135,7 +137,7 @@ impl Fleet {
     }
 
     pub(super) fn newest(&mut self, kind: Kind, name: &str) -> &mut Version {
-        &mut self.line(kind, name).versions[0]
+        Arc::make_mut(&mut self.line(kind, name).versions[0])
     }
 
     pub(super) fn forget(&mut self, kind: Kind, name: &str) {
@@ -156,7 +158,8 @@ impl Fleet {
     }
 
     pub(super) fn halt(&mut self, target: Value, spec: Value) -> &mut HaltLine {
-        let halt = HaltLine { version: version(Kind::Halt, 1, target, spec), floods: false };
+        let halt =
+            HaltLine { version: Arc::new(version(Kind::Halt, 1, target, spec)), floods: false };
         self.standing.halts.push(halt);
         self.standing.halts.last_mut().unwrap()
     }

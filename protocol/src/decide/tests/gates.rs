@@ -1,6 +1,7 @@
 //! Each gate alone holds the host back, and its cure releases it.
 
 use serde_json::json;
+use std::sync::Arc;
 
 use super::fleet::*;
 use crate::decide::{Activity, Gate, PlatformKind, Quarantined, Verdict};
@@ -37,7 +38,12 @@ const CASES: &[Case] = &[
     }),
     (Gate::Halted, "unknown-closing", |f| {
         let version = version(Kind::Hold, 1, json!({ "all": true }), json!({ "name": "x" }));
-        let line = UnknownKindLine { kind: "Freeze".into(), id: id("f"), closes: true, version };
+        let line = UnknownKindLine {
+            kind: "Freeze".into(),
+            id: id("f"),
+            closes: true,
+            version: Arc::new(version),
+        };
         f.standing.unknown_kinds.push(line);
     }),
     (Gate::Sees, "missing", |f| {

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 use super::fleet::*;
 use crate::decide::Verdict;
@@ -67,7 +68,7 @@ fn apply(fleet: &mut Fleet, (what, which, [a, b, c, d]): Change) {
         8 => (Kind::Retry, name("retry"), json!({ "name": "r", "profile": digest, "attempt": d })),
         _ => {
             let halt = fleet.halt(target(a), json!({ "name": "stop" }));
-            halt.version.until = Some(around(b));
+            Arc::make_mut(&mut halt.version).until = Some(around(b));
             return;
         }
     };
@@ -110,8 +111,8 @@ fn lose(fleet: &mut Fleet, which: usize, how: u8) {
             line.state = State::Unknown("a floor names what is not held".into());
             line.versions.clear();
         }
-        2 => line.versions[0].validity = Validity::Fallen,
-        _ => line.versions[0].spec = Err("written for a newer agent".into()),
+        2 => Arc::make_mut(&mut line.versions[0]).validity = Validity::Fallen,
+        _ => Arc::make_mut(&mut line.versions[0]).spec = Err("written for a newer agent".into()),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Changes, Indexed, Outcome, Replica};
 use crate::document::DocumentId;
 use crate::document::entry::{Entry, documents_of, signature_entry, statement_entry};
 use crate::document::held::WaitingSignature;
-use crate::id::Digest;
+use crate::id::{Digest, ResourceId};
 use crate::resource::Kind;
 use crate::trust::{Accepted, Held, RootError, Statement};
 
@@ -36,10 +36,10 @@ impl Replica {
         if !versions.is_empty() {
             changes.roots =
                 self.chain.files().filter(|(version, _)| versions.contains(version)).collect();
-            self.promote();
-            self.settle(None, &mut changes);
+            self.promote(&mut changes);
+            self.settle_anew(&mut changes);
             self.waiting.trim();
-            self.drop_strangers(&mut changes);
+            self.drop_all_strangers(&mut changes);
             changes.standing_changed = true;
         }
         (outcomes, changes)
@@ -57,10 +57,9 @@ impl Replica {
         let mut changes = Changes::default();
         let read: Vec<Result<Came, Outcome>> =
             entries.iter().map(|bytes| self.take_in(bytes)).collect();
-        let touched = self.promote();
+        let touched = self.promote(&mut changes);
         if !touched.is_empty() {
-            self.settle(Some(&touched), &mut changes);
-            self.drop_strangers(&mut changes);
+            self.settle(&touched, &mut changes);
         }
         self.waiting.trim();
         let outcomes = read
@@ -159,7 +158,7 @@ impl Replica {
     /// Takes in all waiting signatures that verify, with their statements; those that do not
     /// verify go. Nothing is looked at before all roots are held (RULES R2). Returns the
     /// statements that changed.
-    pub(super) fn promote(&mut self) -> BTreeSet<Digest> {
+    pub(super) fn promote(&mut self, changes: &mut Changes) -> BTreeSet<Digest> {
         let mut touched = BTreeSet::new();
         if self.chain.wait().is_some() {
             return touched;
@@ -172,9 +171,11 @@ impl Replica {
             else {
                 continue;
             };
-            let verifies = self.verified.check(key, statement, &signature.signature);
+            let verifies = self.verified.check(signature.key, key, statement, &signature.signature);
             self.waiting.take_signature(&signature);
-            if verifies && self.adopt(&signature) {
+            let adopted = verifies && self.adopt(&signature, changes);
+            self.verified.forget(&signature.statement, self.statements.get(&signature.statement));
+            if adopted {
                 touched.insert(signature.statement);
             }
         }
@@ -183,7 +184,7 @@ impl Replica {
 
     /// Adds a verified signature, and its statement if that waited. Of several signatures by one
     /// key the lowest counts (RULES D2).
-    fn adopt(&mut self, signature: &WaitingSignature) -> bool {
+    fn adopt(&mut self, signature: &WaitingSignature, changes: &mut Changes) -> bool {
         let digest = signature.statement;
         if let Some(statement) = self.waiting.take_statement(&digest) {
             let documents = self.documents_kept(&statement);
@@ -203,7 +204,16 @@ impl Replica {
         let of_key = held.signatures.entry(signature.key).or_insert(signature.signature);
         *of_key = (*of_key).min(signature.signature);
         let hash = Digest::of(&signature_entry(&digest, &signature.key, of_key));
-        indexed.signature_hashes.insert(signature.key, hash) != Some(hash)
+        let before = indexed.signature_hashes.insert(signature.key, hash);
+        if let Some(replaced) = before.filter(|before| *before != hash) {
+            for name in &indexed.documents {
+                let document = self.documents.get_mut(name);
+                if document.and_then(|d| d.entries.remove(&replaced)).is_some() {
+                    changes.drops.push((name.clone(), replaced));
+                }
+            }
+        }
+        before != Some(hash)
     }
 
     pub(super) fn documents_kept(&self, statement: &Statement) -> BTreeSet<DocumentId> {
@@ -212,6 +222,23 @@ impl Replica {
             documents.retain(|document| self.interest.covers(document));
         }
         documents
+    }
+
+    /// Puts the statements of machines that this one talks with now, or no longer, into the
+    /// documents that they belong to here.
+    pub(super) fn change_hosts(&mut self, hosts: &BTreeSet<ResourceId>, changes: &mut Changes) {
+        let of_hosts = |held: &Held| {
+            let mut resources = held.statement.payload().resources.iter();
+            resources.any(|one| one.kind == Kind::Host.name() && hosts.contains(&one.id))
+        };
+        let held = self.statements.iter().filter(|(_, held)| of_hosts(held));
+        let documents: Vec<(Digest, BTreeSet<DocumentId>)> = held
+            .map(|(digest, held)| (*digest, self.documents_kept(&held.statement)))
+            .filter(|(digest, kept)| self.documents_of(digest) != Some(kept))
+            .collect();
+        if !documents.is_empty() {
+            self.rehome(documents, changes);
+        }
     }
 
     /// Whether it is the Host statement of a machine that this one talks with.

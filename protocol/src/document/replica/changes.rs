@@ -127,6 +127,11 @@ pub enum Sites {
 }
 
 impl Interest {
+    /// Whether two name the same sites and the same machine as the own one.
+    pub(super) fn differs_in_hosts_only(&self, other: &Self) -> bool {
+        self.sites == other.sites && self.own_host == other.own_host
+    }
+
     pub(super) fn covers(&self, document: &DocumentId) -> bool {
         match (document, &self.sites) {
             (DocumentId::Fleet, _) | (DocumentId::Site(_), Sites::All) => true,

@@ -1,6 +1,6 @@
 //! Taking reports, and whose are kept: those of hosts that a held Host statement names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Changes, Outcome, Replica, Sites, StoredReport};
 use crate::document::DocumentId;
@@ -73,16 +73,20 @@ impl Replica {
     }
 
     /// Drops the reports of hosts that nothing here names any more.
-    pub(super) fn drop_strangers(&mut self, changes: &mut Changes) {
-        if self.judgement.wait.is_some() {
-            return;
+    pub(super) fn drop_all_strangers(&mut self, changes: &mut Changes) {
+        if self.judge.judgement().wait.is_none() {
+            let hosts = self.hosts.keys().copied().collect();
+            self.drop_strangers(&hosts, changes);
         }
-        let strangers: Vec<KeyId> =
-            self.hosts.keys().filter(|host| !self.keeps_reports_of(host)).copied().collect();
-        for host in strangers {
-            self.hosts.remove(&host);
-            changes.dropped_reports.push((host, u64::MAX));
-            changes.dropped_blobs.extend(self.blobs.set_name(host, None));
+    }
+
+    /// Drops the reports of those of `hosts` that nothing here names any more.
+    pub(super) fn drop_strangers(&mut self, hosts: &BTreeSet<KeyId>, changes: &mut Changes) {
+        for host in hosts {
+            if !self.keeps_reports_of(host) && self.hosts.remove(host).is_some() {
+                changes.dropped_reports.push((*host, u64::MAX));
+                changes.dropped_blobs.extend(self.blobs.set_name(*host, None));
+            }
         }
     }
 
@@ -90,7 +94,7 @@ impl Replica {
         if self.interest.own_host == Some(*host) {
             return true;
         }
-        let line = self.judgement.standing.lines.get(&(Kind::Host, ResourceId::from(*host)));
+        let line = self.standing().lines.get(&(Kind::Host, ResourceId::from(*host)));
         let Some(newest) = line.and_then(|line| line.versions.first()) else { return false };
         match (&self.interest.sites, site_document(newest.site.as_ref())) {
             (Sites::Only(sites), DocumentId::Site(site)) => sites.contains(&site),

@@ -7,6 +7,7 @@ mod accept;
 mod blobs;
 mod changes;
 mod hosts;
+mod index;
 mod load;
 mod read;
 mod rooms;
@@ -21,8 +22,9 @@ use self::blobs::Blobs;
 use crate::document::DocumentId;
 use crate::document::chain::HostChain;
 use crate::document::held::Waiting;
-use crate::id::{Digest, KeyId};
-use crate::trust::{Floors, Held, Judgement, RootChain, Verified};
+use crate::document::retention::Rooms;
+use crate::id::{Digest, KeyId, ResourceId};
+use crate::trust::{Floors, Held, Judge, RootChain, Verified};
 
 /// What an entry's hash stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +33,38 @@ enum EntryRef {
     Signature(Digest, KeyId),
 }
 
+impl EntryRef {
+    /// The statement that it is or signs.
+    fn statement(&self) -> Digest {
+        match self {
+            Self::Statement(digest) | Self::Signature(digest, _) => *digest,
+        }
+    }
+}
+
+/// A `fleet` or `site/…` document.
+#[derive(Clone, Debug, Default)]
+struct Document {
+    entries: BTreeMap<Digest, EntryRef>,
+    rooms: Rooms,
+}
+
 /// What is derived once from a kept statement.
 #[derive(Clone, Debug)]
 struct Indexed {
     documents: BTreeSet<DocumentId>,
     hash: Digest,
     signature_hashes: BTreeMap<KeyId, Digest>,
+}
+
+impl Indexed {
+    /// The entries of the statement that this is derived from, by hash.
+    fn entries(&self, statement: &Digest) -> impl Iterator<Item = (Digest, EntryRef)> {
+        let signatures = self.signature_hashes.iter();
+        let signatures =
+            signatures.map(|(key, hash)| (*hash, EntryRef::Signature(*statement, *key)));
+        std::iter::once((self.hash, EntryRef::Statement(*statement))).chain(signatures)
+    }
 }
 
 /// Everything held of a fleet.
@@ -48,10 +76,10 @@ pub struct Replica {
     /// Kept statements with their signatures, each verified, the lowest of each key (RULES D2).
     statements: BTreeMap<Digest, Held>,
     indexed: BTreeMap<Digest, Indexed>,
-    documents: BTreeMap<DocumentId, BTreeMap<Digest, EntryRef>>,
+    documents: BTreeMap<DocumentId, Document>,
     waiting: Waiting,
     verified: Verified,
-    judgement: Judgement,
+    judge: Judge,
     hosts: BTreeMap<KeyId, HostChain>,
     blobs: Blobs,
 }
@@ -68,26 +96,31 @@ impl Replica {
             documents: BTreeMap::new(),
             waiting: Waiting::default(),
             verified: Verified::default(),
-            judgement: Judgement::default(),
+            judge: Judge::default(),
             hosts: BTreeMap::new(),
             blobs: Blobs::default(),
         };
-        replica.judge();
+        replica.judge_anew();
         replica
     }
 
     /// Changes which documents are kept; what is no longer of interest is dropped.
     pub fn set_interest(&mut self, interest: Interest) -> Changes {
-        self.interest = interest;
+        let before = std::mem::replace(&mut self.interest, interest);
         let mut changes = Changes::default();
+        if self.judge.judgement().wait.is_none() && before.differs_in_hosts_only(&self.interest) {
+            let hosts = before.hosts.symmetric_difference(&self.interest.hosts);
+            self.change_hosts(&hosts.map(|host| ResourceId::from(*host)).collect(), &mut changes);
+            return changes;
+        }
         for (digest, held) in &self.statements {
             let documents = self.documents_kept(&held.statement);
             if let Some(indexed) = self.indexed.get_mut(digest) {
                 indexed.documents = documents;
             }
         }
-        self.settle(None, &mut changes);
-        self.drop_strangers(&mut changes);
+        self.settle_anew(&mut changes);
+        self.drop_all_strangers(&mut changes);
         // Floors of documents that are kept now, or no longer, count otherwise than before.
         changes.standing_changed = true;
         changes

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{EntryRef, Replica};
+use super::{Document, EntryRef, Replica};
 use crate::document::DocumentId;
 use crate::document::canonical::{
     CanonicalDocument, CanonicalError, document_of_entries, document_of_reports,
@@ -25,12 +25,12 @@ impl Replica {
 
     /// What counts.
     pub fn standing(&self) -> &Standing {
-        &self.judgement.standing
+        &self.judge.judgement().standing
     }
 
     /// What counts, with how each statement stands.
     pub fn judgement(&self) -> &Judgement {
-        &self.judgement
+        self.judge.judgement()
     }
 
     /// A kept statement with its signatures.
@@ -55,7 +55,7 @@ impl Replica {
 
     /// The hashes of a document's entries, rising: what peers compare.
     pub fn hashes(&self, document: &DocumentId) -> impl Iterator<Item = &Digest> {
-        self.documents.get(document).into_iter().flat_map(|entries| entries.keys())
+        self.entry_refs(document).map(|(hash, _)| hash)
     }
 
     /// SHA-256 over the hashes of a document's entries in order: equal where the same set is held.
@@ -67,24 +67,30 @@ impl Replica {
 
     /// Whether a document has an entry of this hash.
     pub fn has(&self, document: &DocumentId, hash: &Digest) -> bool {
-        self.documents.get(document).is_some_and(|entries| entries.contains_key(hash))
+        self.documents.get(document).is_some_and(|document| document.entries.contains_key(hash))
     }
 
     /// An entry's bytes.
     pub fn entry(&self, document: &DocumentId, hash: &Digest) -> Option<Vec<u8>> {
-        self.entry_bytes(self.documents.get(document)?.get(hash)?)
+        self.entry_bytes(self.documents.get(document)?.entries.get(hash)?)
     }
 
     /// A document's entries by hash.
     pub fn entries(&self, document: &DocumentId) -> impl Iterator<Item = (Digest, Vec<u8>)> {
-        let entries = self.documents.get(document).into_iter().flatten();
+        let entries = self.entry_refs(document);
         entries.filter_map(|(hash, entry)| Some((*hash, self.entry_bytes(entry)?)))
+    }
+
+    fn entry_refs(&self, document: &DocumentId) -> impl Iterator<Item = (&Digest, &EntryRef)> {
+        self.documents.get(document).into_iter().flat_map(|document| &document.entries)
     }
 
     /// A statement's entry with those of its signatures in this document, by hash; any other entry
     /// alone.
     pub fn with_signatures(&self, document: &DocumentId, hash: &Digest) -> Vec<Digest> {
-        let Some(entries) = self.documents.get(document) else { return Vec::new() };
+        let Some(Document { entries, .. }) = self.documents.get(document) else {
+            return Vec::new();
+        };
         let signatures = match entries.get(hash) {
             Some(EntryRef::Statement(digest)) => self.indexed.get(digest),
             Some(EntryRef::Signature(..)) => None,

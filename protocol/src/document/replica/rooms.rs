@@ -1,13 +1,14 @@
 //! Whether there is room for one more signature, asked by those who are about to sign (RULES Q12).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Replica;
+use super::index::resources_of;
 use crate::document::DocumentId;
 use crate::document::entry::documents_of;
-use crate::document::retention::{self, Candidate, FullRoom};
-use crate::id::{Digest, KeyId};
-use crate::trust::{Held, Statement};
+use crate::document::retention::{Candidate, FullRoom, Standing};
+use crate::id::KeyId;
+use crate::trust::Statement;
 
 impl Replica {
     /// The document and the room of `key` in it that have no place for a statement once this key
@@ -20,28 +21,17 @@ impl Replica {
         finishes: bool,
     ) -> Option<(DocumentId, FullRoom)> {
         let digest = statement.digest();
-        let lifted = self.lifted();
-        let mut signers: BTreeSet<KeyId> = self
-            .statement(&digest)
-            .map(|held| held.signatures.keys().copied().collect())
-            .unwrap_or_default();
-        signers.insert(*key);
-        let unsigned = Held { statement: statement.clone(), signatures: BTreeMap::new() };
-        let mut new = self.candidate(&digest, &unsigned, &lifted);
-        new.signers.clone_from(&signers);
-        new.standing = match finishes {
-            true => retention::Standing::Finished(signers),
-            false => retention::Standing::Draft,
+        let held = self.statement(&digest).into_iter().flat_map(|held| held.signatures.keys());
+        let signers: BTreeSet<KeyId> = held.chain([key]).copied().collect();
+        let standing = match finishes {
+            true => Standing::Finished(signers.clone()),
+            false => Standing::Draft,
         };
-        self.members(documents_of(statement)).into_iter().find_map(|(document, members)| {
-            let held: BTreeMap<Digest, Candidate> = members
-                .iter()
-                .filter(|member| **member != digest)
-                .filter_map(|member| {
-                    Some((*member, self.candidate(member, self.statement(member)?, &lifted)))
-                })
-                .collect();
-            retention::full_room(&held, (&digest, &new), key).map(|room| (document, room))
+        let new = Candidate { resources: resources_of(statement), signers, standing };
+        documents_of(statement).into_iter().find_map(|name| {
+            let rooms = self.documents.get(&name).map(|document| &document.rooms);
+            let full = rooms?.full_room(&digest, new.clone(), key)?;
+            Some((name, full))
         })
     }
 }

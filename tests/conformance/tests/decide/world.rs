@@ -1,6 +1,7 @@
 //! A vector's fleet, as if all of it had been signed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use daymark_conformance::{at, flag, list, optional, shared, text};
 use daymark_protocol::decide::{Activity, Installed, InstalledSource, Machine, PlatformKind};
@@ -202,7 +203,7 @@ fn put<'a>(
     let target = serde_json::from_value(target).map_err(|e| format!("{kind} {id}: {e}"))?;
     let version = Version { target, ..Version::saying(1, digest, Some(spec)) };
     let lines: &mut BTreeMap<_, _> = &mut standing.lines;
-    let line = Line { state: State::Counts, versions: vec![version] };
+    let line = Line { state: State::Counts, versions: vec![Arc::new(version)] };
     let line = lines.entry((kind, parse_id(id)?)).insert_entry(line).into_mut();
-    line.versions.first_mut().ok_or_else(|| "no version".into())
+    line.versions.first_mut().map(Arc::make_mut).ok_or_else(|| "no version".into())
 }
