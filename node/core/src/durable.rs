@@ -81,6 +81,9 @@ pub struct Attempt {
     pub target: ResolvedTarget,
     /// What ran before: version, for the run's record.
     pub from_version: Option<String>,
+    /// What ran before: profile name, if the machine told.
+    #[serde(default)]
+    pub from_profile: Option<String>,
     /// When staging began.
     pub started: WallTime,
     /// The slot that ran before.

@@ -124,14 +124,14 @@ pub enum Act {
         /// Number of the attempt.
         attempt: u64,
         /// What to stage.
-        target: ResolvedTarget,
+        target: Box<ResolvedTarget>,
     },
     /// Switch the boot entry to the staged slot for one try. Must be durable when it ends.
     Activate {
         /// Number of the attempt.
         attempt: u64,
         /// What was staged.
-        target: ResolvedTarget,
+        target: Box<ResolvedTarget>,
     },
     /// Restart the machine. Ends, if at all, only in failure.
     Reboot,

@@ -79,7 +79,7 @@ struct Performer {
 impl Performer {
     async fn perform(self, act: Act) -> Result<OpOutput, String> {
         match act {
-            Act::Stage { attempt, target } => self.stage(attempt, target).await,
+            Act::Stage { attempt, target } => self.stage(attempt, *target).await,
             Act::Activate { attempt, target } => {
                 self.machine.activate(attempt, &target).await.map(|()| OpOutput::Done)
             }

@@ -24,6 +24,7 @@ fn target(image: &TestImage) -> ResolvedTarget {
         profile: image.identity.profile_name.clone(),
         version: image.identity.version.clone(),
         index_digest: Some(image.index.digest()),
+        image_sha256: None,
         index_bytes: Some(image.index.encode().len() as u64),
         parts: image.identity.parts.clone(),
     }

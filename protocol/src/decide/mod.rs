@@ -145,7 +145,7 @@ impl<'a> Deciding<'a> {
         let (reach, machine) = (self.world.reach, self.world.machine);
         self.gates.push(gates::compatible(image, spec, &self.running, machine));
         if let Some(image) = image {
-            self.gates.push(gates::newer(image, spec, &self.running, &reach.images));
+            self.gates.push(gates::newer(image, spec, &self.running, machine, &reach.images));
             let failed = gates::quarantine(self.failures(image), self.now);
             self.gates.push(failed);
         }
@@ -216,6 +216,7 @@ fn resolved(policy: &Policy, image: &Image) -> ResolvedTarget {
         version: image.written.clone(),
         index_digest: image.index_digest,
         index_bytes: image.index_bytes,
+        image_sha256: image.sha256,
         parts: image.parts.clone(),
     }
 }

@@ -261,6 +261,10 @@ pub struct ResolvedTarget {
     pub index_digest: Option<Digest>,
     /// Size of the index.
     pub index_bytes: Option<u64>,
+    /// SHA-256 of the image file as published, if the profile names one: by it the operator's
+    /// program tells what is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_sha256: Option<Digest>,
     /// Signed size and digest of each part, so that staging resumes without the profile.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<PartName, PartDigest>,

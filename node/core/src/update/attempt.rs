@@ -1,6 +1,8 @@
 //! One attempt: when it is given up, what is really booted, and its one record.
 
-use daymark_protocol::decide::{Decision, Gate, Quarantined, ResolvedTarget, Verdict, Window};
+use daymark_protocol::decide::{
+    Decision, Gate, Installed, Quarantined, ResolvedTarget, Verdict, Window,
+};
 use daymark_protocol::id::Digest;
 use daymark_protocol::limits;
 use daymark_protocol::time::{Now, WallTime};
@@ -118,20 +120,37 @@ pub(super) fn image_of(target: &ResolvedTarget) -> Digest {
     target.index_digest.unwrap_or(target.digest)
 }
 
-/// Whether what the attempt installs is what is booted. A slot tells best; without slots, what is
-/// installed. Nothing known means no: then the machine falls back, which is always allowed.
+/// Whether what the attempt installs is what is booted. A slot tells best; without slots, the
+/// bytes of what is installed, and without those its name. Nothing known means no: then the machine
+/// falls back, which is always allowed.
 pub(super) fn is_target_booted(attempt: &Attempt, inspection: &Inspection) -> bool {
     let installed = inspection.machine.installed.as_ref();
-    let same_index = match (installed.and_then(|i| i.index_digest), attempt.target.index_digest) {
-        (Some(booted), Some(wanted)) => Some(booted == wanted),
-        (None, _) | (_, None) => None,
-    };
+    let same_bytes = installed.and_then(|installed| is_same_bytes(&attempt.target, installed));
     match (&inspection.booted_slot, &attempt.from_slot) {
-        (Some(booted), Some(from)) => booted != from && same_index.unwrap_or(true),
-        (None, _) | (_, None) => same_index.unwrap_or_else(|| {
-            installed.and_then(|i| i.version.as_ref()) == Some(&attempt.target.version)
-        }),
+        (Some(booted), Some(from)) => booted != from && same_bytes.unwrap_or(true),
+        (None, _) | (_, None) => same_bytes
+            .unwrap_or_else(|| installed.is_some_and(|installed| is_named(attempt, installed))),
     }
+}
+
+/// Whether the target's very bytes run, as far as digests on both sides tell.
+fn is_same_bytes(target: &ResolvedTarget, installed: &Installed) -> Option<bool> {
+    let known = |one: Option<Digest>, other: Option<Digest>| Some(one? == other?);
+    known(installed.index_digest, target.index_digest)
+        .or_else(|| known(installed.image_sha256, target.image_sha256))
+}
+
+/// Whether what runs is called as the target is, and is not what ran before: a version alone does
+/// not tell an image that was published anew, or of another profile, from its predecessor (I12).
+fn is_named(attempt: &Attempt, installed: &Installed) -> bool {
+    let target = &attempt.target;
+    let same_version = installed.version.as_ref() == Some(&target.version);
+    let profile = installed.profile.as_ref();
+    let told_by_version = attempt.from_version.as_ref() != Some(&target.version)
+        && profile.is_none_or(|profile| *profile == target.profile);
+    let told_by_profile = profile == Some(&target.profile)
+        && attempt.from_profile.as_ref().is_some_and(|from| *from != target.profile);
+    same_version && (told_by_version || told_by_profile)
 }
 
 /// Ends an attempt: its one record, and what the machine learns from it (I12).

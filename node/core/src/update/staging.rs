@@ -31,6 +31,7 @@ impl Updater {
             number: state.attempt,
             target: target.clone(),
             from_version: installed.and_then(|installed| installed.version.clone()),
+            from_profile: installed.and_then(|installed| installed.profile.clone()),
             started: cx.reading.wall,
             from_slot: around.inspection.booted_slot.clone(),
             activated: None,
@@ -52,7 +53,8 @@ impl Updater {
     }
 
     pub(super) fn stage(&mut self, cx: &mut Context<'_>, attempt: &Attempt) {
-        self.order(cx, Act::Stage { attempt: attempt.number, target: attempt.target.clone() });
+        let target = Box::new(attempt.target.clone());
+        self.order(cx, Act::Stage { attempt: attempt.number, target });
     }
 
     pub(super) fn staged(

@@ -21,7 +21,8 @@ impl Updater {
         attempt.activated = Some(cx.reading.wall);
         attempt.boot_id.clone_from(&around.inspection.boot_id);
         attempt.peer_seen = around.peer_connected;
-        self.order(cx, Act::Activate { attempt: attempt.number, target: attempt.target.clone() });
+        let target = Box::new(attempt.target.clone());
+        self.order(cx, Act::Activate { attempt: attempt.number, target });
         cx.saved.change().update = UpdateState::Activating(attempt);
     }
 

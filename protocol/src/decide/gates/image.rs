@@ -100,6 +100,7 @@ pub(in crate::decide) fn newer(
     image: &Image,
     spec: &OsUpdatePolicySpec,
     running: &Running<'_>,
+    machine: &Machine,
     images: &Images,
 ) -> GateAnswer {
     let told = format!("{} {}", image.profile, image.written);
@@ -139,6 +140,15 @@ pub(in crate::decide) fn newer(
             answer(true, "downgrade-permitted", format!("{told} is older, as is wanted"))
         }
         Some(Ordering::Less) => answer(false, "target-older", format!("{told} is older")),
+        None if spec.from_any && !can_be_told(image, running, machine) => answer(
+            false,
+            "installed-unknown",
+            format!(
+                "what runs is called {} too, and the operator's program tells neither its profile \
+                 nor its image: afterwards nobody could say whether {told} came up",
+                image.written
+            ),
+        ),
         None if spec.from_any => answer(true, "from-any", "the policy takes any OS".into()),
         None => answer(
             false,
@@ -174,6 +184,22 @@ pub(in crate::decide) fn failures<'a>(
         let lifting = retries.iter().filter(names);
         (failed, lifting.min_by_key(|retry| retry.source.missing.len()))
     })
+}
+
+/// Whether the machine will be able to tell the image from what runs now (I12). Slots are told
+/// apart by name; an operator's program tells bytes, profile or version.
+fn can_be_told(image: &Image, running: &Running<'_>, machine: &Machine) -> bool {
+    match machine.platform {
+        PlatformKind::Slots | PlatformKind::None => true,
+        PlatformKind::Command => {
+            let installed = machine.installed.as_ref();
+            let version = installed.and_then(|installed| installed.version.as_ref());
+            let profile = installed.and_then(|installed| installed.profile.as_ref());
+            running.is_same_bytes(image).is_some()
+                || version != Some(&image.written)
+                || profile.is_some_and(|profile| *profile != image.profile)
+        }
+    }
 }
 
 /// It has not failed here, or a retry lifts that (RULES Q3).

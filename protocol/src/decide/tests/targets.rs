@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fleet::*;
-use crate::decide::{Gate, Verdict};
+use crate::decide::{Gate, PlatformKind, Verdict};
 use crate::id::Digest;
 use crate::resource::Kind;
 
@@ -207,6 +207,33 @@ fn the_same_version_published_anew_is_installed_once() {
     // Where no digest of what runs is known, the version decides.
     fleet.machine.installed.as_mut().unwrap().index_digest = None;
     assert_eq!(reason(&fleet), "already-there");
+}
+
+/// I12: nothing is begun of which nobody could tell afterwards whether it succeeded.
+#[test]
+fn i12_a_program_that_cannot_tell_the_image_from_what_runs_does_not_get_it() {
+    let mut fleet = Fleet::ready();
+    fleet.machine.platform = PlatformKind::Command;
+    let mut spec = profile_spec("realtime", SECOND);
+    spec["osImageSha256"] = json!(Digest([7; 32]));
+    fleet.put(Kind::OsProfile, "os-9", json!(null), spec);
+    let digest = fleet.digest_of(Kind::OsProfile, "os-9");
+    follow(&mut fleet, with(target_of("realtime", SECOND, digest), "fromAny", json!(true)));
+    let mut word_for = |profile: Option<&str>, version: &str, sha256: Option<Digest>| {
+        let installed = fleet.machine.installed.as_mut().unwrap();
+        installed.profile = profile.map(str::to_owned);
+        installed.version = Some(version.to_owned());
+        installed.index_digest = None;
+        installed.image_sha256 = sha256;
+        word(&fleet.decide(), Gate::Newer)
+    };
+    assert_eq!(word_for(None, SECOND, None), "installed-unknown");
+    assert_eq!(word_for(Some("microvisor"), SECOND, None), "from-any");
+    assert_eq!(word_for(None, "3.0.20240720.2000", None), "from-any");
+    assert_eq!(word_for(None, SECOND, Some(Digest([8; 32]))), "from-any");
+    fleet.machine.installed.as_mut().unwrap().image_sha256 = None;
+    fleet.machine.platform = PlatformKind::Slots;
+    assert_eq!(word(&fleet.decide(), Gate::Newer), "from-any", "slots are told apart by name");
 }
 
 #[test]

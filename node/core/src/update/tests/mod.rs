@@ -2,4 +2,5 @@
 
 mod crashes;
 mod rig;
+mod slotless;
 mod table;

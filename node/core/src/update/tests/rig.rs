@@ -34,6 +34,7 @@ pub(super) fn target(version: &str) -> ResolvedTarget {
         version: version.to_owned(),
         index_digest: Some(digest_of(version)),
         index_bytes: Some(1),
+        image_sha256: Some(digest_of("the published file")),
         parts: BTreeMap::new(),
     }
 }
@@ -66,6 +67,9 @@ pub(super) fn halted() -> Decision {
     Decision { gates: vec![gate], ..decision(Verdict::Wait, NEW) }
 }
 
+/// What the operator's program tells of a system that runs: profile, version, bytes.
+pub(super) type Told = (Option<&'static str>, &'static str, Option<Digest>);
+
 /// The machine below the agent.
 #[derive(Clone, Debug)]
 pub(super) struct Hardware {
@@ -78,6 +82,8 @@ pub(super) struct Hardware {
     pub(super) try_once: Option<usize>,
     /// Whether the new image passes its health checks.
     pub(super) healthy: bool,
+    /// What the operator's program tells of each system, on a machine without slots of ours.
+    pub(super) told: Option<[Told; 2]>,
 }
 
 impl Hardware {
@@ -89,6 +95,7 @@ impl Hardware {
             default: 0,
             try_once: None,
             healthy: true,
+            told: None,
         }
     }
 
@@ -101,6 +108,25 @@ impl Hardware {
         self.slots[self.booted].expect("the booted slot is never written")
     }
 
+    fn installed(&self) -> Installed {
+        match self.told.map(|told| told[self.booted]) {
+            None => Installed {
+                profile: Some("p".to_owned()),
+                version: Some(self.runs().to_owned()),
+                index_digest: Some(digest_of(self.runs())),
+                image_sha256: None,
+                source: InstalledSource::Slot,
+            },
+            Some((profile, version, image_sha256)) => Installed {
+                profile: profile.map(str::to_owned),
+                version: Some(version.to_owned()),
+                index_digest: None,
+                image_sha256,
+                source: InstalledSource::Program,
+            },
+        }
+    }
+
     /// What the platform reports.
     pub(super) fn inspection(&self) -> Inspection {
         Inspection {
@@ -108,13 +134,7 @@ impl Hardware {
                 os_type: OsType::Immutable,
                 platform: PlatformKind::Slots,
                 architecture: String::new(),
-                installed: Some(Installed {
-                    profile: Some("p".to_owned()),
-                    version: Some(self.runs().to_owned()),
-                    index_digest: Some(digest_of(self.runs())),
-                    image_sha256: None,
-                    source: InstalledSource::Slot,
-                }),
+                installed: Some(self.installed()),
                 staged: None,
                 quarantine: vec![],
                 inhibitors: vec![],
@@ -123,7 +143,7 @@ impl Hardware {
                 activity: Activity::Idle,
                 slot_busy: None,
             },
-            booted_slot: Some(self.booted.to_string()),
+            booted_slot: self.told.is_none().then(|| self.booted.to_string()),
             boot_id: Some(self.boots.to_string()),
             boot_unconfirmed: self.booted != self.default,
             facts: vec![],
