@@ -88,8 +88,10 @@ async fn lie_over(mut stream: DuplexStream, image: &TestImage, lie: Lie) -> io::
                     write_frame(&mut stream, &Frame::Have(Some(all.clone()))).await?;
                 }
                 write_frame(&mut stream, &Frame::Have(Some(all))).await?;
-                while lie == Lie::ToldAgain {
-                    write_frame(&mut stream, &Frame::HaveMore(vec![(0, chunks)])).await?;
+                if lie == Lie::ToldAgain {
+                    loop {
+                        write_frame(&mut stream, &Frame::HaveMore(vec![(0, chunks)])).await?;
+                    }
                 }
             }
             Frame::GetIndex if lie == Lie::OtherIndex => {
