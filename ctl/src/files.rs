@@ -62,7 +62,10 @@ fn read_text(path: &Path) -> Outcome<String> {
         fs::File::open(path)
             .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
     };
-    read.map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+    read.map_err(|error| {
+        Failure::usage(format!("cannot read {}: {error}", path.display()))
+            .next("name a YAML file with -f, or - for standard input")
+    })?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(Failure::usage(format!("{} is larger than 1 MiB", path.display())));
     }

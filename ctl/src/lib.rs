@@ -43,7 +43,8 @@ pub fn main() -> ExitCode {
         Some("daymark-boot") => return daymark_node::main_boot(),
         _ => {}
     }
-    let cli = cli::Cli::parse();
+    let mut cli = cli::Cli::parse();
+    cli.global = cli.global.with_environment();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::from(error)),

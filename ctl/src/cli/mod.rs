@@ -42,14 +42,14 @@ pub(crate) struct Cli {
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// Folder of keys, contexts and replicas.
-    #[arg(long, env = "DAYMARK_HOME", global = true, hide_env_values = true)]
+    /// Folder of keys, contexts and replicas; $DAYMARK_HOME or ~/.daymark otherwise.
+    #[arg(long, global = true, value_name = "FOLDER")]
     pub home: Option<PathBuf>,
-    /// The fleet to work on; the current context otherwise.
-    #[arg(long, global = true, env = "DAYMARK_CONTEXT")]
+    /// The fleet to work on; $DAYMARK_CONTEXT or the current context otherwise.
+    #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
-    /// Control socket of a node; the context's node otherwise.
-    #[arg(long, global = true, env = "DAYMARK_NODE")]
+    /// Control socket of a node; $DAYMARK_NODE or the context's node otherwise.
+    #[arg(long, global = true, value_name = "SOCKET")]
     pub node: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, global = true, value_enum, default_value = "table")]
@@ -79,6 +79,20 @@ pub(crate) struct Global {
     /// Sign with this key; may be repeated. Every key of this machine that has the role otherwise.
     #[arg(long = "key", global = true, value_name = "NAME")]
     pub keys: Vec<String>,
+}
+
+impl Global {
+    /// Fills in from the environment what no flag says. Were it clap that does so, its usage lines
+    /// would show those flags as required.
+    #[must_use]
+    pub(crate) fn with_environment(mut self) -> Self {
+        let filled = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        self.home = self.home.or_else(|| filled("DAYMARK_HOME").map(PathBuf::from));
+        self.node = self.node.or_else(|| filled("DAYMARK_NODE").map(PathBuf::from));
+        let context = || filled("DAYMARK_CONTEXT")?.into_string().ok();
+        self.context = self.context.or_else(context);
+        self
+    }
 }
 
 /// How to print.

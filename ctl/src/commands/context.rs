@@ -93,7 +93,10 @@ pub(crate) async fn run(global: Global, command: ContextCommand) -> Outcome {
     let home = Home::open(&global)?;
     match command {
         ContextCommand::Add { name, from, fleet } => {
-            let pin: Pin = fleet.parse().map_err(Failure::usage)?;
+            let pin: Pin = fleet.parse().map_err(|error| {
+                Failure::usage(error)
+                    .next("`daymarkctl fleet info` prints it for those who have it")
+            })?;
             add(&home, global, name, &from, pin).await?;
         }
         ContextCommand::Use { name } => {

@@ -36,7 +36,7 @@ pub(crate) fn describe(session: &Session, args: &NamedArgs) -> Outcome {
         })
     });
     let value = json!({
-        "kind": kind, "id": id, "name": args.name, "state": state,
+        "kind": kind, "id": id, "name": names::name_of(standing, kind, &id), "state": state,
         "versions": versions, "reported": reported, "asOf": session.as_of(),
     });
     output::value(session.global.output, &value, || {

@@ -100,7 +100,10 @@ fn read(path: &Path) -> Outcome<(EnrolmentRequest, PublicKey)> {
             .next("`daymark-node init --request FILE` writes one on the machine")
     };
     let size = std::fs::metadata(path)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?
+        .map_err(|error| {
+            Failure::usage(format!("cannot read {}: {error}", path.display()))
+                .next("`daymark-node init --request FILE` writes a request on the machine")
+        })?
         .len();
     if size > REQUEST_BYTES_MAX {
         return Err(bad("it is too large"));

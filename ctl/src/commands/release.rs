@@ -25,7 +25,10 @@ pub(crate) async fn add(mut session: Session, image: &Path, profile: &Path, to: 
         bar.set_length(progress.total_bytes);
         bar.set_position(progress.done_bytes);
     })
-    .map_err(|error| Failure { exit: Exit::Usage, ..Failure::from(error) })?;
+    .map_err(|error| {
+        let exit = if error.is_of_input() { Exit::Usage } else { Exit::Failed };
+        Failure { exit, ..Failure::from(error) }
+    })?;
     bar.finish_and_clear();
     let there = if added.was_there { " (was there already)" } else { "" };
     output::text(&format!(

@@ -78,6 +78,10 @@ pub(crate) async fn run(mut session: Session, args: SyncArgs) -> Outcome {
                 .next("`daymarkctl sync FOLDER`, or name a node's control socket with --node")
         })?,
     };
+    if args.with.is_some() && !with.exists() {
+        return Err(Failure::usage(format!("there is no folder or socket {}", with.display()))
+            .next("make the folder or plug the stick in, or name a node's control socket"));
+    }
     let unknown = conflicts::unknown(session.standing());
     let moved = if with.is_dir() {
         folder(&mut session, &with)?

@@ -74,10 +74,10 @@ enum Goal {
 
 /// Runs `wait`.
 pub(crate) async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
-    let (kind, name) = args
-        .what
-        .split_once('/')
-        .ok_or_else(|| Failure::usage(format!("{:?} is not KIND/NAME", args.what)))?;
+    let (kind, name) = args.what.split_once('/').ok_or_else(|| {
+        Failure::usage(format!("{:?} is not KIND/NAME", args.what))
+            .next("write it like policy/edge-3.0 or blackout/xmas")
+    })?;
     let kinds = get::listed_kinds(kind)?;
     let goal = match args.state.as_str() {
         "held" => Goal::Held,
@@ -100,7 +100,7 @@ pub(crate) async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
             .ok_or_else(|| Failure::usage(format!("there is no {kind} {name:?}")))?;
         let (there, missing) = progress(&session, version, goal);
         if missing.is_empty() {
-            output::text(&format!("{}: {there} hosts {}.", args.what, args.state));
+            output::text(&format!("{} is {} on {there} of {there} hosts.", args.what, args.state));
             return Ok(Exit::Done);
         }
         if Instant::now() >= end {

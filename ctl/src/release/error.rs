@@ -57,6 +57,29 @@ pub enum ReleaseError {
 }
 
 impl ReleaseError {
+    /// Whether the image or its profile is wrong, and not the machine.
+    pub(crate) fn is_of_input(&self) -> bool {
+        match self {
+            Self::DiskFull { .. } => false,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::MutableProfile(_)
+            | Self::UnreadForm { .. }
+            | Self::Truncated { .. }
+            | Self::Corrupt { .. }
+            | Self::Empty { .. }
+            | Self::OtherImage { .. }
+            | Self::NoLayout { .. }
+            | Self::NoPartitions { .. }
+            | Self::NoPartition { .. }
+            | Self::TwoPartitions { .. }
+            | Self::PartitionOutside { .. }
+            | Self::NoFile { .. }
+            | Self::NoRoot { .. }
+            | Self::Index(_)
+            | Self::Map(_) => true,
+        }
+    }
+
     /// A failed act on a path; a full disk is told apart.
     pub(super) fn io(act: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();

@@ -12,6 +12,7 @@ mod bad_files;
 mod bad_input;
 mod conflicts;
 mod demo;
+mod exit_codes;
 mod founding;
 mod images;
 mod kinds;
