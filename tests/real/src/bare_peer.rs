@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use daymark_core::effect::{Admission, Channel, Topic};
 use daymark_node::durable::HostKeyFile;
-use daymark_node::mesh::{ChunkStream, MeshConfig, MeshEvent, MeshHandle};
+use daymark_node::mesh::{ChunkStream, MeshConfig, MeshEvent, MeshHandle, OpenError};
 use daymark_node::transfer::ChunkServer;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::wire::SyncMessage;
@@ -96,8 +96,8 @@ impl BarePeer {
     ///
     /// # Errors
     /// If the other side does not let it.
-    pub async fn open_chunks(&self, of: KeyId) -> anyhow::Result<()> {
-        Ok(self.mesh.open_chunks(of).await.map(drop)?)
+    pub async fn open_chunks(&self, of: KeyId) -> Result<(), OpenError> {
+        self.mesh.open_chunks(of).await.map(drop)
     }
 
     /// Leaves the network.

@@ -275,9 +275,11 @@ async fn inhibited() -> anyhow::Result<()> {
 async fn turn() -> anyhow::Result<()> {
     on_fleet(plan(1), async |fleet| {
         let (published, mut items) = fleet.publish(&Image::new("2.0.0"))?;
-        items.extend(changed(fleet, &published, |policy| policy.spread_seconds = Some(86_400))?);
-        // Without an end, so that the spread counts alone (RULES Q7).
-        items.extend(fleet.administrators.window("now", -300, 30 * 86_400)?);
+        // Over decades, so that no machine draws one of the five minutes since they began.
+        let decades_s = 30 * 365 * 86_400;
+        let spread_s = u32::try_from(decades_s)?;
+        items.extend(changed(fleet, &published, |policy| policy.spread_seconds = Some(spread_s))?);
+        items.extend(fleet.administrators.window("now", -300, decades_s)?);
         fleet.tell(0, items).await?;
         held(fleet, Gate::Turn, "not-my-turn").await?;
         let again = changed(fleet, &published, |policy| policy.spread_seconds = Some(0))?;

@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use daymark_core::effect::Topic;
+use daymark_node::mesh::OpenError;
 use daymark_protocol::control::{Join, SubmitOutcome};
 use daymark_protocol::decide::{Gate, Verdict};
 use daymark_protocol::document::DocumentId;
@@ -125,7 +126,7 @@ async fn a_listener(fleet: &mut Fleet) -> anyhow::Result<BarePeer> {
     for member in members {
         listener.ask(member).await;
         let opened = listener.open_chunks(member).await;
-        ensure!(opened.is_err(), "a stranger may ask for chunks");
+        ensure!(opened == Err(OpenError::NotAdmitted), "a stranger asks for chunks: {opened:?}");
     }
     Ok(listener)
 }
