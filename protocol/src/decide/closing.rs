@@ -55,6 +55,7 @@ fn fits(wanted: Option<&str>, profile: Option<&str>) -> bool {
 pub(super) fn closings(standing: &Standing, place: &Place) -> Vec<Closing> {
     let mut closings = Vec::new();
     closings.extend(standing.halts.iter().filter_map(|halt| of_halt(halt, place)));
+    closings.extend(of_flood(standing, place));
     closings.extend(standing.unknown_kinds.iter().filter_map(|line| of_unknown(line, place)));
     for kind in [Kind::Hold, Kind::Blackout] {
         for (id, line) in standing.of_kind(kind) {
@@ -66,20 +67,29 @@ pub(super) fn closings(standing: &Standing, place: &Place) -> Vec<Closing> {
 
 fn of_halt(halt: &HaltLine, place: &Place) -> Option<Closing> {
     let version = &halt.version;
-    // A key that floods halts all that it may: everyone in its scope (RULES C4).
-    let reached =
-        if halt.floods { version.scope.holds(&place.host) } else { reaches(version, place) };
     let (name, policy) = match &version.spec {
         Ok(Some(Spec::Halt(spec))) => (spec.name.as_str(), spec.policy.clone()),
         _ => ("that cannot be read", None),
     };
-    let policy = policy.filter(|_| !halt.floods);
     let told = format!("halt {name} ({}){}", version.statement.short(), because(version));
-    reached.then(|| Closing {
+    reaches(version, place).then(|| Closing {
         what: What::Halt(policy),
         told,
         until: version.until,
-        profile: profile_of(version).filter(|_| !halt.floods),
+        profile: profile_of(version),
+    })
+}
+
+/// A key that floods halts all that it may: everyone in the scopes of its halts, whatever each of
+/// them says (RULES C4).
+fn of_flood(standing: &Standing, place: &Place) -> Option<Closing> {
+    let here = standing.halts.iter().filter(|halt| halt.version.scope.holds(&place.host));
+    let until = here.filter_map(|halt| halt.flood).max()?;
+    Some(Closing {
+        what: What::Halt(None),
+        told: "more than 64 halts by one key, which count for everyone".into(),
+        until: (until < WallTime::MAX).then_some(until),
+        profile: None,
     })
 }
 

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::document::room::Room;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::limits;
+use crate::time::WallTime;
+use crate::trust::HaltPlace;
 
 /// The kinds with a room of their own: those of entry format 1, for good. All later kinds share
 /// one room, so that agents of different versions keep the same (RULES S3).
@@ -62,6 +64,8 @@ pub enum Standing {
         by: BTreeSet<KeyId>,
         /// Whether a resume that met its threshold names it.
         lifted: bool,
+        /// When it ends by itself.
+        until: Option<WallTime>,
     },
     /// A resume that met its threshold.
     Resume,
@@ -132,7 +136,7 @@ pub struct Rooms {
     versions: BTreeMap<IdOf, Vec<(u64, Digest)>>,
     ids: BTreeMap<IdRoom, Room<(Digest, IdOf)>>,
     drafts: BTreeMap<KeyId, Room<Reverse<(u64, Digest)>>>,
-    halts: BTreeMap<(KeyId, bool), Room<Digest>>,
+    halts: BTreeMap<(KeyId, bool), Room<HaltPlace>>,
 }
 
 impl Rooms {
@@ -150,11 +154,12 @@ impl Rooms {
                     moved.extend(room.put(Reverse((version, digest))).map(|Reverse(out)| out.1));
                 }
             }
-            Standing::Halt { by, lifted } => {
+            Standing::Halt { by, lifted, until } => {
                 for key in by {
                     let room = (*key, *lifted);
                     let room = Room::of(&mut self.halts, room, limits::HALTS_PER_KEY_MAX);
-                    moved.extend(room.put(digest));
+                    let out = room.put(HaltPlace::of(*until, digest));
+                    moved.extend(out.map(|out| out.statement));
                 }
             }
             Standing::Finished(_) => {
@@ -187,9 +192,11 @@ impl Rooms {
                     moved.extend(let_in.map(|Reverse(let_in)| let_in.1));
                 }
             }
-            Standing::Halt { by, lifted } => {
+            Standing::Halt { by, lifted, until } => {
+                let place = HaltPlace::of(*until, *digest);
                 for key in by {
-                    moved.extend(Room::take_from(&mut self.halts, (*key, *lifted), digest));
+                    let let_in = Room::take_from(&mut self.halts, (*key, *lifted), &place);
+                    moved.extend(let_in.map(|let_in| let_in.statement));
                 }
             }
             Standing::Finished(_) => {
@@ -218,9 +225,11 @@ impl Rooms {
                 let keys: BTreeSet<KeyId> = signers.iter().filter(keeps).copied().collect();
                 return (!keys.is_empty()).then_some(keys);
             }
-            Standing::Halt { by, lifted } => by
-                .iter()
-                .any(|key| self.halts.get(&(*key, *lifted)).is_some_and(|room| room.keeps(digest))),
+            Standing::Halt { by, lifted, until } => {
+                let place = HaltPlace::of(*until, *digest);
+                let room = |key: &KeyId| self.halts.get(&(*key, *lifted));
+                by.iter().any(|key| room(key).is_some_and(|room| room.keeps(&place)))
+            }
             Standing::Finished(_) => resources.iter().any(|resource| {
                 let id = (resource.kind.clone(), resource.id.clone());
                 self.is_among_highest(&id, (resource.version, *digest)) && self.has_room(&id)

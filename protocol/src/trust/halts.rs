@@ -1,11 +1,13 @@
 //! Halts: a set in which each stands until it is lifted by name (RULES C4).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::id::{Digest, KeyId};
 use crate::limits;
 use crate::resource::{Kind, Scope, Spec};
+use crate::time::WallTime;
 use crate::trust::lines::Lines;
 use crate::trust::{HaltLine, SignerScope, Validity, Version};
 
@@ -26,26 +28,42 @@ pub(super) fn settle(lines: &Lines) -> (Vec<HaltLine>, BTreeSet<Digest>) {
             }
         }
     }
-    let mut of_key: BTreeMap<KeyId, Vec<Digest>> = BTreeMap::new();
-    for (digest, halt) in &halts {
+    let mut of_key: BTreeMap<KeyId, BTreeSet<HaltPlace>> = BTreeMap::new();
+    for halt in halts.values() {
         for key in &halt.signers {
-            of_key.entry(*key).or_default().push(*digest);
+            of_key.entry(*key).or_default().insert(HaltPlace::of(halt.until, halt.statement));
         }
     }
-    let kept: BTreeSet<Digest> = of_key
-        .values()
-        .flat_map(|digests| digests.iter().take(limits::HALTS_PER_KEY_MAX))
-        .copied()
-        .collect();
-    let floods = |key: &KeyId| {
-        of_key.get(key).is_some_and(|digests| digests.len() >= limits::HALTS_PER_KEY_MAX)
-    };
+    let mut kept: BTreeSet<Digest> = BTreeSet::new();
+    let mut floods: BTreeMap<KeyId, WallTime> = BTreeMap::new();
+    for (key, places) in of_key {
+        let room: Vec<HaltPlace> = places.into_iter().take(limits::HALTS_PER_KEY_MAX).collect();
+        if let (Some(last), limits::HALTS_PER_KEY_MAX) = (room.last(), room.len()) {
+            floods.insert(key, last.until.0);
+        }
+        kept.extend(room.iter().map(|place| place.statement));
+    }
+    let flood = |signers: &[KeyId]| signers.iter().filter_map(|key| floods.get(key)).max().copied();
     let lines = halts
         .into_iter()
         .filter(|(digest, _)| kept.contains(digest))
-        .map(|(_, version)| HaltLine { floods: version.signers.iter().any(floods), version })
+        .map(|(_, version)| HaltLine { flood: flood(&version.signers), version })
         .collect();
     (lines, kept.into_iter().chain(resumes.into_keys()).collect())
+}
+
+/// Where a halt stands in the room of a key that signed it: those that end last come first, so
+/// that what has ended, or soon will, crowds out nothing that stands longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HaltPlace {
+    until: Reverse<WallTime>,
+    pub(crate) statement: Digest,
+}
+
+impl HaltPlace {
+    pub(crate) fn of(until: Option<WallTime>, statement: Digest) -> Self {
+        Self { until: Reverse(until.unwrap_or(WallTime::MAX)), statement }
+    }
 }
 
 /// What a resume lifts. One that lost its signatures lifts nothing: it would open.

@@ -26,6 +26,7 @@ pub use self::chain::{Accepted, ChainWait, RootChain, RootError};
 pub use self::envelope::{Envelope, EnvelopeError};
 pub use self::fields::FieldError;
 pub use self::floor::{BadLine, Floor, FloorRecord, Floors, ReadJournal};
+pub(crate) use self::halts::HaltPlace;
 pub use self::judge::{Judge, judge};
 pub use self::judgement::{Grounds, Held, Judgement, Pending, Stance};
 pub use self::keys::{Context, PublicKey, Signature, SigningKey, WeakKey, pae};

@@ -151,8 +151,9 @@ impl Version {
 pub struct HaltLine {
     /// What it says; its `statement` is what a resume names.
     pub version: Arc<Version>,
-    /// Set when its key has more than 64 standing halts and thus halts all that it may (C4).
-    pub floods: bool,
+    /// Until when more than 64 halts of a key that signed it stand, if so: as long that key halts
+    /// all that it may (C4). [`WallTime::MAX`] if none of them ends.
+    pub flood: Option<WallTime>,
 }
 
 /// A resource of a kind that this version does not know.

@@ -49,7 +49,7 @@ fn keep(pairs: &BTreeSet<Pair>) -> BTreeSet<Pair> {
     for (said, by) in signers_of(pairs) {
         let signers: BTreeSet<KeyId> = by.iter().copied().map(signer).collect();
         let standing = match said.0 {
-            "Halt" => Standing::Halt { by: signers.clone(), lifted: false },
+            "Halt" => Standing::Halt { by: signers.clone(), lifted: false, until: None },
             _ if is_finished(&said, &by) => Standing::Finished(signers.clone()),
             _ => Standing::Draft,
         };
@@ -245,7 +245,8 @@ fn c4_n13_of_a_keys_standing_halts_the_65_lowest_stay_and_lifted_ones_take_no_ro
     let halt = |lifted| {
         let by = BTreeSet::from([signer(b'H')]);
         let resources = finished("h", "Halt", 1, false, b"H").resources;
-        Candidate { resources, signers: by.clone(), standing: Standing::Halt { by, lifted } }
+        let standing = Standing::Halt { by: by.clone(), lifted, until: None };
+        Candidate { resources, signers: by, standing }
     };
     let all = numbered((0..300).map(|number| halt(number % 3 == 0)).collect());
     let kept = retain(&all);

@@ -173,6 +173,40 @@ fn i9_c4_a_stolen_halt_key_fills_neither_memory_nor_journal() {
 }
 
 #[test]
+fn c4_i11_a_halt_stands_beside_65_ended_ones_in_any_order_and_after_a_restart() {
+    let fleet = Fleet::new();
+    let ended = |number| fleet.halt_draft(&format!("ended-{number}")).until(NOW);
+    let mut halts: Vec<_> = (0..65).map(|number| ended(number).finish().unwrap()).collect();
+    // The worst: by digest alone it would be the first to go.
+    let open = (0..).map(|number| fleet.halt(&format!("open-{number}")));
+    let open = open.filter(|open| halts.iter().all(|ended| ended.digest() < open.digest()));
+    let open = open.take(1).next().unwrap();
+    let stands = |replica: &Replica| {
+        replica.standing().halts.iter().any(|halt| halt.version.statement == open.digest())
+    };
+    for place in [0, 1, 32, 64, 65] {
+        let mut replica = fleet.replica();
+        halts.insert(place, open.clone());
+        for halt in &halts {
+            accept(&mut replica, &signed(halt, &[&key(4)]));
+        }
+        halts.remove(place);
+        assert!(stands(&replica), "it came as number {place}");
+        let mut floors = Floors::default();
+        for record in replica.compact_floors() {
+            floors.apply(record);
+        }
+        // Also when all but the floors is lost.
+        let restarted =
+            Replica::load(fleet.chain(), floors, Interest::default(), &Stored::default());
+        assert!(stands(&restarted.replica));
+        let mut other = fleet.replica();
+        repair(&replica, &mut other);
+        assert!(stands(&other) && contents(&other) == contents(&replica));
+    }
+}
+
+#[test]
 fn c6_the_floor_rises_in_the_changes_that_store_what_counts() {
     let fleet = Fleet::new();
     let mut replica = fleet.replica();

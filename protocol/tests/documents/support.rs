@@ -103,11 +103,15 @@ impl Fleet {
     }
 
     pub(crate) fn halt(&self, name: &str) -> Statement {
+        self.halt_draft(name).finish().unwrap()
+    }
+
+    pub(crate) fn halt_draft(&self, name: &str) -> Draft {
         let id = named_id(Kind::Halt, &self.id(), &Scope::Fleet, name);
         let spec = Spec::Halt(HaltSpec { name: name.to_owned(), policy: None });
         let target = Target { all: true, ..Target::default() };
         let halt = ResourceDraft::new(id, 1, &spec).target(target);
-        self.draft(Scope::Fleet).resource(halt).finish().unwrap()
+        self.draft(Scope::Fleet).resource(halt)
     }
 
     pub(crate) fn resume(&self, halts: &[&Statement]) -> Statement {

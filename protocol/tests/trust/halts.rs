@@ -1,4 +1,5 @@
 use daymark_protocol::resource::{Kind, Scope};
+use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::{Draft, Floors, Judgement, ResourceDraft, RootChain, Statement};
 
 use crate::support::{
@@ -100,7 +101,7 @@ fn rt_n13_a_key_with_more_than_64_standing_halts_floods_and_65_are_kept() {
     let halts: Vec<_> = (0..70).map(|n| say(&chain, halt(&format!("h{n}"), 1))).collect();
     let by_halt_key = |n: usize| halts[..n].iter().map(|halt| sign(halt, "H"));
     let calm = fresh(&chain, by_halt_key(64));
-    assert!(standing(&calm) == 64 && calm.standing.halts.iter().all(|halt| !halt.floods));
+    assert!(standing(&calm) == 64 && calm.standing.halts.iter().all(|halt| halt.flood.is_none()));
     let other = sign(&say(&chain, halt("mine", 1)), "A");
     let flood = fresh(&chain, by_halt_key(70).chain([other.clone()]));
     assert_eq!(standing(&flood), 66);
@@ -109,12 +110,36 @@ fn rt_n13_a_key_with_more_than_64_standing_halts_floods_and_65_are_kept() {
     for line in &flood.standing.halts {
         let mine = line.version.statement == other.statement.digest();
         assert!(mine || lowest[..65].contains(&line.version.statement));
-        assert_eq!(line.floods, !mine);
+        assert_eq!(line.flood, (!mine).then_some(WallTime::MAX));
     }
     // Resumes bring it below.
     let lift = sign(&say(&chain, resume("r", &lowest[..10])), "A");
     let lifted = fresh(&chain, by_halt_key(70).chain([lift]));
-    assert!(standing(&lifted) == 60 && lifted.standing.halts.iter().all(|halt| !halt.floods));
+    assert!(
+        standing(&lifted) == 60 && lifted.standing.halts.iter().all(|halt| halt.flood.is_none())
+    );
+}
+
+#[test]
+fn c4_halts_that_end_crowd_out_none_that_stands_longer() {
+    let chain = fleet(&[("A", 1)]);
+    let ending = |name: String, until| {
+        let halt = draft(&chain).until(day(until)).resource(halt(&name, 1));
+        sign(&halt.finish().unwrap(), "H")
+    };
+    let flood: Vec<_> = (0..200).map(|n| ending(format!("h{n}"), 1)).collect();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        let open = sign(&say(&chain, halt(name, 1)), "H");
+        let later = ending(name.into(), 2);
+        let longer = [open.statement.digest(), later.statement.digest()];
+        let judgement = fresh(&chain, flood.iter().cloned().chain([open, later]));
+        assert_eq!(standing(&judgement), 65);
+        for digest in longer {
+            let line = judgement.standing.halts.iter().find(|h| h.version.statement == digest);
+            assert_eq!(line.expect("it stands longest").flood, Some(day(1)));
+            assert!(judgement.whole.contains(&digest));
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fleet::*;
 use crate::decide::{Gate, Verdict};
 use crate::resource::{Kind, Scope};
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 use crate::trust::{Line, Seen, State, UnknownKindLine};
 
 fn all() -> serde_json::Value {
@@ -180,12 +180,26 @@ fn c4_halts_reach_by_target_scope_and_policy() {
 #[test]
 fn c4_a_key_that_floods_halts_all_that_it_may() {
     let mut fleet = Fleet::ready();
-    fleet
-        .halt(json!({ "site": "site-b" }), json!({ "name": "stop", "policy": "another" }))
-        .floods = true;
+    let elsewhere = json!({ "name": "stop", "policy": "another" });
+    fleet.halt(json!({ "site": "site-b" }), elsewhere).flood = Some(WallTime::MAX);
     assert_eq!(reason(&fleet), "halted");
     Arc::make_mut(&mut fleet.standing.halts[0].version).scope = Scope::Site(id("site-b"));
     assert_eq!(fleet.decide().verdict, Verdict::Activate, "its scope is another site");
+}
+
+#[test]
+fn c4_a_flood_ends_with_its_halts_and_one_that_stands_longer_goes_on() {
+    let mut fleet = Fleet::ready();
+    let until = at("2026-06-16T02:40:00Z");
+    let verdict = |fleet: &Fleet, now| fleet.decide_at(&Now::reading(now, 0)).verdict;
+    // Its own end is earlier: as long as the key floods, that does not matter.
+    let halt = fleet.halt(json!({ "site": "site-b" }), json!({ "name": "stop" }));
+    Arc::make_mut(&mut halt.version).until = Some(at(NOW));
+    halt.flood = Some(until);
+    assert_eq!(verdict(&fleet, until.plus_ms(-1)), Verdict::Wait);
+    assert_eq!(verdict(&fleet, until), Verdict::Activate);
+    fleet.halt(all(), json!({ "name": "longer" })).flood = Some(until);
+    assert_eq!(verdict(&fleet, until), Verdict::Wait);
 }
 
 #[test]

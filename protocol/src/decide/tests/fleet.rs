@@ -159,7 +159,7 @@ impl Fleet {
 
     pub(super) fn halt(&mut self, target: Value, spec: Value) -> &mut HaltLine {
         let halt =
-            HaltLine { version: Arc::new(version(Kind::Halt, 1, target, spec)), floods: false };
+            HaltLine { version: Arc::new(version(Kind::Halt, 1, target, spec)), flood: None };
         self.standing.halts.push(halt);
         self.standing.halts.last_mut().unwrap()
     }

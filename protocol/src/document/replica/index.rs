@@ -61,7 +61,7 @@ impl Replica {
         let standing = match self.judge.judgement().stances.get(digest) {
             Some(Stance::Counts(_)) if is_of(&held.statement, Kind::Halt) => {
                 let lifted = self.is_lifted(digest, &payload.scope);
-                retention::Standing::Halt { by: signers.clone(), lifted }
+                retention::Standing::Halt { by: signers.clone(), lifted, until: payload.until }
             }
             Some(Stance::Counts(_)) if is_of(&held.statement, Kind::Resume) => {
                 retention::Standing::Resume

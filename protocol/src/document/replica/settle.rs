@@ -157,7 +157,7 @@ impl Replica {
         }
     }
 
-    /// Floors without the halts that no longer stand, lifted or crowded out by lower digests:
+    /// Floors without the halts that no longer stand, lifted or crowded out by others of their key:
     /// otherwise one stolen `halt` key could fill memory and journal (I9, RULES C4).
     fn forget_lifted(&mut self) {
         let whole = &self.judge.judgement().whole;
