@@ -154,13 +154,16 @@ impl Node {
         batch.now(Effect::Send { peer, channel: Channel::Join, bytes });
     }
 
-    /// What a peer's connections should let through, by what counts now.
     /// Whether a peer is enrolled now.
     pub(crate) fn is_member(&self, peer: &KeyId) -> bool {
         self.wanted_admission(peer) == Admission::Member
     }
 
+    /// What a peer's connections should let through, by what counts now.
     pub(crate) fn wanted_admission(&self, peer: &KeyId) -> Admission {
+        if self.is_shut_out(peer) {
+            return Admission::Stranger;
+        }
         self.replica.as_ref().map_or(Admission::Stranger, |replica| {
             crate::admission::admission(replica.standing(), peer, self.now())
         })

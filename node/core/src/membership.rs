@@ -160,6 +160,36 @@ impl Node {
         }
     }
 
+    /// Charges a peer for what was refused of its. One that goes on with it is a stranger that
+    /// nobody listens to for a while.
+    pub(crate) fn blame(&mut self, peer: KeyId, refused: u64, batch: &mut Batch) {
+        let Some(state) = self.peers.get_mut(&peer).filter(|_| refused > 0) else { return };
+        if let Some(until) = state.budget.refuse(refused, self.reading.mono) {
+            self.timers.set_earlier(Timer::HearAgain, until);
+            self.readmit(batch);
+        }
+    }
+
+    /// Whether what a peer sends is not looked at, because too much of it was refused.
+    pub(crate) fn is_shut_out(&self, peer: &KeyId) -> bool {
+        let now = self.reading.mono;
+        match self.peers.get(peer) {
+            Some(state) => state.budget.is_shut_out(now),
+            None => self.parted.is_shut_out(peer, now),
+        }
+    }
+
+    /// Admits peers again whose time is over.
+    pub(crate) fn hear_again(&mut self, batch: &mut Batch) {
+        self.readmit(batch);
+        let now = self.reading.mono;
+        if let Some(next) =
+            self.peers.values().filter_map(|peer| peer.budget.heard_again(now)).min()
+        {
+            self.timers.set_earlier(Timer::HearAgain, next);
+        }
+    }
+
     /// Takes one from what a peer may still ask for; counts it if nothing is left.
     pub(crate) fn spend(&mut self, peer: &KeyId) -> bool {
         let may =

@@ -240,10 +240,12 @@ impl Node {
         if !self.spend(&peer) {
             return;
         }
+        let refused = self.counters.refused;
         match channel {
             Channel::Join => self.join_received(peer, bytes, batch),
             Channel::Sync => self.sync_received(peer, bytes, batch),
         }
+        self.blame(peer, self.counters.refused - refused, batch);
     }
 
     fn woke(&mut self, timer: Timer, batch: &mut Batch) {
@@ -255,6 +257,7 @@ impl Node {
             Timer::OpenGeneration => self.open_generation(batch),
             Timer::Report => self.facts_changed = true,
             Timer::RetryConfig => self.deliver_config(batch),
+            Timer::HearAgain => self.hear_again(batch),
             Timer::RetryStage
             | Timer::RestartOverdue
             | Timer::RetryConfirm

@@ -17,6 +17,14 @@ const JOINS_MAX: u64 = 64;
 /// Join messages that a peer may send per second after that.
 const JOINS_PER_SECOND: u64 = 1;
 
+/// Entries, reports and roots of a peer that are refused before it is shut out. An honest one
+/// sends none, since it checks what it takes.
+const REFUSALS_MAX: u64 = 64;
+/// Refusals that are forgiven per second.
+const REFUSALS_PER_SECOND: u64 = 1;
+/// How long a peer is shut out, ms.
+const REST_MS: u64 = 10 * 60_000;
+
 /// Peers that left and whose budgets are remembered.
 const PARTED_MAX: usize = 1_024;
 
@@ -36,6 +44,8 @@ pub(crate) struct Peer {
 pub(crate) struct Budget {
     messages: Allowance,
     joins: Allowance,
+    refusals: Allowance,
+    shut_out_until: MonoTime,
 }
 
 impl Budget {
@@ -43,24 +53,53 @@ impl Budget {
         Self {
             messages: Allowance::full(MESSAGES_MAX, now),
             joins: Allowance::full(JOINS_MAX, now),
+            refusals: Allowance::full(REFUSALS_MAX, now),
+            shut_out_until: now,
         }
+    }
+
+    /// Charges what was refused of the peer. Returns until when it is shut out, if it now is:
+    /// each refusal cost a check, and it could go on for ever.
+    pub(crate) fn refuse(&mut self, count: u64, now: MonoTime) -> Option<MonoTime> {
+        self.refusals.refill(REFUSALS_MAX, REFUSALS_PER_SECOND, now);
+        self.refusals.left = self.refusals.left.saturating_sub(count);
+        if self.refusals.left > 0 || self.is_shut_out(now) {
+            return None;
+        }
+        self.shut_out_until = now.plus_ms(REST_MS);
+        self.refusals = Allowance::full(REFUSALS_MAX, now);
+        Some(self.shut_out_until)
+    }
+
+    /// Whether nothing that the peer sends is looked at.
+    pub(crate) fn is_shut_out(&self, now: MonoTime) -> bool {
+        now < self.shut_out_until
+    }
+
+    /// When the peer is heard again, if it is shut out.
+    pub(crate) fn heard_again(&self, now: MonoTime) -> Option<MonoTime> {
+        self.is_shut_out(now).then_some(self.shut_out_until)
     }
 
     /// Whether one more message is handled.
     pub(crate) fn spend(&mut self, now: MonoTime) -> bool {
-        self.messages.spend(MESSAGES_MAX, MESSAGES_PER_SECOND, now)
+        !self.is_shut_out(now) && self.messages.spend(MESSAGES_MAX, MESSAGES_PER_SECOND, now)
     }
 
     /// Whether one more join message is handled.
     pub(crate) fn spend_join(&mut self, now: MonoTime) -> bool {
-        self.joins.spend(JOINS_MAX, JOINS_PER_SECOND, now)
+        !self.is_shut_out(now) && self.joins.spend(JOINS_MAX, JOINS_PER_SECOND, now)
     }
 
     /// Whether it has refilled, so that it need not be remembered.
     fn is_full(&mut self, now: MonoTime) -> bool {
         self.messages.refill(MESSAGES_MAX, MESSAGES_PER_SECOND, now);
         self.joins.refill(JOINS_MAX, JOINS_PER_SECOND, now);
-        self.messages.left == MESSAGES_MAX && self.joins.left == JOINS_MAX
+        self.refusals.refill(REFUSALS_MAX, REFUSALS_PER_SECOND, now);
+        self.messages.left == MESSAGES_MAX
+            && self.joins.left == JOINS_MAX
+            && self.refusals.left == REFUSALS_MAX
+            && !self.is_shut_out(now)
     }
 }
 
@@ -101,13 +140,19 @@ impl Parted {
     pub(crate) fn keep(&mut self, peer: KeyId, budget: Budget, now: MonoTime) {
         self.0.retain(|_, kept| !kept.is_full(now));
         if self.0.len() >= PARTED_MAX {
-            let fullest =
-                self.0.iter().max_by_key(|(_, kept)| (kept.joins.left, kept.messages.left));
+            let fullest = self.0.iter().max_by_key(|(_, kept)| {
+                (!kept.is_shut_out(now), kept.joins.left, kept.messages.left)
+            });
             if let Some(fullest) = fullest.map(|(peer, _)| *peer) {
                 self.0.remove(&fullest);
             }
         }
         self.0.insert(peer, budget);
+    }
+
+    /// Whether a peer that left is shut out.
+    pub(crate) fn is_shut_out(&self, peer: &KeyId, now: MonoTime) -> bool {
+        self.0.get(peer).is_some_and(|kept| kept.is_shut_out(now))
     }
 
     /// The budget of a peer that connects.
@@ -132,6 +177,21 @@ mod tests {
         assert_eq!(served, 128);
         assert_eq!((0..999).filter(|_| budget.spend_join(MonoTime(0))).count(), 64);
         assert_eq!((0..999).filter(|_| budget.spend_join(MonoTime(3_000))).count(), 3);
+    }
+
+    #[test]
+    fn i9_a_peer_of_which_much_is_refused_is_shut_out_for_a_while() {
+        let mut budget = Budget::new(MonoTime(0));
+        assert!((0..100).all(|second| budget.refuse(1, MonoTime(second * 1_000)).is_none()));
+        let now = MonoTime(100_000);
+        assert_eq!(budget.refuse(64, now), Some(MonoTime(700_000)));
+        assert!(!budget.spend(now) && !budget.spend_join(now));
+        let (peer, mut parted) = (KeyId([1; 32]), Parted::default());
+        parted.keep(peer, budget, now);
+        parted.keep(KeyId([2; 32]), Budget::new(now), MonoTime(699_999));
+        assert!(parted.is_shut_out(&peer, MonoTime(699_999)), "going away does not help");
+        let mut budget = parted.take(&peer, MonoTime(700_000));
+        assert!(budget.spend(MonoTime(700_000)));
     }
 
     #[test]

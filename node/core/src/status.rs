@@ -155,6 +155,9 @@ impl Node {
                     .to_owned(),
             );
         }
+        problems.extend(self.peers.keys().filter(|peer| self.is_shut_out(peer)).map(|peer| {
+            format!("host {} sends what does not verify and is not heard for a while", peer.short())
+        }));
         let wait = self.replica.as_ref().and_then(|replica| replica.chain().wait());
         problems.extend(wait.map(|wait| format!("nothing is judged: {wait}")));
         problems

@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     RetryFallBack,
     /// Delivering custom configuration failed and is tried again.
     RetryConfig,
+    /// A peer that was shut out is heard again.
+    HearAgain,
 }
 
 impl Timer {
@@ -46,6 +48,7 @@ impl Timer {
             Self::RetryConfirm => "confirming the boot is tried again",
             Self::RetryFallBack => "falling back is tried again",
             Self::RetryConfig => "delivering custom configuration is tried again",
+            Self::HearAgain => "a peer that was shut out is heard again",
         }
     }
 }

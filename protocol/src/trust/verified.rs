@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use crate::id::{Digest, KeyId};
 use crate::trust::{Context, Held, PublicKey, Signature, Statement};
 
-/// Results of checks, by statement and key for the signature checked last: whether it verifies
-/// depends on nothing else. What a verified signature is worth is never remembered.
+/// Signatures that verify, by statement and key: whether one does depends on nothing else. What it
+/// is worth is never remembered, nor that one does not verify, which anybody can make any number of.
 #[derive(Clone, Debug, Default)]
-pub struct Verified(BTreeMap<(Digest, KeyId), (Signature, bool)>);
+pub struct Verified(BTreeMap<(Digest, KeyId), Signature>);
 
 impl Verified {
     /// Whether `key`, whose id is `id`, signed `statement`.
@@ -21,17 +21,19 @@ impl Verified {
         signature: &Signature,
     ) -> bool {
         let place = (statement.digest(), id);
-        if let Some((_, result)) = self.0.get(&place).filter(|(checked, _)| checked == signature) {
-            return *result;
+        if self.0.get(&place) == Some(signature) {
+            return true;
         }
-        let result = key.verify(Context::Statement, statement.bytes(), signature);
-        self.0.insert(place, (*signature, result));
-        result
+        let verifies = key.verify(Context::Statement, statement.bytes(), signature);
+        if verifies {
+            self.0.insert(place, *signature);
+        }
+        verifies
     }
 
     /// Forgets all that is not about `held`, which bounds the memory by what is held.
     pub fn retain(&mut self, held: &BTreeMap<Digest, Held>) {
-        self.0.retain(|(statement, key), (signature, _)| {
+        self.0.retain(|(statement, key), signature| {
             held.get(statement).is_some_and(|held| held.signatures.get(key) == Some(signature))
         });
     }
@@ -45,11 +47,43 @@ impl Verified {
         let stale: Vec<(Digest, KeyId)> = self
             .0
             .range(of)
-            .filter(|((_, key), (signature, _))| !kept(key, signature))
+            .filter(|((_, key), signature)| !kept(key, signature))
             .map(|(place, _)| *place)
             .collect();
         for place in stale {
             self.0.remove(&place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::FleetId;
+    use crate::resource::{Kind, Scope};
+    use crate::time::WallTime;
+    use crate::trust::{Draft, ResourceDraft, SigningKey};
+
+    #[test]
+    fn i9_c5_signatures_that_do_not_verify_leave_nothing_behind() {
+        let key = SigningKey::from_seed([1; 32]);
+        let gone = ResourceDraft::tombstone(Kind::Site, "site-1".parse().unwrap(), 1);
+        let draft = Draft::new(FleetId([1; 32]), Scope::Fleet, WallTime::EPOCH).resource(gone);
+        let statement = draft.finish().unwrap();
+        let (id, public) = (key.public().id(), key.public());
+        let mut verified = Verified::default();
+        let good = key.sign(Context::Statement, statement.bytes());
+        assert!(verified.check(id, &public, &statement, &good));
+        for number in 0..1_000_u16 {
+            let mut forged = good;
+            forged.0[..2].copy_from_slice(&number.to_be_bytes());
+            if forged != good {
+                assert!(!verified.check(id, &public, &statement, &forged));
+            }
+        }
+        assert_eq!(verified.0.len(), 1, "only the one that verifies is remembered");
+        assert!(verified.check(id, &public, &statement, &good));
+        verified.forget(&statement.digest(), None);
+        assert!(verified.0.is_empty());
     }
 }

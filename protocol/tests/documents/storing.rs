@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use daymark_protocol::document::{Changes, Interest, Replica, Stored, StoredEntry, StoredReport};
 use daymark_protocol::trust::{FloorRecord, Floors, State};
 
-use crate::support::{Fleet, accept, contents, entry_of, facts, id_of, key, signature_of, signed};
+use crate::support::{
+    Fleet, NOW, accept, contents, entry_of, facts, id_of, key, repair, signature_of, signed,
+};
 
 /// A store that does what changes say.
 #[derive(Default)]
@@ -121,7 +123,7 @@ fn d5_damage_is_reported_dropped_and_costs_only_itself() {
         // A damaged statement takes its two signatures along.
         assert!(entries + 3 >= contents(&replica).values().map(Vec::len).sum());
         let mut repaired = loaded.replica.clone();
-        crate::support::repair(&replica, &mut repaired);
+        repair(&replica, &mut repaired);
         assert_eq!(contents(&repaired), contents(&replica));
         assert_eq!(repaired.head(&id_of(&key(50))), replica.head(&id_of(&key(50))));
     }

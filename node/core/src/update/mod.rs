@@ -256,7 +256,8 @@ impl Updater {
             | Timer::Liveness
             | Timer::OpenGeneration
             | Timer::Report
-            | Timer::RetryConfig => debug_assert!(false, "{timer:?} is not the update's"),
+            | Timer::RetryConfig
+            | Timer::HearAgain => debug_assert!(false, "{timer:?} is not the update's"),
         }
     }
 

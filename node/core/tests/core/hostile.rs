@@ -1,9 +1,9 @@
 //! Whatever comes over the network, nothing panics, and what a message can cause is bounded (I9).
 
 use daymark_core::Event;
-use daymark_core::effect::{Admission, Channel, Effect};
+use daymark_core::effect::{Admission, Channel, Effect, Verdict};
 use daymark_protocol::limits;
-use daymark_protocol::wire::GossipMessage;
+use daymark_protocol::wire::{GossipMessage, SyncMessage};
 use proptest::prelude::*;
 
 use crate::support::{Asked, Fleet, Rig, entries, key};
@@ -100,8 +100,39 @@ proptest! {
 fn i9_a_peer_that_floods_is_not_served_beyond_its_budget() {
     let (mut rig, _) = world();
     let peer = key(11).public().id();
-    let wanted = daymark_protocol::wire::SyncMessage::WantRoots { first: 1, last: 2 };
+    let wanted = SyncMessage::WantRoots { first: 1, last: 2 };
     let served: usize = (0..5_000).map(|_| rig.receive(peer, &wanted).sends().len()).sum();
     assert!(served <= 1_100, "{served} answers");
     assert!(rig.node.status().counters.over_budget >= 3_900);
+}
+
+#[test]
+fn i9_a_peer_that_sends_100_000_bad_signatures_is_shut_out_for_a_while() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = Rig::member(&fleet, 10);
+    let enrolled = fleet.draft().resource(fleet.host(&key(11), 1, "berlin"));
+    rig.submit(entries(fleet.signed(&enrolled)));
+    let peer = key(11).public().id();
+    rig.connect(peer, Admission::Member);
+    let forged = fleet.forged(&enrolled, 100);
+    let bad = SyncMessage::Entries(forged.clone());
+    assert_eq!(rig.receive(peer, &bad).admitted(), Some(Admission::Stranger));
+    for _ in 0..500 {
+        assert_eq!(rig.receive(peer, &bad).admitted(), None);
+        let gossiped = rig.gossip(peer, GossipMessage::Entries(forged.clone()).encode());
+        assert_eq!(gossiped.verdict(), Verdict::Ignore);
+    }
+    assert_eq!(rig.node.status().counters.refused, 100, "all others were not looked at");
+    assert_eq!(rig.node.status().held_entries, 0);
+    assert_eq!(rig.node.status().problems.len(), 1);
+    // Nor does it help to come again.
+    rig.step(Event::Disconnected { peer });
+    assert_eq!(rig.connect(peer, Admission::Stranger).admitted(), None);
+    let admitted: Vec<Admission> = (0..70).filter_map(|_| rig.wait(10_000).admitted()).collect();
+    assert_eq!(admitted, [Admission::Member]);
+    assert!(rig.node.status().problems.is_empty());
+    let another = SyncMessage::Entries(fleet.enroll(&key(12), "berlin").to_vec());
+    let taken = rig.node.status().counters.taken;
+    rig.receive(peer, &another);
+    assert!(rig.node.status().counters.taken >= taken + 2, "it is heard again");
 }

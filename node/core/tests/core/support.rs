@@ -11,7 +11,7 @@ use daymark_protocol::limits::DISPLAY_NAME_BYTES_MAX;
 use daymark_protocol::resource::{HostSpec, Kind, OsType, Role, Scope, Spec};
 use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::trust::{
-    Context, Draft, Envelope, Floors, Pin, ResourceDraft, Root, RootDraft, SigningKey,
+    Context, Draft, Envelope, Floors, Pin, ResourceDraft, Root, RootDraft, Signature, SigningKey,
 };
 use daymark_protocol::wire::SyncMessage;
 
@@ -88,6 +88,17 @@ impl Fleet {
         let signature = self.key.sign(Context::Statement, statement.bytes());
         let signature = signature_entry(&statement.digest(), &self.key.public().id(), &signature);
         [statement_entry(statement.bytes()), signature]
+    }
+
+    /// Different signatures of a statement under the fleet's key that do not verify.
+    pub(crate) fn forged(&self, draft: &Draft, count: u16) -> Vec<Vec<u8>> {
+        let statement = draft.finish().unwrap().digest();
+        let signature = |number: u16| {
+            let mut bytes = [0; 64];
+            bytes[2..4].copy_from_slice(&number.to_be_bytes());
+            signature_entry(&statement, &self.key.public().id(), &Signature(bytes))
+        };
+        (0..count).map(signature).collect()
     }
 
     pub(crate) fn host(&self, host: &SigningKey, version: u64, site: &str) -> ResourceDraft {

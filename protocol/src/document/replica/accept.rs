@@ -57,7 +57,7 @@ impl Replica {
         let mut changes = Changes::default();
         let read: Vec<Result<Came, Outcome>> =
             entries.iter().map(|bytes| self.take_in(bytes)).collect();
-        let touched = self.promote(&mut changes);
+        let Promoted { touched, failed } = self.promote(&mut changes);
         if !touched.is_empty() {
             self.settle(&touched, &mut changes);
         }
@@ -65,7 +65,7 @@ impl Replica {
         let outcomes = read
             .into_iter()
             .map(|came| match came {
-                Ok(came) => self.outcome_of(&came),
+                Ok(came) => self.outcome_of(&came, &failed),
                 Err(outcome) => outcome,
             })
             .collect();
@@ -107,7 +107,7 @@ impl Replica {
         }
     }
 
-    fn outcome_of(&self, came: &Came) -> Outcome {
+    fn outcome_of(&self, came: &Came, failed: &BTreeSet<WaitingSignature>) -> Outcome {
         match came {
             Came::Statement(digest) => {
                 if self.statements.contains_key(digest) {
@@ -124,7 +124,7 @@ impl Replica {
                     Outcome::New
                 } else if self.waiting.holds(came) {
                     Outcome::Held(self.why_held(came))
-                } else if self.fails(came) {
+                } else if failed.contains(came) {
                     Outcome::Refused("the signature does not verify".into())
                 } else {
                     Outcome::NotKept("there is no room for it".into())
@@ -143,25 +143,12 @@ impl Replica {
         }
     }
 
-    fn fails(&self, came: &WaitingSignature) -> bool {
-        let held = self.statements.get(&came.statement).map(|held| &held.statement);
-        let statement = held.or_else(|| self.waiting.statement(&came.statement));
-        match (statement, self.chain.key(&came.key)) {
-            (Some(statement), Some(key)) => {
-                let context = crate::trust::Context::Statement;
-                !key.verify(context, statement.bytes(), &came.signature)
-            }
-            (None, _) | (_, None) => false,
-        }
-    }
-
     /// Takes in all waiting signatures that verify, with their statements; those that do not
-    /// verify go. Nothing is looked at before all roots are held (RULES R2). Returns the
-    /// statements that changed.
-    pub(super) fn promote(&mut self, changes: &mut Changes) -> BTreeSet<Digest> {
-        let mut touched = BTreeSet::new();
+    /// verify go. Nothing is looked at before all roots are held (RULES R2).
+    fn promote(&mut self, changes: &mut Changes) -> Promoted {
+        let mut promoted = Promoted::default();
         if self.chain.wait().is_some() {
-            return touched;
+            return promoted;
         }
         let waiting: Vec<WaitingSignature> = self.waiting.signatures().copied().collect();
         for signature in waiting {
@@ -173,13 +160,17 @@ impl Replica {
             };
             let verifies = self.verified.check(signature.key, key, statement, &signature.signature);
             self.waiting.take_signature(&signature);
-            let adopted = verifies && self.adopt(&signature, changes);
+            if !verifies {
+                promoted.failed.insert(signature);
+                continue;
+            }
+            let adopted = self.adopt(&signature, changes);
             self.verified.forget(&signature.statement, self.statements.get(&signature.statement));
             if adopted {
-                touched.insert(signature.statement);
+                promoted.touched.insert(signature.statement);
             }
         }
-        touched
+        promoted
     }
 
     /// Adds a verified signature, and its statement if that waited. Of several signatures by one
@@ -254,6 +245,15 @@ impl Replica {
 enum Came {
     Statement(Digest),
     Signature(WaitingSignature),
+}
+
+/// What became of the signatures that waited.
+#[derive(Default)]
+struct Promoted {
+    /// The statements that changed.
+    touched: BTreeSet<Digest>,
+    /// The signatures that do not verify.
+    failed: BTreeSet<WaitingSignature>,
 }
 
 /// An error with all its sources, for people.
