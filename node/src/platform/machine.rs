@@ -289,6 +289,7 @@ fn activate_slot(
     if !staged {
         return Err(format!("slot {slot} does not hold {}@{}", target.profile, target.version));
     }
+    slots.check_parts_there(slot).map_err(|error| error.to_string())?;
     switch.set_try(slot).map_err(plain)
 }
 

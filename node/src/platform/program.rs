@@ -78,6 +78,7 @@ impl Order {
         let held = held.ok_or_else(|| {
             format!("{}@{} is not fetched and verified", target.profile, target.version)
         })?;
+        area.check_parts_there(STAGING_AREA).map_err(|error| error.to_string())?;
         for (name, signed) in held.image.parts {
             let path = area.part_path(STAGING_AREA, &name);
             let path = path.ok_or_else(|| format!("part {name} has no place"))?;

@@ -82,7 +82,10 @@ fn i1_nothing_is_ordered_that_was_not_fetched_whole_and_verified() {
     let refused = Order::new(1, &target(&old), &area).unwrap_err();
     assert!(refused.contains("edge@1.0.0 is not fetched and verified"), "{refused}");
     old.install(&area, STAGING_AREA);
-    Order::new(1, &target(&old), &area).unwrap();
+    let order = Order::new(1, &target(&old), &area).unwrap();
+    std::fs::remove_file(&order.parts["firmware"].path).unwrap();
+    let lost = Order::new(1, &target(&old), &area).unwrap_err();
+    assert!(lost.contains("part firmware") && lost.contains("is gone"), "{lost}");
     let mut writer = new.begin(&area, STAGING_AREA);
     writer.put(&new.chunk(0)).unwrap();
     for image in [&old, &new] {

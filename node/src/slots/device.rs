@@ -10,10 +10,20 @@ use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 
 use super::error::{SlotError, is_full};
+use crate::durable::sync_folder;
 
 /// What is zeroed of a part that an image does not bring: enough for every magic number that a
 /// boot loader, a kernel or the boot program looks for.
 const CLEARED_BYTES: usize = 4096;
+
+/// The length of what is at a part's place, a file or a device; `None` if there is nothing.
+pub(super) fn length_of(path: &Path) -> Result<Option<u64>, SlotError> {
+    match File::open(path).and_then(|mut file| file.seek(SeekFrom::End(0))) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(SlotError::io("look at", path, error)),
+    }
+}
 
 /// A part's place, open for writing.
 #[derive(Debug)]
@@ -28,11 +38,13 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// Opens the place, making a regular file if there is nothing. A device that is mounted or
-    /// otherwise in use is refused by the kernel.
+    /// Opens the place, making a regular file, durably, if there is nothing: syncing the file alone
+    /// would leave it without a name after a power cut. A device that is mounted or otherwise in
+    /// use is refused by the kernel.
     pub(super) fn open(slot: &'a str, part: &'a str, path: &'a Path) -> Result<Self, SlotError> {
         let failed = |error| SlotError::io("open for writing", path, error);
-        let is_device = std::fs::metadata(path).is_ok_and(|at| at.file_type().is_block_device());
+        let there = std::fs::metadata(path);
+        let is_device = there.as_ref().is_ok_and(|at| at.file_type().is_block_device());
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         if is_device {
@@ -42,6 +54,11 @@ impl<'a> Place<'a> {
         }
         let mut file = options.open(path).map_err(failed)?;
         let bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        if there.is_err()
+            && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+        {
+            sync_folder(folder).map_err(|error| SlotError::io("sync", folder, error))?;
+        }
         Ok(Self { slot, part, path, file, bytes, is_device })
     }
 

@@ -43,6 +43,11 @@ pub enum SlotError {
     Io { act: &'static str, path: PathBuf, source: io::Error },
     #[error("{chunks} chunks in slot {slot} no longer match the image and must be fetched again")]
     Rotten { slot: String, chunks: u32 },
+    #[error(
+        "slot {slot} part {part} at {path} is gone, or shorter than its {needed} bytes; it has to \
+         be staged again"
+    )]
+    PartLost { slot: String, part: String, path: PathBuf, needed: u64 },
     #[error("{missing} chunks of the image are not yet in slot {slot}")]
     Incomplete { slot: String, missing: u32 },
     #[error("slot {slot} part {part} has SHA-256 {got}, the profile signs {expected}")]

@@ -11,12 +11,13 @@ use daymark_protocol::resource::PartName;
 use serde::{Deserialize, Serialize};
 
 use super::boot_switch::BootState;
-use super::device::Place;
+use super::device::{Place, length_of};
 use super::error::SlotError;
 use super::held::HeldImage;
 use super::journal::Journal;
 use super::record::{ImageIdentity, SlotRecord, write_durably};
 use super::writer::SlotWriter;
+use crate::durable::sync_folder;
 
 /// The slot of a staging area.
 pub const STAGING_AREA: &str = "staged";
@@ -58,7 +59,8 @@ impl Slots {
     /// If the folder cannot be made, or what is remembered cannot be read.
     pub fn staging_area(folder: &Path) -> Result<Self, SlotError> {
         let parts = folder.join("parts");
-        std::fs::create_dir_all(&parts).map_err(|error| SlotError::io("make", &parts, error))?;
+        let made = std::fs::create_dir_all(&parts).and_then(|()| sync_folder(folder));
+        made.map_err(|error| SlotError::io("make", &parts, error))?;
         let layout = SlotLayout { name: STAGING_AREA.to_owned(), parts: BTreeMap::new() };
         Self::load(vec![layout], Some(parts), folder.to_owned())
     }
@@ -112,6 +114,25 @@ impl Slots {
     pub fn record(&self, slot: &str) -> Result<Option<SlotRecord>, SlotError> {
         let layout = self.layout(slot)?;
         SlotRecord::load(&self.file(&layout.name, "record"))
+    }
+
+    /// Whether the parts that the slot's record names are there, each as long as its image needs:
+    /// a file system that was damaged, or a hand that tidied up, can take one after it was verified.
+    ///
+    /// # Errors
+    /// [`SlotError::PartLost`] for one that is not, or if a part cannot be looked at.
+    pub fn check_parts_there(&self, slot: &str) -> Result<(), SlotError> {
+        let Some(record) = self.record(slot)? else { return Ok(()) };
+        for (part, signed) in record.image.parts {
+            let path = self
+                .part_path(slot, &part)
+                .ok_or_else(|| SlotError::NoPlace { slot: slot.to_owned(), part: part.clone() })?;
+            if length_of(&path)?.is_none_or(|bytes| bytes < signed.bytes) {
+                let (slot, needed) = (slot.to_owned(), signed.bytes);
+                return Err(SlotError::PartLost { slot, part, path, needed });
+            }
+        }
+        Ok(())
     }
 
     /// The image in a slot, if it is known.

@@ -124,6 +124,31 @@ fn a_cut_between_record_and_index_is_mended_by_the_next_writing() {
 }
 
 #[test]
+fn a_part_that_was_lost_after_its_verification_is_named_and_staged_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let slots = two_slots(folder.path());
+    slots.check_parts_there("b").expect("nothing is recorded of it");
+    old().install(&slots, "b");
+    slots.check_parts_there("b").unwrap();
+    let agent = folder.path().join("b-agent.img");
+    let lost = || slots.check_parts_there("b").unwrap_err();
+    fs::File::options().write(true).open(&agent).unwrap().set_len(49_999).unwrap();
+    assert!(matches!(lost(), SlotError::PartLost { part, .. } if part == "agent"));
+    fs::remove_file(&agent).unwrap();
+    assert!(matches!(lost(), SlotError::PartLost { part, .. } if part == "agent"));
+
+    let slots = two_slots(folder.path());
+    let image = old();
+    let mut writer = image.begin(&slots, "b");
+    assert!(matches!(writer.finish(&mut |_| {}), Err(SlotError::Rotten { .. })));
+    for number in writer.image().held().missing() {
+        writer.put(&image.chunk(number)).unwrap();
+    }
+    writer.finish(&mut |_| {}).unwrap();
+    slots.check_parts_there("b").unwrap();
+}
+
+#[test]
 fn chunks_that_lie_where_they_must_are_kept_and_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let slots = two_slots(folder.path());
