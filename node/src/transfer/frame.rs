@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The form of the frames.
 const VERSION: u8 = 1;
+/// The type of a frame that carries a chunk.
+const CHUNK: u8 = 7;
 /// Most chunks in one `Get`: 1 MiB of the smallest, and some shorter last ones of parts.
 pub(super) const GET_CHUNKS_MAX: usize = 128;
 /// Most runs in one `HaveMore`.
@@ -64,19 +66,32 @@ pub(super) async fn read_frame<R: AsyncRead + Unpin>(
         4 => 0,
         5 => index_bytes.min(INDEX_BYTES_MAX),
         6 => GET_CHUNKS_MAX * 4,
-        7 => 4 + CHUNK_BYTES_MAX,
+        CHUNK => 4 + CHUNK_BYTES_MAX,
         8 | 9 => 4,
         _ => return Err(malformed("its type is unknown")),
     };
     if length > bound {
         return Err(malformed("it is too long for its type"));
     }
+    if kind == CHUNK {
+        return read_chunk(stream, length).await.map(Some);
+    }
     let mut payload = vec![0; length];
     stream.read_exact(&mut payload).await?;
     parse(kind, payload).map(Some)
 }
 
-fn parse(kind: u8, mut payload: Vec<u8>) -> io::Result<Frame> {
+/// The rest of a chunk's frame, its bytes read to where they stay.
+async fn read_chunk<R: AsyncRead + Unpin>(stream: &mut R, length: usize) -> io::Result<Frame> {
+    let bytes = length.checked_sub(4).filter(|bytes| *bytes > 0);
+    let bytes = bytes.ok_or_else(|| malformed("its length does not fit its type"))?;
+    let number = stream.read_u32().await?;
+    let mut stored = vec![0; bytes];
+    stream.read_exact(&mut stored).await?;
+    Ok(Frame::Chunk(number, stored))
+}
+
+fn parse(kind: u8, payload: Vec<u8>) -> io::Result<Frame> {
     let length = || malformed("its length does not fit its type");
     let number = |bytes: &[u8]| bytes.try_into().map(u32::from_be_bytes).map_err(|_| length());
     let words = |bytes: &[u8]| -> io::Result<Vec<u32>> {
@@ -110,11 +125,6 @@ fn parse(kind: u8, mut payload: Vec<u8>) -> io::Result<Frame> {
         4 => Ok(Frame::GetIndex),
         5 => Ok(Frame::IndexBytes(payload)),
         6 => Ok(Frame::Get(words(&payload)?)),
-        7 if payload.len() > 4 => {
-            let chunk = number(&payload[..4])?;
-            payload.drain(..4);
-            Ok(Frame::Chunk(chunk, payload))
-        }
         8 => Ok(Frame::Busy(number(&payload)?)),
         9 => Ok(Frame::Gone(number(&payload)?)),
         _ => Err(length()),
@@ -147,7 +157,7 @@ pub(super) async fn write_frame<W: AsyncWrite + Unpin>(
         Frame::IndexBytes(bytes) => return write_parts(stream, 5, &[bytes]).await,
         Frame::Get(chunks) => (6, chunks.iter().copied().flat_map(u32::to_be_bytes).collect()),
         Frame::Chunk(number, bytes) => {
-            return write_parts(stream, 7, &[&number.to_be_bytes(), bytes]).await;
+            return write_parts(stream, CHUNK, &[&number.to_be_bytes(), bytes]).await;
         }
         Frame::Busy(number) => (8, number.to_be_bytes().to_vec()),
         Frame::Gone(number) => (9, number.to_be_bytes().to_vec()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use daymark_protocol::id::KeyId;
 use daymark_protocol::image::ChunkSet;
+use daymark_protocol::limits::CHUNK_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -21,6 +22,8 @@ const UPLOADS_MAX: usize = 16;
 const STREAMS_PER_PEER_MAX: usize = 4;
 /// Chunks asked of a stream and not yet answered, before its reading pauses.
 const QUEUE_MAX: usize = 512;
+/// What is written at once: the largest chunk with its head, which would go out alone otherwise.
+const WRITE_BYTES: usize = CHUNK_BYTES_MAX + 16;
 /// New chunks are told this often: seldom enough to be small, often enough to spread fast.
 const HAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// A peer that takes nothing for so long is cut off: it holds an upload.
@@ -79,7 +82,7 @@ impl ChunkServer {
     {
         let Some(_counted) = self.count(peer) else { return Err(ServeError::TooManyStreams) };
         let (mut reader, writer) = tokio::io::split(stream);
-        let mut writer = BufWriter::with_capacity(64 * 1024, writer);
+        let mut writer = BufWriter::with_capacity(WRITE_BYTES, writer);
         let Some(first) = read_frame(&mut reader, 0).await? else { return Ok(()) };
         let Frame::Hello(digest) = first else {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
