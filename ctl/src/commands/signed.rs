@@ -43,10 +43,10 @@ fn read(path: &Path) -> Outcome<Envelope> {
     }
     let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
     let envelope = Envelope::parse(&bytes).map_err(|error| bad(error.to_string()))?;
-    match envelope.context {
-        Context::Statement => Ok(envelope),
-        _ => Err(bad("it is signed as something else".into())),
+    if envelope.context != Context::Statement {
+        return Err(bad("it is signed as something else".into()));
     }
+    Ok(envelope)
 }
 
 /// Takes signed statements in and hands them on.
