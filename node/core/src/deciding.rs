@@ -44,6 +44,7 @@ impl Node {
         self.look = true;
         self.readmit(batch);
         self.subscribe(batch);
+        self.await_generation();
         self.deliver_config(batch);
     }
 

@@ -154,9 +154,9 @@ impl Node {
         batch.now(Effect::Send { peer, channel: Channel::Join, bytes });
     }
 
-    /// Whether a peer is enrolled now.
-    pub(crate) fn is_member(&self, peer: &KeyId) -> bool {
-        self.wanted_admission(peer) == Admission::Member
+    /// Whether a host is enrolled now.
+    pub(crate) fn is_member(&self, host: &KeyId) -> bool {
+        self.wanted_admission(host) == Admission::Member
     }
 
     /// What a peer's connections should let through, by what counts now.

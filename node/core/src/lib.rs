@@ -17,6 +17,7 @@ pub mod durable;
 pub mod effect;
 pub mod event;
 pub mod fetch;
+mod gaps;
 mod inhibit;
 mod intake;
 mod join;

@@ -40,7 +40,8 @@ impl Node {
         if wanted != admission {
             batch.now(Effect::Admit { peer, admission: wanted });
         }
-        if wanted < Admission::Member || admission < Admission::Member {
+        let all_enrolled = wanted == Admission::Member && self.is_member(&self.own);
+        if !all_enrolled || admission < Admission::Member {
             self.ask_to_join(peer, batch);
         }
         if admission >= Admission::Authority {

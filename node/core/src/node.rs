@@ -70,6 +70,8 @@ pub struct Node {
     pub(crate) damaged: Vec<String>,
     pub(crate) fingerprints: Option<Fingerprints>,
     pub(crate) partial_blobs: PartialBlobs,
+    /// Hosts of whose reports some are missing, and when a peer was last asked for them.
+    pub(crate) gaps_asked: BTreeMap<KeyId, MonoTime>,
 
     pub(crate) peers: Peers,
     pub(crate) parted: Parted,
@@ -128,6 +130,7 @@ impl Node {
             damaged: Vec::new(),
             fingerprints: None,
             partial_blobs: PartialBlobs::default(),
+            gaps_asked: BTreeMap::new(),
             peers: Peers::new(),
             parted: Parted::default(),
             acquaintances: BTreeMap::new(),

@@ -17,6 +17,8 @@ use crate::timer::Timer;
 
 /// Hosts whose newest liveness is kept.
 const LIVENESS_HOSTS_MAX: usize = 4_096;
+/// Longest pause between joining a group and comparing with a peer, ms.
+const GROUP_PAUSE_MS_MAX: u64 = 1_000;
 /// Shortest pause between own livenesses, ms.
 const LIVENESS_PAUSE_MS_MIN: u64 = 5_000;
 /// Pause between own livenesses while nothing changes, ms, for each enrolled host: gossip makes
@@ -50,6 +52,9 @@ impl Node {
         }
         for topic in wanted.difference(&self.topics) {
             batch.now(Effect::Subscribe(topic.clone()));
+            // What was said in the group before is compared soon.
+            let soon = self.reading.mono.plus_ms(self.jitter.below(GROUP_PAUSE_MS_MAX));
+            self.timers.set_earlier(Timer::Repair, soon);
         }
         self.topics = wanted;
     }
@@ -125,7 +130,9 @@ impl Node {
                 verdict(&self.take_entries(&entries, Origin::Gossip, batch))
             }
             Ok(GossipMessage::Reports(reports)) => {
-                verdict(&self.take_reports(&reports, Origin::Gossip, batch))
+                let outcomes = self.take_reports(&reports, Origin::Gossip, batch);
+                self.want_gaps(from, &outcomes, batch);
+                verdict(&outcomes)
             }
             Ok(GossipMessage::Liveness(bytes)) => self.liveness_received(&bytes),
             Err(_) => {

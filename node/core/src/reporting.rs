@@ -1,11 +1,15 @@
 //! What this host says of itself: the facts, and when they are reported (RULES D4, D5, Q15).
 
+use std::collections::BTreeSet;
+
 use daymark_protocol::document::{
     DocumentId, Facts, ImageBytes, ReportWriter, UpdateRun, UpdateStatus as StatusFacts, host_paths,
 };
+use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::limits;
 use daymark_protocol::status::{UpdateStatus, run_name};
 use daymark_protocol::time::{MonoTime, WallTime};
+use daymark_protocol::wire::{SyncMessage, WantedReports};
 
 use crate::admission;
 use crate::durable::{Attempt, FinishedRun, UpdateState};
@@ -18,6 +22,10 @@ use crate::update::attempt_of;
 
 /// How long a starting node waits for its own reports from others (RULES Q15), ms.
 const OWN_REPORTS_MS: u64 = 30_000;
+/// Neighbours that end this wait by showing that they hold no newer report than this node.
+const SHOWN_BY_MIN: usize = 2;
+/// How long others may contradict the first of them, ms.
+const SHOWN_MS: u64 = 5_000;
 /// Pause between reports while only details change, ms.
 const REPORT_PAUSE_MS: u64 = 10_000;
 /// Facts of the platform that are reported.
@@ -32,6 +40,8 @@ pub(crate) struct Reporter {
     said_at: Option<MonoTime>,
     /// Runs of former generations that this machine's own files do not know: a restored disk.
     former_runs: Vec<UpdateRun>,
+    /// Neighbours whose newest report of this host is the one held here, until a generation opens.
+    shown_by: BTreeSet<KeyId>,
     /// How often reports under the own key were met that this start did not write.
     rises: u32,
 }
@@ -51,6 +61,11 @@ impl Reporter {
         self.writer.as_ref().map_or(0, ReportWriter::generation)
     }
 
+    /// Whether a generation is being written.
+    pub(crate) fn is_open(&self) -> bool {
+        self.writer.is_some()
+    }
+
     /// Whether another machine seems to use the same key (RULES D6).
     pub(crate) fn is_cloned(&self) -> bool {
         self.rises > 1
@@ -64,10 +79,56 @@ impl Node {
         self.timers.set(Timer::OpenGeneration, self.reading.mono.plus_ms(wait_ms));
     }
 
-    /// A peer of this site holds the same reports: nothing more will come.
-    pub(crate) fn met_agreement(&mut self, batch: &mut Batch) {
-        if self.reporter.writer.is_none() {
+    /// Looks again whether a generation can be opened, once this machine is enrolled.
+    pub(crate) fn await_generation(&mut self) {
+        let waits = self.timers.is_set(Timer::OpenGeneration);
+        let enrolled = self.wanted_admission(&self.own) >= Admission::Authority;
+        if !self.reporter.is_open() && enrolled && !waits {
+            self.await_own_reports();
+        }
+    }
+
+    /// Asks a neighbour for this host's own reports from the newest one held on, so that one which
+    /// holds nothing newer answers as well (RULES Q15).
+    pub(crate) fn want_own_reports(&mut self, peer: KeyId, batch: &mut Batch) {
+        let Some(replica) = &self.replica else { return };
+        let generation = self.saved.get().generation;
+        let site = |host| admission::site_of(replica.standing(), host);
+        let awaited = !self.reporter.is_open() && generation > 0;
+        if !awaited || !self.is_member(&self.own) || site(&peer) != site(&self.own) {
+            return;
+        }
+        let held = replica.head(&self.own).filter(|head| head.generation > 0);
+        let wanted = WantedReports {
+            host: self.own,
+            generation: held.map_or(generation, |head| head.generation),
+            from_count: held.map_or(1, |head| head.count),
+        };
+        self.send_sync(peer, &SyncMessage::WantReports(vec![wanted]), batch);
+    }
+
+    /// Looks whether a neighbour's reports, which were taken, show that it holds nothing newer of
+    /// this host.
+    pub(crate) fn note_own_reports(&mut self, peer: KeyId, reports: &[Vec<u8>], batch: &mut Batch) {
+        let newest = self.replica.as_ref().and_then(|replica| replica.head(&self.own));
+        let Some(newest) = newest.filter(|_| !self.reporter.is_open()) else { return };
+        if reports.iter().any(|report| Digest::of(report) == newest.hash) {
+            self.shown_own_reports(peer, batch);
+        }
+    }
+
+    /// A neighbour holds no newer report of this host. After the first one others have a while to
+    /// contradict it; a second one ends the wait (RULES Q15).
+    pub(crate) fn shown_own_reports(&mut self, peer: KeyId, batch: &mut Batch) {
+        if self.reporter.is_open() {
+            return;
+        }
+        self.reporter.shown_by.insert(peer);
+        if self.reporter.shown_by.len() >= SHOWN_BY_MIN {
             self.open_generation(batch);
+        } else {
+            let soon = self.reading.mono.plus_ms(SHOWN_MS);
+            self.timers.set_earlier(Timer::OpenGeneration, soon);
         }
     }
 
@@ -77,7 +138,7 @@ impl Node {
         let fleet = replica.chain().fleet();
         let enrolled = self.wanted_admission(&self.own) >= Admission::Authority;
         let (Some(fleet), true, None) = (fleet, enrolled, &self.reporter.writer) else {
-            // Tried again when the next standing enrols it.
+            // Tried again when what counts changes.
             return;
         };
         let met = replica.head(&self.own).map_or(0, |head| head.generation);
@@ -91,6 +152,7 @@ impl Node {
         state.generation = generation;
         state.attempt = state.attempt.max(highest.unwrap_or(0));
         self.timers.clear(Timer::OpenGeneration);
+        self.reporter.shown_by.clear();
         self.facts_changed = true;
         self.report(batch);
     }
@@ -109,7 +171,7 @@ impl Node {
 
     /// Reports what changed: milestones at once, details after a pause.
     pub(crate) fn report(&mut self, batch: &mut Batch) {
-        if self.reporter.writer.is_none() || self.reporter.is_cloned() || !self.facts_changed {
+        if !self.reporter.is_open() || self.reporter.is_cloned() || !self.facts_changed {
             return;
         }
         let milestone = self.milestone();

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use daymark_protocol::document::DocumentId;
+use daymark_protocol::document::{DocumentId, Outcome};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::limits;
 use daymark_protocol::wire::{
@@ -52,35 +52,35 @@ impl Node {
             state.compared = Some(self.reading.mono);
         }
         self.send_sync(peer, &SyncMessage::Hello(hello), batch);
+        self.want_own_reports(peer, batch);
     }
 
-    /// Opens a comparison with a random peer, and waits for the next time.
+    /// Opens a comparison with a random peer, and waits for the next time. A machine that is not
+    /// enrolled asks a random peer whether it is by now: nobody else would tell it.
     pub(crate) fn repair(&mut self, batch: &mut Batch) {
         self.remember_addresses();
-        let admitted: Vec<KeyId> = self
-            .peers
-            .keys()
-            .filter(|peer| self.wanted_admission(peer) >= Admission::Authority)
-            .copied()
-            .collect();
-        let chosen = self.peer_choice.below(admitted.len() as u64);
-        let chosen = usize::try_from(chosen).unwrap_or(0);
-        if let Some(peer) = admitted.get(chosen) {
-            self.compare(*peer, batch);
+        if !self.is_member(&self.own)
+            && let Some(peer) = self.random_peer(Admission::Stranger)
+        {
+            self.ask_to_join(peer, batch);
         }
-        self.ask_for_roots(batch);
+        if let Some(peer) = self.random_peer(Admission::Authority) {
+            self.compare(peer, batch);
+        }
         let pause_ms = self.jitter.between(*REPAIR_PAUSE_MS.start(), *REPAIR_PAUSE_MS.end());
         self.timers.set(Timer::Repair, self.reading.mono.plus_ms(pause_ms));
     }
 
-    /// While nothing can be judged everyone is a stranger, and roots come by the join exchange.
-    fn ask_for_roots(&mut self, batch: &mut Batch) {
-        let waits = self.replica.as_ref().is_some_and(|replica| replica.chain().wait().is_some());
-        let chosen = self.peer_choice.below(self.peers.len() as u64);
-        let peer = self.peers.keys().nth(usize::try_from(chosen).unwrap_or(0)).copied();
-        if let Some(peer) = peer.filter(|_| waits) {
-            self.ask_to_join(peer, batch);
-        }
+    /// One of the connected peers that may hear at least this much.
+    fn random_peer(&mut self, least: Admission) -> Option<KeyId> {
+        let peers: Vec<KeyId> = self
+            .peers
+            .keys()
+            .filter(|peer| self.wanted_admission(peer) >= least)
+            .copied()
+            .collect();
+        let chosen = self.peer_choice.below(peers.len() as u64);
+        peers.get(usize::try_from(chosen).unwrap_or(0)).copied()
     }
 
     /// A message over the sync channel.
@@ -99,9 +99,8 @@ impl Node {
             SyncMessage::Hello(hello) => self.on_hello(peer, &hello, member, batch),
             SyncMessage::WantRoots { first, last } => self.on_want_roots(peer, first, last, batch),
             SyncMessage::Roots(roots) => {
-                let before = self.root_version();
-                self.take_roots(&roots, Origin::Repair, batch);
-                if self.root_version() > before || self.roots_wanted().is_some() {
+                let outcomes = self.take_roots(&roots, Origin::Repair, batch);
+                if outcomes.contains(&Outcome::New) || self.roots_wanted().is_some() {
                     self.compare(peer, batch);
                 }
             }
@@ -127,7 +126,9 @@ impl Node {
                 self.send_reports(peer, &wanted, ANSWER_BYTES_MAX, batch);
             }
             SyncMessage::Reports(reports) if member => {
-                self.take_reports(&reports, Origin::Repair, batch);
+                let outcomes = self.take_reports(&reports, Origin::Repair, batch);
+                self.note_own_reports(peer, &reports, batch);
+                self.want_gaps(peer, &outcomes, batch);
                 self.want_blobs(peer, batch);
             }
             SyncMessage::WantBlob { digest, offset } if member => {
@@ -211,7 +212,8 @@ impl Node {
             // It will ask for the roots, and compare again when it has them.
             return self.send_sync(peer, &SyncMessage::Hello(own), batch);
         }
-        if hello.root_digest != own.root_digest {
+        let roots_differ = hello.root_digest != own.root_digest;
+        if roots_differ {
             // Rivals: each side keeps both (RULES R4). What differs otherwise is compared all the
             // same, since a rival may be refused here.
             let version = own.root_version;
@@ -222,10 +224,10 @@ impl Node {
         let fleet_differs = hello.fleet != prints.fleet;
         let site_differs = same_site && hello.site_entries != prints.site_entries;
         let heads_differ = same_site && member && hello.heads != prints.heads;
-        if !(fleet_differs || site_differs || heads_differ) {
+        if !(roots_differ || fleet_differs || site_differs || heads_differ) {
             self.counters.agreements += 1;
             if same_site && member {
-                self.met_agreement(batch);
+                self.shown_own_reports(peer, batch);
             }
             return;
         }
@@ -400,6 +402,10 @@ impl Node {
         let Some(replica) = &self.replica else { return };
         // Each host once: the heads that led here may repeat.
         let mut hosts = BTreeSet::new();
+        if !self.reporter.is_open() {
+            // Whoever lacks them must not show them back as what it held (RULES Q15).
+            hosts.insert(self.own);
+        }
         let chains = wanted
             .iter()
             .filter(|want| hosts.insert(want.host))

@@ -47,11 +47,9 @@ pub enum ChainOutcome {
 pub struct ReportGap {
     /// The generation.
     pub generation: u64,
-    /// First missing count.
+    /// First missing count: 1 when a held report should follow the chain and does not, since the
+    /// two chains may part anywhere below.
     pub from: u64,
-    /// Last missing count. When a held report should follow the chain and does not, this begins
-    /// at 1, since the two chains may part anywhere below.
-    pub to: u64,
 }
 
 /// A report in a chain: its bytes and place. What it says is folded into the view, and of a large
@@ -368,7 +366,7 @@ impl HostChain {
         let next = if newest == self.generation() { self.length() + 1 } else { 1 };
         // One that should follow and does not: the chains part somewhere below.
         let from = if lowest.1 <= next { 1 } else { next };
-        Some(ReportGap { generation: newest, from, to: lowest.1.saturating_sub(1).max(from) })
+        Some(ReportGap { generation: newest, from })
     }
 
     /// The current generation as the blob that the next one names.

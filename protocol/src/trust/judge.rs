@@ -137,7 +137,7 @@ impl Judge {
     fn settle(&mut self, moved: BTreeSet<LineId>, grounds: &Grounds<'_>) -> bool {
         let (mut stops, mut unknown_kinds) = (false, false);
         for line in moved {
-            self.note_seen(&line);
+            self.note_seen(&line, grounds);
             match &line {
                 LineId::Known(Kind::Halt | Kind::Resume, _) => stops = true,
                 LineId::Known(kind, id) => {
@@ -179,17 +179,22 @@ impl Judge {
     }
 
     /// What `sees` may name and has counted (RULES S5). A draft that lacks signatures does not
-    /// satisfy it, or one stolen key could stand in for a blackout that is missing here.
-    fn note_seen(&mut self, line: &LineId) {
+    /// satisfy it, or one stolen key could stand in for a blackout that is missing here. What only
+    /// a floor still names was held: the rooms of tombstones overflow in the course of years, and
+    /// anything else that is lost closes by itself.
+    fn note_seen(&mut self, line: &LineId, grounds: &Grounds<'_>) {
         let named = match line {
             LineId::Known(kind, _) => kind.closes() || *kind == Kind::OsUpdatePolicy,
             LineId::Unknown(..) => true,
         };
         if named {
+            let written = line.as_written();
+            let floor = grounds.floors.get(&written.0, &written.1);
+            let floor = floor.filter(|floor| (grounds.keeps)(&floor.document));
             let held = &mut self.judgement.standing.held;
-            match self.lines.highest(line) {
-                Some(version) => drop(held.insert(line.as_written(), version)),
-                None => drop(held.remove(&line.as_written())),
+            match self.lines.highest(line).max(floor.map(|floor| floor.version)) {
+                Some(version) => drop(held.insert(written, version)),
+                None => drop(held.remove(&written)),
             }
         }
     }

@@ -22,7 +22,8 @@ pub struct Standing {
     pub unknown_kinds: Vec<UnknownKindLine>,
     /// The highest version held of each (kind as written, id) that `sees` may name: closings,
     /// policies and unknown kinds. In whatever state but pending: fallen, lifted and voided ones
-    /// too, and what a root's void names without its being held (RULES S5).
+    /// too, what only a floor still names, and what a root's void names without its being held
+    /// (RULES S5).
     pub held: BTreeMap<(String, ResourceId), u64>,
 }
 

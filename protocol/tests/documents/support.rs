@@ -197,8 +197,8 @@ pub(crate) fn contents(replica: &Replica) -> BTreeMap<String, Vec<Vec<u8>>> {
 pub(crate) fn repair(from: &Replica, to: &mut Replica) {
     let mut missing = Vec::new();
     for document in from.documents() {
-        for hash in to.missing(document, from.hashes(document)) {
-            missing.push(from.entry(document, &hash).unwrap());
+        for hash in from.hashes(document).filter(|hash| !to.has(document, hash)) {
+            missing.push(from.entry(document, hash).unwrap());
         }
     }
     accept(to, &missing);

@@ -3,9 +3,8 @@
 use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Reply, Write};
 use daymark_core::event::Carried;
-use daymark_protocol::trust::Floors;
 
-use crate::support::{Fleet, Rig, entries, talk};
+use crate::support::{Disk, Fleet, Rig, entries, talk};
 
 #[test]
 fn r3_a_machine_takes_its_fleet_once() {
@@ -70,7 +69,7 @@ fn r2_a_stranger_many_roots_behind_gets_them_from_a_member_that_was_restarted() 
     assert!(newer_bytes > 100 * 1024, "they fit one message: {newer_bytes} bytes");
     // After a restart a member's chain hangs on its newest root.
     let durable = DurableState { pin: Some(fleet.pin()), ..DurableState::default() };
-    let (mut member, _) = Rig::on(10, durable, fleet.roots.clone(), Floors::default());
+    let mut member = Rig::on(10, Disk::of(durable, &fleet.roots));
     let mut behind = Rig::new(11);
     behind.join(fleet.pins[0], vec![Carried::Root(fleet.roots[0].clone())]);
     let enrolled = [&member.key, &behind.key].map(|key| entries(fleet.enroll(key, "berlin")));

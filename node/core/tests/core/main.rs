@@ -4,11 +4,17 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the one effect that it looks for")]
 
 mod admitting;
+mod asking;
+mod delivering;
+mod enrolling;
+mod gating;
 mod hostile;
 mod joining;
 mod liveness;
+mod repairing;
 mod restarting;
 mod rivals;
 mod submitting;
 mod support;
+mod timing;
 mod vetoing;

@@ -4,14 +4,14 @@ use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Write};
 use daymark_core::event::Carried;
 use daymark_protocol::document::{Facts, ReportWriter};
-use daymark_protocol::trust::Floors;
 use daymark_protocol::wire::SyncMessage;
+use proptest::prelude::*;
 
-use crate::support::{Fleet, Rig, entries, inspection, key, start, talk};
+use crate::support::{Disk, Fleet, Rig, entries, inspection, key, start, talk};
 
 fn restarted(fleet: &Fleet, generation: u64) -> Rig {
     let durable = DurableState { pin: Some(fleet.pin()), generation, ..DurableState::default() };
-    let (mut rig, _) = Rig::on(10, durable, fleet.roots.clone(), Floors::default());
+    let mut rig = Rig::on(10, Disk::of(durable, &fleet.roots));
     rig.submit(entries(fleet.enroll(&key(10), "berlin")));
     rig.submit(entries(fleet.enroll(&key(11), "berlin")));
     rig.step(daymark_core::Event::Inspected(Box::new(inspection())));
@@ -42,6 +42,85 @@ fn q15_a_starting_node_waits_for_its_own_reports_and_opens_above_them() {
     told.wait(30_000);
     assert_eq!(told.node.status().generation, 8);
     assert_eq!(told.node.durable().generation, 8, "durable before its first report leaves");
+}
+
+/// A member's disk after each of its first `starts` starts, with what it had reported by then.
+fn history(fleet: &Fleet, starts: usize) -> Vec<Disk> {
+    let mut rig = Rig::member(fleet, 10);
+    for seed in [11, 12] {
+        rig.submit(entries(fleet.enroll(&key(seed), "berlin")));
+    }
+    let mut disks = Vec::new();
+    for _ in 0..starts {
+        rig.wait(30_000);
+        assert_eq!(rig.node.status().generation, disks.len() as u64 + 1);
+        disks.push(rig.disk.clone());
+        rig = Rig::restarted(10, rig.disk.clone());
+    }
+    disks
+}
+
+/// A neighbour that holds what the first member had reported with this disk.
+fn neighbour(fleet: &Fleet, seed: u8, disk: &Disk) -> Rig {
+    let mut rig = Rig::member(fleet, seed);
+    for seed in [10, 11, 12] {
+        rig.submit(entries(fleet.enroll(&key(seed), "berlin")));
+    }
+    rig.submit(disk.reports.iter().map(|held| Carried::Report(held.bytes.clone())).collect());
+    rig
+}
+
+#[test]
+fn q15_two_neighbours_that_hold_nothing_newer_end_the_wait_and_one_shortens_it() {
+    let fleet = Fleet::new(1, 1);
+    let disks = history(&fleet, 2);
+    let mut rig = Rig::restarted(10, disks[1].clone());
+    talk(&mut rig, &mut neighbour(&fleet, 11, &disks[1]), Admission::Member);
+    assert_eq!(rig.node.status().generation, 0);
+    talk(&mut rig, &mut neighbour(&fleet, 12, &disks[1]), Admission::Member);
+    assert_eq!(rig.node.status().generation, 3, "at once");
+
+    let mut rig = Rig::restarted(10, disks[1].clone());
+    talk(&mut rig, &mut neighbour(&fleet, 11, &disks[1]), Admission::Member);
+    rig.wait(4_999);
+    assert_eq!(rig.node.status().generation, 0, "another may contradict it");
+    rig.wait(1);
+    assert_eq!(rig.node.status().generation, 3);
+}
+
+#[test]
+fn q15_neighbours_that_hold_less_end_no_wait() {
+    let fleet = Fleet::new(1, 1);
+    let disks = history(&fleet, 2);
+    let mut rig = Rig::restarted(10, disks[1].clone());
+    talk(&mut rig, &mut neighbour(&fleet, 11, &disks[0]), Admission::Member);
+    talk(&mut rig, &mut neighbour(&fleet, 12, &Disk::default()), Admission::Member);
+    rig.wait(29_000);
+    assert_eq!(rig.node.status().generation, 0);
+    rig.wait(1_000);
+    assert_eq!(rig.node.status().generation, 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// D5: whichever old disk a machine is restored from, and whatever each of two neighbours missed,
+    /// it goes on above all that either holds, and is not taken for a clone.
+    #[test]
+    fn q15_a_restored_machine_goes_on_above_what_its_neighbours_hold(
+        restored in 0..4_usize, one in 0..4_usize, other in 0..4_usize,
+    ) {
+        let fleet = Fleet::new(1, 1);
+        let disks = history(&fleet, 4);
+        let mut rig = Rig::restarted(10, disks[restored].clone());
+        talk(&mut rig, &mut neighbour(&fleet, 11, &disks[one]), Admission::Member);
+        talk(&mut rig, &mut neighbour(&fleet, 12, &disks[other]), Admission::Member);
+        rig.wait(30_000);
+        let newest = 1 + restored.max(one).max(other) as u64;
+        prop_assert_eq!(rig.node.status().generation, newest + 1);
+        prop_assert_eq!(rig.disk.durable.generation, newest + 1);
+        prop_assert!(rig.node.status().problems.is_empty());
+    }
 }
 
 #[test]
@@ -97,7 +176,7 @@ fn k1_the_clocks_floor_outlasts_a_restart() {
     assert!(floor > start().plus_ms(i64::try_from(9 * DAY_MS).unwrap()));
     // After the restart the battery is empty: the clock reads ten days less.
     let durable = rig.node.durable().clone();
-    let (restarted, _) = Rig::on(10, durable, fleet.roots.clone(), Floors::default());
+    let restarted = Rig::on(10, Disk::of(durable, &fleet.roots));
     let now = restarted.node.now();
     assert!(!now.known && now.earliest >= floor, "{now:?}");
 }

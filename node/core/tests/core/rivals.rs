@@ -3,9 +3,9 @@
 use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Channel, ItemOutcome, Reply, Write};
 use daymark_core::event::Carried;
-use daymark_protocol::trust::{ChainWait, Floors, RootDraft};
+use daymark_protocol::trust::{ChainWait, RootDraft};
 
-use crate::support::{Asked, Fleet, Rig, entries, inspection, start, talk};
+use crate::support::{Asked, Disk, Fleet, Rig, entries, inspection, start, talk};
 
 /// A member of root 1 that got one of the rivals.
 fn member(fleet: &Fleet, seed: u8, rival: &[u8]) -> (Rig, Asked) {
@@ -46,7 +46,7 @@ fn r4_rivals_meet_stop_both_sides_outlast_a_restart_and_are_settled_by_one_above
     // What is on disk says so too, whichever of them the machine held first.
     let durable = east.node.durable().clone();
     assert_eq!(durable.pin, Some(fleet.pin()), "the pin stays as it was taken");
-    let (mut east, _) = Rig::on(10, durable, stored(&east), Floors::default());
+    let mut east = Rig::on(10, Disk::of(durable, &stored(&east)));
     east.step(daymark_core::Event::Inspected(Box::new(inspection())));
     assert!(rivals(&east));
     let roots = [left, right].map(|root| fleet.read_root(&root));
@@ -71,7 +71,7 @@ fn r2_a_node_that_lost_the_file_of_its_newest_root_waits_for_it() {
     let saved = |write: &Write| matches!(write, Write::PutState(state) if state.root_floor == 2);
     assert!(asked.writes.iter().any(saved));
     let durable: DurableState = rig.node.durable().clone();
-    let (mut rig, _) = Rig::on(10, durable, fleet.roots.clone(), Floors::default());
+    let mut rig = Rig::on(10, Disk::of(durable, &fleet.roots));
     let missing = Some(ChainWait::Missing { first: 2, last: 2 });
     assert_eq!(rig.node.replica().unwrap().chain().wait().cloned(), missing);
     rig.submit(vec![Carried::Root(second)]);

@@ -3,15 +3,21 @@
 use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Channel, Effect, Reply, Topic, Verdict, Write};
 use daymark_core::event::{Carried, GossipId, Inspection, Reading, RequestId};
-use daymark_core::{ClockTrust, CoreConfig, Event, Node, Start};
-use daymark_protocol::decide::{Activity, Machine, PlatformKind};
-use daymark_protocol::document::{signature_entry, statement_entry};
-use daymark_protocol::id::{FleetId, KeyId};
+use daymark_core::{Batch, ClockTrust, CoreConfig, Event, Node, Start};
+use daymark_protocol::decide::{
+    Activity, Gate, GateAnswer, Installed, InstalledSource, Machine, PlatformKind,
+};
+use daymark_protocol::document::{StoredEntry, StoredReport, signature_entry, statement_entry};
+use daymark_protocol::id::{Digest, FleetId, KeyId};
 use daymark_protocol::limits::DISPLAY_NAME_BYTES_MAX;
-use daymark_protocol::resource::{HostSpec, Kind, OsType, Role, Scope, Spec};
+use daymark_protocol::resource::{
+    HostSpec, Kind, OsType, Role, ScheduleStatus, Scope, SingleScheduleSpec, SiteSpec, Spec,
+    Target, TargetOs,
+};
 use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::trust::{
     Context, Draft, Envelope, Floors, Pin, ResourceDraft, Root, RootDraft, Signature, SigningKey,
+    named_id,
 };
 use daymark_protocol::wire::SyncMessage;
 
@@ -119,6 +125,70 @@ impl Fleet {
     }
 }
 
+/// The name of the only OS profile.
+const PROFILE: &str = "edge";
+/// The version that every machine runs at first.
+pub(crate) const FIRST: &str = "1.0.0";
+
+pub(crate) fn everyone() -> Target {
+    Target { all: true, ..Target::default() }
+}
+
+impl Fleet {
+    /// The resource digest of a released OS profile, and its entries.
+    pub(crate) fn release(&self, version: &str) -> (Digest, [Vec<u8>; 2]) {
+        let spec = serde_json::from_value(serde_json::json!({
+            "name": PROFILE, "type": "OS_TYPE_IMMUTABLE", "provider": "OS_PROVIDER_KIND_INFRA",
+            "profileName": PROFILE, "osImageVersion": version,
+            "indexDigest": Digest::of(version.as_bytes()), "indexBytes": 1_000,
+        }));
+        let id = named_id(Kind::OsProfile, &self.id, &Scope::Fleet, version);
+        let resource = ResourceDraft::new(id, 1, &Spec::OsProfile(spec.unwrap()));
+        let draft = self.draft().resource(resource);
+        let digest = draft.finish().unwrap().payload().resources[0].digest();
+        (digest, self.signed(&draft))
+    }
+
+    /// A policy for everyone that asks for a released OS profile.
+    pub(crate) fn policy(&self, policy_version: u64, version: &str, digest: Digest) -> Draft {
+        let target_os = TargetOs { profile: PROFILE.into(), version: version.into(), digest };
+        let spec = serde_json::from_value(serde_json::json!({
+            "name": "everyone", "updatePolicy": "UPDATE_POLICY_TARGET", "targetOs": target_os,
+            "spreadSeconds": 0,
+        }));
+        let spec = Spec::OsUpdatePolicy(spec.unwrap());
+        let id = named_id(Kind::OsUpdatePolicy, &self.id, &Scope::Fleet, "everyone");
+        self.draft().resource(ResourceDraft::new(id, policy_version, &spec).target(everyone()))
+    }
+
+    /// The site `berlin`.
+    pub(crate) fn site(&self) -> [Vec<u8>; 2] {
+        let spec = Spec::Site(SiteSpec { name: "Berlin".into(), ..SiteSpec::default() });
+        let resource = ResourceDraft::new("berlin".parse().unwrap(), 1, &spec);
+        self.signed(&self.draft().resource(resource))
+    }
+
+    /// A window for everyone that has no end.
+    pub(crate) fn window(&self) -> [Vec<u8>; 2] {
+        let spec = Spec::SingleSchedule(SingleScheduleSpec {
+            name: "always".into(),
+            schedule_status: ScheduleStatus::OsUpdate,
+            start_seconds: start().as_seconds(),
+            end_seconds: None,
+        });
+        let id = named_id(Kind::SingleSchedule, &self.id, &Scope::Fleet, "always");
+        self.signed(&self.draft().resource(ResourceDraft::new(id, 1, &spec).target(everyone())))
+    }
+
+    /// Everything that an update to `version` takes, and the digest of its profile.
+    pub(crate) fn order(&self, version: &str) -> (Digest, Vec<Carried>) {
+        let (digest, released) = self.release(version);
+        let policy = self.signed(&self.policy(1, version, digest));
+        let all = [self.site(), released, policy, self.window()];
+        (digest, entries(all.into_iter().flatten()))
+    }
+}
+
 pub(crate) fn entries(all: impl IntoIterator<Item = Vec<u8>>) -> Vec<Carried> {
     all.into_iter().map(Carried::Entry).collect()
 }
@@ -157,6 +227,15 @@ impl Asked {
         })
     }
 
+    /// The messages for one peer over the sync channel.
+    pub(crate) fn told(&self, to: KeyId) -> Vec<SyncMessage> {
+        let sync = self
+            .sends()
+            .into_iter()
+            .filter(|(peer, channel, _)| *peer == to && *channel == Channel::Sync);
+        sync.map(|(_, _, bytes)| SyncMessage::decode(&bytes).unwrap()).collect()
+    }
+
     pub(crate) fn sends(&self) -> Vec<(KeyId, Channel, Vec<u8>)> {
         let all = self.immediate.iter().chain(&self.deferred);
         all.filter_map(|effect| match effect {
@@ -167,40 +246,88 @@ impl Asked {
     }
 }
 
-/// A node and its clocks.
+/// What a machine stored, as its store and files would hold it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) durable: DurableState,
+    pub(crate) roots: Vec<(u64, Vec<u8>)>,
+    pub(crate) entries: Vec<StoredEntry>,
+    pub(crate) reports: Vec<StoredReport>,
+    pub(crate) floors: Floors,
+}
+
+impl Disk {
+    /// A disk of which only the small file and the roots are left.
+    pub(crate) fn of(durable: DurableState, roots: &[Vec<u8>]) -> Self {
+        Self { durable, roots: (1..).zip(roots.to_vec()).collect(), ..Self::default() }
+    }
+
+    fn write(&mut self, write: &Write) {
+        match write.clone() {
+            Write::PutEntry { document, hash, bytes } => {
+                self.entries.push(StoredEntry { document, hash, bytes });
+            }
+            Write::DropEntry { document, hash } => {
+                self.entries.retain(|held| (&held.document, held.hash) != (&document, hash));
+            }
+            Write::PutReport { host, generation, count, bytes } => {
+                self.reports.push(StoredReport { host, generation, count, bytes });
+            }
+            Write::DropReports { host, below } => {
+                self.reports.retain(|held| held.host != host || held.generation >= below);
+            }
+            // What a generation closed is of no use to these tests.
+            Write::PutBlob { .. } | Write::DropBlob { .. } => {}
+            Write::PutRoot { version, bytes } => {
+                self.roots.retain(|(held, _)| *held != version);
+                self.roots.push((version, bytes));
+            }
+            Write::AppendFloor(floor) => drop(self.floors.apply(floor)),
+            Write::PutState(state) => self.durable = *state,
+        }
+    }
+}
+
+/// A node, its clocks and its disk.
 pub(crate) struct Rig {
     pub(crate) key: SigningKey,
     pub(crate) node: Node,
     pub(crate) now_ms: u64,
+    /// Whether the operating system says that its clock is synchronised.
+    pub(crate) synchronised: bool,
+    pub(crate) disk: Disk,
 }
 
 impl Rig {
     pub(crate) fn new(seed: u8) -> Self {
-        Self::on(seed, DurableState::default(), vec![], Floors::default()).0
+        Self::on(seed, Disk::default())
     }
 
-    /// A machine whose disk holds this.
-    pub(crate) fn on(
-        seed: u8,
-        durable: DurableState,
-        roots: Vec<Vec<u8>>,
-        floors: Floors,
-    ) -> (Self, Asked) {
-        let (entries, reports, blobs) = (vec![], vec![], vec![]);
+    /// A machine that starts with this disk.
+    pub(crate) fn on(seed: u8, disk: Disk) -> Self {
         let key = key(seed);
         let started = Start {
             key: key.clone(),
             seed: [seed; 32],
-            durable,
-            roots,
-            entries,
-            reports,
-            blobs,
-            floors,
+            durable: disk.durable.clone(),
+            roots: disk.roots.iter().map(|(_, root)| root.clone()).collect(),
+            entries: disk.entries.clone(),
+            reports: disk.reports.clone(),
+            blobs: vec![],
+            floors: disk.floors.clone(),
         };
         let config = CoreConfig::new(ClockTrust::Synchronised, WallTime::EPOCH, 8).unwrap();
-        let (node, batch) = Node::new(config, started, reading(0));
-        (Self { key, node, now_ms: 0 }, asked(batch))
+        let (node, batch) = Node::new(config, started, reading(0, true));
+        let mut rig = Self { key, node, now_ms: 0, synchronised: true, disk };
+        rig.note(batch);
+        rig
+    }
+
+    /// The machine after a restart, inspected, with what its disk holds.
+    pub(crate) fn restarted(seed: u8, disk: Disk) -> Self {
+        let mut rig = Self::on(seed, disk);
+        rig.step(Event::Inspected(Box::new(inspection())));
+        rig
     }
 
     /// An enrolled member of site `berlin`, inspected.
@@ -218,7 +345,21 @@ impl Rig {
     }
 
     pub(crate) fn step(&mut self, event: Event) -> Asked {
-        asked(self.node.step(reading(self.now_ms), event))
+        let batch = self.node.step(reading(self.now_ms, self.synchronised), event);
+        self.note(batch)
+    }
+
+    fn note(&mut self, mut batch: Batch) -> Asked {
+        let immediate = batch.take_immediate();
+        let writes = batch.writes().to_vec();
+        writes.iter().for_each(|write| self.disk.write(write));
+        Asked { immediate, writes, deferred: batch.confirm_durable() }
+    }
+
+    /// A gate's answer in the newest decision.
+    pub(crate) fn gate(&self, gate: Gate) -> GateAnswer {
+        let gates = &self.node.decision().expect("it decided").gates;
+        gates.iter().find(|answer| answer.gate == gate).expect("every gate answers").clone()
     }
 
     pub(crate) fn wait(&mut self, ms: u64) -> Asked {
@@ -262,15 +403,9 @@ pub(crate) fn talk(a: &mut Rig, b: &mut Rig, admission: Admission) {
     }
 }
 
-fn asked(mut batch: daymark_core::Batch) -> Asked {
-    let immediate = batch.take_immediate();
-    let writes = batch.writes().to_vec();
-    Asked { immediate, writes, deferred: batch.confirm_durable() }
-}
-
-fn reading(ms: u64) -> Reading {
+fn reading(ms: u64, synchronised: bool) -> Reading {
     let wall = start().plus_ms(i64::try_from(ms).unwrap() + 60_000);
-    Reading { mono: MonoTime(ms), wall, synchronised: true }
+    Reading { mono: MonoTime(ms), wall, synchronised }
 }
 
 pub(crate) fn inspection() -> Inspection {
@@ -278,8 +413,14 @@ pub(crate) fn inspection() -> Inspection {
         machine: Machine {
             os_type: OsType::Immutable,
             platform: PlatformKind::Slots,
-            architecture: String::new(),
-            installed: None,
+            architecture: "x86_64".into(),
+            installed: Some(Installed {
+                profile: Some(PROFILE.into()),
+                version: Some(FIRST.into()),
+                index_digest: Some(Digest::of(FIRST.as_bytes())),
+                image_sha256: None,
+                source: InstalledSource::Slot,
+            }),
             staged: None,
             quarantine: vec![],
             inhibitors: vec![],

@@ -101,15 +101,6 @@ impl Replica {
         std::iter::once(hash).chain(kept).copied().collect()
     }
 
-    /// Of the hashes that a peer has, those that are not here.
-    pub fn missing<'a>(
-        &self,
-        document: &DocumentId,
-        theirs: impl IntoIterator<Item = &'a Digest>,
-    ) -> Vec<Digest> {
-        theirs.into_iter().filter(|hash| !self.has(document, hash)).copied().collect()
-    }
-
     /// The documents of a kept statement and its signatures (RULES Q2).
     pub fn documents_of(&self, statement: &Digest) -> Option<&BTreeSet<DocumentId>> {
         self.indexed.get(statement).map(|indexed| &indexed.documents)

@@ -1,0 +1,128 @@
+//! Whose clocks count (RULES K1, K2): those of direct, enrolled neighbours, one reading each.
+
+use daymark_core::effect::{Admission, Verdict};
+use daymark_protocol::id::KeyId;
+use daymark_protocol::time::WallTime;
+use daymark_protocol::wire::{Fingerprint, GossipMessage, Hello, Liveness, SyncMessage};
+use proptest::prelude::*;
+
+use crate::support::{Fleet, Rig, entries, key, start};
+
+/// What each of four machines does in a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Neighbour {
+    enrolled: bool,
+    /// How often it says itself what its clock reads.
+    hellos: usize,
+    /// Whether another passes on what it says of itself.
+    relayed: bool,
+}
+
+/// A member that nobody vouches for, one minute after `start`.
+fn unsynchronised(fleet: &Fleet) -> Rig {
+    let mut rig = Rig::member(fleet, 10);
+    rig.synchronised = false;
+    rig.wait(1);
+    assert!(!rig.node.now().known);
+    rig
+}
+
+fn wall(rig: &Rig) -> WallTime {
+    start().plus_ms(i64::try_from(rig.now_ms).unwrap() + 60_000)
+}
+
+fn hello(rig: &Rig) -> SyncMessage {
+    SyncMessage::Hello(Hello {
+        root_version: 1,
+        root_digest: [0; 16],
+        fleet: Fingerprint::default(),
+        site: [0; 8],
+        site_entries: Fingerprint::default(),
+        heads: Fingerprint::default(),
+        wall: wall(rig),
+        synchronised: true,
+    })
+}
+
+fn liveness(fleet: &Fleet, seed: u8, rig: &Rig, count: u64) -> Vec<u8> {
+    let said = Liveness {
+        fleet: fleet.id,
+        key: key(seed).public(),
+        generation: 1,
+        count,
+        wall: wall(rig),
+        synchronised: true,
+        addresses: vec![],
+        fetching: None,
+    };
+    GossipMessage::Liveness(said.sign(&key(seed))).encode()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn k2_three_enrolled_neighbours_vouch_by_what_they_say_themselves(
+        neighbours in prop::collection::vec(
+            (any::<bool>(), 0..4_usize, any::<bool>()).prop_map(|(enrolled, hellos, relayed)| {
+                Neighbour { enrolled, hellos, relayed }
+            }),
+            4,
+        ),
+    ) {
+        let fleet = Fleet::new(1, 1);
+        let mut rig = unsynchronised(&fleet);
+        let carrier = key(30).public().id();
+        rig.submit(entries(fleet.enroll(&key(30), "berlin")));
+        rig.connect(carrier, Admission::Member);
+        for (seed, neighbour) in (20..).zip(&neighbours) {
+            if neighbour.enrolled {
+                rig.submit(entries(fleet.enroll(&key(seed), "berlin")));
+            }
+            let peer = key(seed).public().id();
+            rig.connect(peer, Admission::Member);
+            for _ in 0..neighbour.hellos {
+                let hello = hello(&rig);
+                rig.receive(peer, &hello);
+            }
+            if neighbour.relayed {
+                let said = liveness(&fleet, seed, &rig, 1);
+                let expected = if neighbour.enrolled { Verdict::Accept } else { Verdict::Ignore };
+                prop_assert_eq!(rig.gossip(carrier, said).verdict(), expected);
+            }
+        }
+        rig.wait(1);
+        let vouching = neighbours.iter().filter(|n| n.enrolled && n.hellos > 0).count();
+        prop_assert_eq!(rig.node.now().known, vouching >= 3, "{}", rig.node.status().clock);
+    }
+}
+
+#[test]
+fn k2_the_reading_of_a_machine_that_was_removed_is_forgotten() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = unsynchronised(&fleet);
+    let peers: Vec<KeyId> = (20..23).map(|seed| key(seed).public().id()).collect();
+    for (seed, peer) in (20..).zip(&peers) {
+        rig.submit(entries(fleet.enroll(&key(seed), "berlin")));
+        rig.connect(*peer, Admission::Member);
+        let hello = hello(&rig);
+        rig.receive(*peer, &hello);
+    }
+    assert!(rig.node.now().known);
+    rig.submit(entries(fleet.remove(&key(20), "berlin")));
+    rig.wait(1);
+    assert!(!rig.node.now().known);
+}
+
+#[test]
+fn d7_a_liveness_that_is_known_is_not_passed_on() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = unsynchronised(&fleet);
+    let carrier = key(20).public().id();
+    rig.submit(entries(fleet.enroll(&key(20), "berlin")));
+    rig.connect(carrier, Admission::Member);
+    let [first, second] = [1, 2].map(|count| liveness(&fleet, 20, &rig, count));
+    assert_eq!(rig.gossip(carrier, second.clone()).verdict(), Verdict::Accept);
+    assert_eq!(rig.gossip(carrier, second).verdict(), Verdict::Ignore);
+    assert_eq!(rig.gossip(carrier, first).verdict(), Verdict::Ignore, "it is older");
+}
