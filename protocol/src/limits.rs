@@ -47,6 +47,11 @@ pub const SITE_DOCUMENTS_MAX: usize = 4_096;
 pub const HOST_IDS_PER_SIGNER_MAX: usize = 16_384;
 /// Finished ids of any other kind kept per signer (RULES D3).
 pub const IDS_PER_KIND_AND_SIGNER_MAX: usize = 1_024;
+/// Ids of hosts that have a floor: four rooms of finished ones. May grow, and never shrink, or
+/// floors would be lost on reading.
+pub const FLOORS_OF_HOSTS_MAX: usize = 65_536;
+/// Ids of any other kind that have a floor, all unknown kinds together; likewise.
+pub const FLOORS_PER_KIND_MAX: usize = 8_192;
 /// Standing halts kept per key (RULES C4): one above 64 is the sign that the key floods.
 pub const HALTS_PER_KEY_MAX: usize = 65;
 /// Entries held in memory until a root or a counterpart arrives (RULES D3).

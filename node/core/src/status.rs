@@ -10,6 +10,9 @@ use crate::admission;
 use crate::durable::UpdateState;
 use crate::node::Node;
 
+/// Kinds that are told to have no room; made-up ones share one.
+const FULL_KINDS_TOLD_MAX: usize = 16;
+
 /// One screen of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -157,6 +160,10 @@ impl Node {
         }
         problems.extend(self.peers.keys().filter(|peer| self.is_shut_out(peer)).map(|peer| {
             format!("host {} sends what does not verify and is not heard for a while", peer.short())
+        }));
+        let full = self.replica.iter().flat_map(|replica| replica.floors().full_kinds());
+        problems.extend(full.take(FULL_KINDS_TOLD_MAX).map(|kind| {
+            format!("there is no room for one more {kind}: new ones count for nothing here")
         }));
         let wait = self.replica.as_ref().and_then(|replica| replica.chain().wait());
         problems.extend(wait.map(|wait| format!("nothing is judged: {wait}")));

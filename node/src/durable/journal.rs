@@ -19,8 +19,9 @@ use super::record::{read_bounded, sync_folder, write_atomic};
 const MAGIC: &[u8; 8] = b"DMFLOOR1";
 const MARKER: &[u8; 4] = b"\xf7FR\x01";
 const HEADER_BYTES: usize = 4 + 4 + 16;
-/// Largest journal: 65,536 floors and 4,096 entries held whole stay below it.
-const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Largest journal that is read: the floors of all kinds come to at most 150 MB, and it is rewritten
+/// at twice its live size.
+const JOURNAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// A journal below this size is not worth rewriting.
 const REWRITE_BYTES_MIN: u64 = 64 * 1024;
 

@@ -9,6 +9,8 @@ use data_encoding::{BASE64, HEXLOWER};
 
 use crate::document::DocumentId;
 use crate::id::{Digest, ResourceId};
+use crate::limits;
+use crate::resource::Kind;
 
 /// One line of the floor journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,10 +166,28 @@ impl Floors {
 
     /// Whether a record of this version would change anything.
     pub fn would_rise(&self, kind: &str, id: &ResourceId, version: u64, digest: &Digest) -> bool {
-        self.get(kind, id).is_none_or(|floor| {
-            let joins = floor.digests.len() < DIGESTS_MAX && !floor.digests.contains(digest);
-            version > floor.version || (version == floor.version && joins)
-        })
+        let Some(floor) = self.get(kind, id) else { return self.has_room(kind) };
+        let joins = floor.digests.len() < DIGESTS_MAX && !floor.digests.contains(digest);
+        version > floor.version || (version == floor.version && joins)
+    }
+
+    /// Whether one more id of a kind finds room. What finds none is unknown: without a bound a
+    /// stolen key could fill memory and journal until no start can read it (I9).
+    pub fn has_room(&self, kind: &str) -> bool {
+        let is_known = |kind: &str| kind.parse::<Kind>().is_ok();
+        let ids = if is_known(kind) {
+            self.versions.get(kind).map_or(0, BTreeMap::len)
+        } else {
+            let unknown = self.versions.iter().filter(|(kind, _)| !is_known(kind));
+            unknown.map(|(_, ids)| ids.len()).sum()
+        };
+        let is_host = kind == Kind::Host.name();
+        ids < if is_host { limits::FLOORS_OF_HOSTS_MAX } else { limits::FLOORS_PER_KIND_MAX }
+    }
+
+    /// The kinds that have floors, and no room for another.
+    pub fn full_kinds(&self) -> impl Iterator<Item = &str> {
+        self.versions.keys().map(String::as_str).filter(|kind| !self.has_room(kind))
     }
 
     /// The floor of an id.

@@ -129,7 +129,12 @@ impl Lines {
             self.of(line).iter().map(|said| Arc::clone(&said.version)).collect();
         let floor = grounds.floors.get(kind.name(), id);
         let nothing = versions.is_empty() && !floor.is_some_and(|floor| is_missed(floor, grounds));
-        (!nothing).then(|| settle(*kind, versions, floor))
+        let mut settled = settle(*kind, versions, floor);
+        let finds_room = floor.is_some() || grounds.floors.has_room(kind.name());
+        if !finds_room && settled.state == State::Counts {
+            settled.state = State::Unknown(format!("there is no room for one more {kind}"));
+        }
+        (!nothing).then_some(settled)
     }
 
     /// What an id of an unknown kind comes to.

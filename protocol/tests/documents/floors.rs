@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use daymark_protocol::document::{Interest, Replica, Sites};
-use daymark_protocol::id::ResourceId;
+use daymark_protocol::document::{DocumentId, Interest, Replica, Sites};
+use daymark_protocol::id::{Digest, ResourceId};
+use daymark_protocol::limits;
 use daymark_protocol::resource::{BlackoutSpec, Kind, ScheduleZone, Scope, Spec, Target};
 use daymark_protocol::time::WallTime;
-use daymark_protocol::trust::{Floors, Line, ResourceDraft, State, Statement, named_id};
+use daymark_protocol::trust::{
+    FloorRecord, Floors, Line, ResourceDraft, State, Statement, named_id,
+};
 
 use crate::support::{Fleet, accept, id_of, key, resource_id, signed};
 
@@ -136,4 +139,44 @@ fn d3_of_four_kept_versions_the_floor_names_the_highest_in_whatever_order_they_c
         assert_eq!(line.state, State::Counts);
         assert_eq!(line.versions.iter().map(|v| v.version).collect::<Vec<_>>(), [6, 5, 4, 3]);
     }
+}
+
+#[test]
+fn i9_floors_have_room_per_kind_and_what_finds_none_is_unknown() {
+    let fleet = Fleet::new();
+    let mut floors = Floors::default();
+    let ended = |number: usize| FloorRecord::Version {
+        kind: Kind::Blackout.name().to_owned(),
+        id: resource_id(&format!("ended-{number}")),
+        version: 1,
+        digest: Digest([1; 32]),
+        document: DocumentId::Fleet,
+        gone: true,
+    };
+    for number in 1..limits::FLOORS_PER_KIND_MAX {
+        assert!(floors.apply(ended(number)));
+    }
+    let mut replica = Replica::new(fleet.chain(), floors, Interest::default());
+    let scopes = [Scope::Fleet, Scope::Site(resource_id("berlin"))];
+    let entries: Vec<Vec<u8>> = scopes
+        .iter()
+        .flat_map(|scope| signed(&blackout(&fleet, scope, 1), &[&key(1), &key(2)]))
+        .collect();
+    accept(&mut replica, &entries);
+    let states = scopes.map(|scope| {
+        let line = line(&replica, Kind::Blackout, &blackout_id(&fleet, &scope)).unwrap();
+        assert_eq!(line.versions.len(), 1, "what it closes stays closed");
+        line.state.clone()
+    });
+    assert_eq!(states.iter().filter(|state| **state == State::Counts).count(), 1, "{states:?}");
+    assert_eq!(replica.floors().versions().count(), limits::FLOORS_PER_KIND_MAX);
+    assert_eq!(replica.floors().full_kinds().collect::<Vec<_>>(), ["Blackout"]);
+    // Other kinds have their own room, and what has a floor still rises.
+    take(&mut replica, &fleet.site("berlin", 1, "Berlin"));
+    let site = named_id(Kind::Site, &fleet.id(), &Scope::Fleet, "berlin");
+    assert_eq!(line(&replica, Kind::Site, &site).unwrap().state, State::Counts);
+    let mut floors = replica.floors().clone();
+    let FloorRecord::Version { kind, id, digest, document, gone, .. } = ended(1) else { panic!() };
+    let higher = FloorRecord::Version { kind, id, version: 2, digest, document, gone };
+    assert!(floors.apply(higher) && !floors.apply(ended(limits::FLOORS_PER_KIND_MAX)));
 }

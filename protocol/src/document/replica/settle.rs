@@ -147,10 +147,17 @@ impl Replica {
                 records.push(FloorRecord::Whole(signature_entry(digest, key, signature)));
             }
         }
+        let mut overflows = false;
         for record in records {
             if self.floors.apply(record.clone()) {
                 changes.floors.push(record);
+            } else if let FloorRecord::Version { kind, id, .. } = &record {
+                overflows |= self.floors.get(kind, id).is_none();
             }
+        }
+        if overflows {
+            // They counted while others of the same save had not yet taken the last room.
+            self.judge_anew();
         }
         if stops {
             self.forget_lifted();
