@@ -37,7 +37,8 @@ impl Node {
         let missing = replica.missing_blobs();
         self.partial_blobs.0.retain(|digest, _| missing.contains(digest));
         let now = self.reading.mono;
-        for digest in missing.into_iter().take(PARTIAL_MAX) {
+        let missing: Vec<Digest> = missing.iter().take(PARTIAL_MAX).copied().collect();
+        for digest in missing {
             let partial = self.partial_blobs.0.entry(digest);
             let is_new = matches!(partial, Entry::Vacant(_));
             let partial = partial.or_insert(Partial { bytes: Vec::new(), asked: now });

@@ -1,6 +1,7 @@
 //! Comparing two sets by buckets of leading bits: pure, and the same on both sides.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use daymark_protocol::id::Digest;
 use daymark_protocol::wire::{BUCKET_BITS_MAX, Bucket};
@@ -18,6 +19,17 @@ pub(crate) fn bits_for(count: usize) -> u8 {
 pub(crate) fn bucket_of(name: &[u8; 32], bits: u8) -> u16 {
     let leading = u16::from_be_bytes([name[0], name[1]]);
     leading.checked_shr(16 - u32::from(bits)).unwrap_or(0)
+}
+
+/// The names of a bucket.
+pub(crate) fn range_of(index: u16, bits: u8) -> RangeInclusive<[u8; 32]> {
+    let free = 16 - u32::from(bits);
+    let low = index.checked_shl(free).unwrap_or(0);
+    let high = low | u16::MAX.checked_shr(u32::from(bits)).unwrap_or(0);
+    let (mut from, mut to) = ([0; 32], [0xff; 32]);
+    from[..2].copy_from_slice(&low.to_be_bytes());
+    to[..2].copy_from_slice(&high.to_be_bytes());
+    from..=to
 }
 
 /// Sorts items into buckets, keeping their order. Empty buckets are absent.
@@ -98,6 +110,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_names_of_a_bucket_are_those_between_its_ends(
+            name: [u8; 32],
+            index: u16,
+            bits in 0..=BUCKET_BITS_MAX,
+        ) {
+            let index = index % (1 << bits);
+            let lies_between = range_of(index, bits).contains(&name);
+            prop_assert_eq!(lies_between, bucket_of(&name, bits) == index);
+            prop_assert!(range_of(bucket_of(&name, bits), bits).contains(&name));
+        }
+
         #[test]
         fn what_one_side_lacks_lies_in_the_buckets_that_differ(
             common in prop::collection::btree_set(any::<[u8; 32]>(), 0..200),

@@ -117,7 +117,8 @@ impl Node {
                 let chain = RootChain::new(pin);
                 self.kept_interest = self.interest();
                 let interest = self.kept_interest.clone();
-                self.replica = Some(Replica::new(chain, Floors::default(), interest));
+                self.replica =
+                    Some(Replica::sharing(chain, Floors::default(), interest, self.shared.clone()));
                 self.take_carried(items, batch);
                 self.joined(batch);
                 Reply::Done

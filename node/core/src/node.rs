@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::clock::ClockVerdict;
 use daymark_protocol::decide::{Decision, Reach};
-use daymark_protocol::document::{Interest, Replica, Stored, StoredEntry, StoredReport};
+use daymark_protocol::document::{Interest, Replica, Shared, Stored, StoredEntry, StoredReport};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::time::{MonoTime, Now, WallTime};
 use daymark_protocol::trust::{FloorRecord, Floors, RootChain, SigningKey};
@@ -65,6 +65,7 @@ pub struct Node {
 
     /// Everything held of the fleet; `None` before this machine took one.
     pub(crate) replica: Option<Replica>,
+    pub(crate) shared: Shared,
     pub(crate) kept_interest: Interest,
     /// What was damaged in the store at the start, for people.
     pub(crate) damaged: Vec<String>,
@@ -110,6 +111,17 @@ pub struct Node {
 impl Node {
     /// Starts a node from what was durable.
     pub fn new(config: CoreConfig, start: Start, reading: Reading) -> (Self, Batch) {
+        Self::sharing(config, start, reading, Shared::default())
+    }
+
+    /// As [`Self::new`], holding in common what other nodes of the pool hold too. What it does is
+    /// the same.
+    pub fn sharing(
+        config: CoreConfig,
+        start: Start,
+        reading: Reading,
+        shared: Shared,
+    ) -> (Self, Batch) {
         let Start { key, seed, durable, roots, entries, reports, blobs, floors } = start;
         let own = key.public().id();
         let mut clock = Clock::new(&config);
@@ -126,6 +138,7 @@ impl Node {
             reading,
             started: reading.wall,
             replica: None,
+            shared,
             kept_interest: Interest::default(),
             damaged: Vec::new(),
             fingerprints: None,
@@ -178,7 +191,7 @@ impl Node {
         // what is of interest.
         let all = Interest { own_host: Some(self.own), ..Interest::default() };
         self.kept_interest = all.clone();
-        let loaded = Replica::load(chain, floors, all, stored);
+        let loaded = Replica::sharing(chain, floors, all, self.shared.clone()).loaded(stored);
         let corrupt = loaded.corrupt.into_iter();
         self.damaged.extend(corrupt.map(|corrupt| format!("{}: {}", corrupt.what, corrupt.why)));
         self.replica = Some(loaded.replica);

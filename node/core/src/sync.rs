@@ -4,6 +4,7 @@
 //! or reordering any of them costs time and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use daymark_protocol::document::{DocumentId, Outcome};
 use daymark_protocol::id::{Digest, KeyId};
@@ -22,7 +23,7 @@ use crate::node::Node;
 use crate::timer::Timer;
 
 /// Pause between comparisons that this node opens, ms: drawn anew each time.
-const REPAIR_PAUSE_MS: std::ops::RangeInclusive<u64> = 10_000..=30_000;
+const REPAIR_PAUSE_MS: RangeInclusive<u64> = 10_000..=30_000;
 /// Hashes in one message, 32 bytes each, with room for its buckets.
 const HASHES_PER_MESSAGE: usize = 1_700;
 /// Heads in one message, 80 bytes each, with room for its buckets.
@@ -181,10 +182,14 @@ impl Node {
 
     /// Heads of the reports of the own site's hosts, by host.
     fn heads(&self) -> Vec<Head> {
+        self.heads_between(KeyId([0; 32])..=KeyId([0xff; 32]))
+    }
+
+    fn heads_between(&self, range: RangeInclusive<KeyId>) -> Vec<Head> {
         let Some(replica) = &self.replica else { return vec![] };
         let site = admission::site_of(replica.standing(), &self.own);
         replica
-            .heads()
+            .heads_between(range)
             .filter(|(host, head)| {
                 head.generation > 0 && admission::site_of(replica.standing(), host) == site
             })
@@ -312,12 +317,14 @@ impl Node {
         if !self.compares(&document) {
             return;
         }
-        let own = self.sorted_hashes(&document, bits);
+        let Some(replica) = &self.replica else { return };
         let (mut lacking, mut surplus) = (Vec::new(), Vec::new());
         for bucket in theirs {
             let theirs: BTreeSet<Digest> = bucket.items.iter().copied().collect();
+            let (from, to) = buckets::range_of(bucket.index, bits).into_inner();
+            let between = Digest(from)..=Digest(to);
             let ours: BTreeSet<Digest> =
-                own.get(&bucket.index).into_iter().flatten().copied().collect();
+                replica.hashes_between(&document, between).copied().collect();
             lacking.extend(theirs.difference(&ours).copied());
             surplus.extend(ours.difference(&theirs).copied());
         }
@@ -368,15 +375,12 @@ impl Node {
     }
 
     fn on_heads(&mut self, peer: KeyId, bits: u8, theirs: &[Bucket<Head>], batch: &mut Batch) {
-        let own = buckets::sort(self.heads(), bits, |head| head.host.0);
         let (mut lacking, mut surplus) = (Vec::new(), Vec::new());
         for bucket in theirs {
-            let ours: BTreeMap<KeyId, Head> = own
-                .get(&bucket.index)
-                .into_iter()
-                .flatten()
-                .map(|head| (head.host, *head))
-                .collect();
+            let (from, to) = buckets::range_of(bucket.index, bits).into_inner();
+            let between = self.heads_between(KeyId(from)..=KeyId(to));
+            let ours: BTreeMap<KeyId, Head> =
+                between.into_iter().map(|head| (head.host, head)).collect();
             let hosts: BTreeMap<KeyId, Head> =
                 bucket.items.iter().map(|head| (head.host, *head)).collect();
             for (host, head) in &hosts {

@@ -7,6 +7,7 @@
 //! How clones settle between themselves belongs to the owning host (RULES D6).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::document::closed::ClosedGeneration;
 use crate::document::host_view::HostView;
@@ -59,7 +60,7 @@ pub struct ChainLink {
     generation: u64,
     count: u64,
     hash: Digest,
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
 }
 
 impl ChainLink {
@@ -133,26 +134,20 @@ impl HostChain {
 
     /// Takes reports of this host in any order. Where they form one chain to their highest, only
     /// that one's signature is checked: it vouches for those below (RULES D5).
-    pub fn accept_all(&mut self, mut reports: Vec<SignedReport>) -> Vec<ChainOutcome> {
+    pub fn accept_all(&mut self, reports: Vec<SignedReport>) -> Vec<ChainOutcome> {
         let mut order: Vec<usize> = (0..reports.len()).collect();
         order.sort_by_key(|index| place_of(&reports[*index]));
         let linked = order.windows(2).all(|pair| reports[pair[1]].follows(&reports[pair[0]]));
         let vouched = linked && order.last().is_some_and(|last| reports[*last].verify().is_ok());
         let mut outcomes = vec![ChainOutcome::Known; reports.len()];
-        if !vouched {
-            // Each by its own signature, still from the lowest up.
-            for index in order {
-                outcomes[index] = self.accept(reports[index].clone());
-            }
-            return outcomes;
-        }
-        let mut sorted: Vec<(usize, SignedReport)> =
-            order.iter().rev().map(|index| (*index, reports[*index].clone())).collect();
-        reports.clear();
-        while let Some((index, report)) = sorted.pop() {
+        let mut reports: Vec<Option<SignedReport>> = reports.into_iter().map(Some).collect();
+        for index in order {
+            let Some(report) = reports[index].take() else { continue };
             outcomes[index] = match self.place(&report) {
                 Some(outcome) => outcome,
-                None => self.take(report),
+                None if vouched => self.take(report),
+                // Each by its own signature, still from the lowest up.
+                None => self.accept(report),
             };
         }
         outcomes
@@ -303,6 +298,11 @@ impl HostChain {
             }
         }
         ChainOutcome::Held
+    }
+
+    /// Whether the head tells all of it apart from any other chain.
+    pub(crate) fn is_its_head(&self) -> bool {
+        self.fork.is_none() && self.held.is_empty()
     }
 
     /// The current generation; zero before the first report.

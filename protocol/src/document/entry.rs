@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::document::DocumentId;
+use crate::document::{DocumentId, Shared};
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::limits;
 use crate::resource::{Kind, Scope};
@@ -59,6 +59,11 @@ impl Entry {
     /// # Errors
     /// If the bytes are not exactly one entry within bounds.
     pub fn decode(bytes: &[u8]) -> Result<Self, RefusedEntry> {
+        Self::decode_sharing(bytes, &Shared::default())
+    }
+
+    /// As [`Self::decode`], with a statement that is in the pool already.
+    pub(crate) fn decode_sharing(bytes: &[u8], shared: &Shared) -> Result<Self, RefusedEntry> {
         if bytes.len() > ENTRY_BYTES_MAX {
             return Err(RefusedEntry::TooLarge(bytes.len()));
         }
@@ -69,7 +74,7 @@ impl Entry {
         match reader.u8("entry type")? {
             STATEMENT => {
                 let payload = reader.take(reader.remaining(), "payload")?;
-                Ok(Self::Statement(Box::new(Statement::parse(payload)?)))
+                Ok(Self::Statement(Box::new(shared.statement(payload)?)))
             }
             SIGNATURE => {
                 let statement = Digest(reader.array("statement")?);

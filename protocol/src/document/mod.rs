@@ -17,6 +17,7 @@ mod report;
 mod report_writer;
 pub mod retention;
 mod room;
+mod shared;
 
 pub use self::canonical::{
     CanonicalDocument, CanonicalError, document_of_entries, document_of_reports,
@@ -37,3 +38,4 @@ pub use self::replica::{
 };
 pub use self::report::{RefusedReport, Report, SignedReport};
 pub use self::report_writer::{ReportError, ReportWriter, Written};
+pub use self::shared::Shared;

@@ -155,6 +155,11 @@ impl Statement {
         self.0.digest
     }
 
+    /// Whether a copy of it is held elsewhere.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// What it says.
     pub fn payload(&self) -> &Payload {
         &self.0.payload

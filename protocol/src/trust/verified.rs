@@ -3,15 +3,24 @@
 
 use std::collections::BTreeMap;
 
+use crate::document::Shared;
 use crate::id::{Digest, KeyId};
-use crate::trust::{Context, Held, PublicKey, Signature, Statement};
+use crate::trust::{Held, PublicKey, Signature, Statement};
 
 /// Signatures that verify, by statement and key: whether one does depends on nothing else. What it
 /// is worth is never remembered, nor that one does not verify, which anybody can make any number of.
 #[derive(Clone, Debug, Default)]
-pub struct Verified(BTreeMap<(Digest, KeyId), Signature>);
+pub struct Verified {
+    verifying: BTreeMap<(Digest, KeyId), Signature>,
+    shared: Shared,
+}
 
 impl Verified {
+    /// An empty memory that asks what is shared before it checks.
+    pub fn sharing(shared: Shared) -> Self {
+        Self { verifying: BTreeMap::new(), shared }
+    }
+
     /// Whether `key`, whose id is `id`, signed `statement`.
     pub fn check(
         &mut self,
@@ -21,19 +30,19 @@ impl Verified {
         signature: &Signature,
     ) -> bool {
         let place = (statement.digest(), id);
-        if self.0.get(&place) == Some(signature) {
+        if self.verifying.get(&place) == Some(signature) {
             return true;
         }
-        let verifies = key.verify(Context::Statement, statement.bytes(), signature);
+        let verifies = self.shared.verifies(id, key, statement, signature);
         if verifies {
-            self.0.insert(place, *signature);
+            self.verifying.insert(place, *signature);
         }
         verifies
     }
 
     /// Forgets all that is not about `held`, which bounds the memory by what is held.
     pub fn retain(&mut self, held: &BTreeMap<Digest, Held>) {
-        self.0.retain(|(statement, key), signature| {
+        self.verifying.retain(|(statement, key), signature| {
             held.get(statement).is_some_and(|held| held.signatures.get(key) == Some(signature))
         });
     }
@@ -45,13 +54,13 @@ impl Verified {
             held.is_some_and(|held| held.signatures.get(key) == Some(signature))
         };
         let stale: Vec<(Digest, KeyId)> = self
-            .0
+            .verifying
             .range(of)
             .filter(|((_, key), signature)| !kept(key, signature))
             .map(|(place, _)| *place)
             .collect();
         for place in stale {
-            self.0.remove(&place);
+            self.verifying.remove(&place);
         }
     }
 }
@@ -62,7 +71,7 @@ mod tests {
     use crate::id::FleetId;
     use crate::resource::{Kind, Scope};
     use crate::time::WallTime;
-    use crate::trust::{Draft, ResourceDraft, SigningKey};
+    use crate::trust::{Context, Draft, ResourceDraft, SigningKey};
 
     #[test]
     fn i9_c5_signatures_that_do_not_verify_leave_nothing_behind() {
@@ -81,9 +90,9 @@ mod tests {
                 assert!(!verified.check(id, &public, &statement, &forged));
             }
         }
-        assert_eq!(verified.0.len(), 1, "only the one that verifies is remembered");
+        assert_eq!(verified.verifying.len(), 1, "only the one that verifies is remembered");
         assert!(verified.check(id, &public, &statement, &good));
         verified.forget(&statement.digest(), None);
-        assert!(verified.0.is_empty());
+        assert!(verified.verifying.is_empty());
     }
 }

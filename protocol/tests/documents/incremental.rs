@@ -15,7 +15,7 @@ use crate::support::{
 
 type Store = BTreeMap<(DocumentId, Digest), Vec<u8>>;
 
-fn statements(fleet: &Fleet) -> Vec<Statement> {
+pub(crate) fn statements(fleet: &Fleet) -> Vec<Statement> {
     let mut all = Vec::new();
     for version in 1..8 {
         all.extend(["a", "b"].map(|said| fleet.site("berlin", version, said)));
@@ -51,7 +51,7 @@ fn interest(choices: &mut Choices) -> Interest {
     Interest { sites, own_host: None, hosts: hosts.map(|seed| id_of(&key(seed))).collect() }
 }
 
-fn some_entries(choices: &mut Choices, statements: &[Statement]) -> Vec<Vec<u8>> {
+pub(crate) fn some_entries(choices: &mut Choices, statements: &[Statement]) -> Vec<Vec<u8>> {
     let mut entries = Vec::new();
     for _ in 0..=choices.below(12) {
         let statement = &statements[choices.below(statements.len())];

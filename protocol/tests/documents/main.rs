@@ -10,5 +10,6 @@ mod hosts;
 mod incremental;
 mod report_writing;
 mod retention;
+mod sharing;
 mod storing;
 mod support;

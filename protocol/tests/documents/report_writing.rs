@@ -1,6 +1,8 @@
 //! The owning host's side: reports that say what changed, generations, runs, blobs
 //! (RULES D4, D5, Q15, N7, N8, S10).
 
+use std::collections::BTreeSet;
+
 use daymark_protocol::decide::{
     Decision, Evidence, Gate, GateAnswer, Installed, InstalledSource, Verdict,
 };
@@ -80,7 +82,7 @@ fn rt_n8_d5_a_full_generation_is_closed_as_a_blob_that_the_next_one_names() {
             assert_eq!(replica.accept_report(report.bytes()).0, Outcome::New);
         }
         if let Some(blob) = written.closed {
-            assert_eq!(replica.missing_blobs().into_iter().collect::<Vec<_>>(), [blob.digest]);
+            assert_eq!(replica.missing_blobs(), &BTreeSet::from([blob.digest]));
             assert_eq!(replica.accept_blob(&blob.bytes).0, Outcome::New);
             closed.push(blob);
         }

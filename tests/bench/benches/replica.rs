@@ -76,7 +76,10 @@ fn one_more(enrolled: &Enrolled, replica: &Replica) {
     let entries: Vec<Vec<u8>> = items.into_iter().map(daymark_bench::bytes_of).collect();
     let (took, _) = best_of_three(
         || replica.clone(),
-        |mut replica| drop(replica.accept_entries(&slices(&entries))),
+        |mut replica| {
+            drop(replica.accept_entries(&slices(&entries)));
+            replica
+        },
     );
     let what = format!("one more statement on {}", enrolled.hosts.len());
     figure(&what, &ms(took), "into the fleet document");
@@ -85,7 +88,10 @@ fn one_more(enrolled: &Enrolled, replica: &Replica) {
     let entries: Vec<Vec<u8>> = items.into_iter().map(daymark_bench::bytes_of).collect();
     let (took, _) = best_of_three(
         || replica.clone(),
-        |mut replica| drop(replica.accept_entries(&slices(&entries))),
+        |mut replica| {
+            drop(replica.accept_entries(&slices(&entries)));
+            replica
+        },
     );
     figure(&what, &ms(took), "into the site's document");
 }
@@ -102,6 +108,7 @@ fn take_reports(enrolled: &Enrolled, replica: &Replica) {
                 drop(replica.accept_reports(&slices(message)));
             }
             assert_eq!(replica.host_views().count(), enrolled.hosts.len());
+            replica
         },
     );
     let what = format!("{} host documents of {REPORTS} reports", enrolled.hosts.len());

@@ -74,7 +74,8 @@ impl Replica {
 
     /// Lets an entry wait, unless it can be answered at once.
     fn take_in(&mut self, bytes: &[u8]) -> Result<Came, Outcome> {
-        match Entry::decode(bytes).map_err(|error| Outcome::Refused(with_sources(&error)))? {
+        let entry = Entry::decode_sharing(bytes, &self.shared);
+        match entry.map_err(|error| Outcome::Refused(with_sources(&error)))? {
             Entry::Statement(statement) => {
                 let digest = statement.digest();
                 if self.statements.contains_key(&digest) {

@@ -11,6 +11,8 @@ use crate::id::{Digest, KeyId};
 pub(super) struct Blobs {
     held: BTreeMap<Digest, Vec<u8>>,
     named: BTreeSet<(Digest, KeyId)>,
+    /// Named and not held.
+    missing: BTreeSet<Digest>,
     of_host: BTreeMap<KeyId, Digest>,
 }
 
@@ -20,6 +22,9 @@ impl Blobs {
         let before = match digest {
             Some(digest) => {
                 self.named.insert((digest, host));
+                if !self.held.contains_key(&digest) {
+                    self.missing.insert(digest);
+                }
                 self.of_host.insert(host, digest)
             }
             None => self.of_host.remove(&host),
@@ -29,6 +34,7 @@ impl Blobs {
         if self.is_named(&before) {
             return None;
         }
+        self.missing.remove(&before);
         self.held.remove(&before).map(|_| before)
     }
 
@@ -53,6 +59,7 @@ impl Replica {
         if !self.blobs.is_named(&digest) {
             return (Outcome::NotKept("no held report names it".into()), changes);
         }
+        self.blobs.missing.remove(&digest);
         self.blobs.held.insert(digest, bytes.to_vec());
         changes.blobs.push((digest, bytes.to_vec()));
         (Outcome::New, changes)
@@ -69,8 +76,7 @@ impl Replica {
     }
 
     /// Blobs that held reports name and that are not held.
-    pub fn missing_blobs(&self) -> BTreeSet<Digest> {
-        let named = self.blobs.of_host.values();
-        named.filter(|digest| !self.blobs.held.contains_key(*digest)).copied().collect()
+    pub fn missing_blobs(&self) -> &BTreeSet<Digest> {
+        &self.blobs.missing
     }
 }

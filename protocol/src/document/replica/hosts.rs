@@ -1,6 +1,7 @@
 //! Taking reports, and whose are kept: those of hosts that a held Host statement names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Changes, Outcome, Replica, Sites, StoredReport};
 use crate::document::DocumentId;
@@ -53,9 +54,9 @@ impl Replica {
         batch: Vec<SignedReport>,
         changes: &mut Changes,
     ) -> Vec<ChainOutcome> {
-        let chain = self.hosts.entry(host).or_insert_with(|| HostChain::new(host));
+        let chain = self.hosts.entry(host).or_insert_with(|| Arc::new(HostChain::new(host)));
         let before = chain.head();
-        let results = chain.accept_all(batch);
+        let results = self.shared.extended(chain, batch);
         let after = chain.head();
         if after.generation > before.generation && before.generation > 0 {
             changes.dropped_reports.push((host, after.generation));

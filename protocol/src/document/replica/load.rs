@@ -43,11 +43,12 @@ impl Replica {
     /// Loads a replica. Halts and resumes come from the floors too, which hold them whole
     /// (RULES C6).
     pub fn load(chain: RootChain, floors: Floors, interest: Interest, stored: &Stored) -> Loaded {
-        let mut loaded = Loaded {
-            replica: Self::new(chain, floors, interest),
-            changes: Changes::default(),
-            corrupt: Vec::new(),
-        };
+        Self::new(chain, floors, interest).loaded(stored)
+    }
+
+    /// This replica with what was stored; as [`Self::load`], if it is new.
+    pub fn loaded(self, stored: &Stored) -> Loaded {
+        let mut loaded = Loaded { replica: self, changes: Changes::default(), corrupt: Vec::new() };
         loaded.load_entries(&stored.entries);
         loaded.load_reports(&stored.reports);
         loaded.load_blobs(&stored.blobs);

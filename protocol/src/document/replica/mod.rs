@@ -14,15 +14,16 @@ mod rooms;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use self::changes::{Changes, FreshEntry, Interest, Outcome, Sites, StoredEntry, StoredReport};
 pub use self::load::{Corrupt, Loaded, Stored};
 
 use self::blobs::Blobs;
-use crate::document::DocumentId;
 use crate::document::chain::HostChain;
 use crate::document::held::Waiting;
 use crate::document::retention::Rooms;
+use crate::document::{DocumentId, Shared};
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::trust::{Floors, Held, Judge, RootChain, Verified};
 
@@ -80,13 +81,19 @@ pub struct Replica {
     waiting: Waiting,
     verified: Verified,
     judge: Judge,
-    hosts: BTreeMap<KeyId, HostChain>,
+    hosts: BTreeMap<KeyId, Arc<HostChain>>,
     blobs: Blobs,
+    shared: Shared,
 }
 
 impl Replica {
     /// An empty replica under the roots held and above the floors that were ever reached.
     pub fn new(chain: RootChain, floors: Floors, interest: Interest) -> Self {
+        Self::sharing(chain, floors, interest, Shared::default())
+    }
+
+    /// As [`Self::new`], holding in common what other replicas of the pool hold too.
+    pub fn sharing(chain: RootChain, floors: Floors, interest: Interest, shared: Shared) -> Self {
         let mut replica = Self {
             chain,
             floors,
@@ -95,10 +102,11 @@ impl Replica {
             indexed: BTreeMap::new(),
             documents: BTreeMap::new(),
             waiting: Waiting::default(),
-            verified: Verified::default(),
             judge: Judge::default(),
             hosts: BTreeMap::new(),
+            verified: Verified::sharing(shared.clone()),
             blobs: Blobs::default(),
+            shared,
         };
         replica.judge_anew();
         replica

@@ -1,6 +1,8 @@
 //! Looking at a replica: for repair between peers, for the decision, for people.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::{Document, EntryRef, Replica};
 use crate::document::DocumentId;
@@ -58,6 +60,16 @@ impl Replica {
         self.entry_refs(document).map(|(hash, _)| hash)
     }
 
+    /// Those of a document's hashes that lie between two, both included.
+    pub fn hashes_between(
+        &self,
+        document: &DocumentId,
+        range: RangeInclusive<Digest>,
+    ) -> impl Iterator<Item = &Digest> {
+        let entries = self.documents.get(document).map(|document| document.entries.range(range));
+        entries.into_iter().flatten().map(|(hash, _)| hash)
+    }
+
     /// SHA-256 over the hashes of a document's entries in order: equal where the same set is held.
     pub fn fingerprint(&self, document: &DocumentId) -> Digest {
         let hashes: Vec<&[u8]> =
@@ -108,22 +120,30 @@ impl Replica {
 
     /// A host's chain of reports.
     pub fn host_chain(&self, host: &KeyId) -> Option<&HostChain> {
-        self.hosts.get(host)
+        self.hosts.get(host).map(Arc::as_ref)
     }
 
     /// A host's reports as bytes, in order; of a forked generation with both sides of the fork.
     pub fn reports(&self, host: &KeyId) -> impl Iterator<Item = &[u8]> {
-        self.hosts.get(host).into_iter().flat_map(HostChain::evidence).map(ChainLink::bytes)
+        self.host_chain(host).into_iter().flat_map(HostChain::evidence).map(ChainLink::bytes)
     }
 
     /// Where a host's chain stands.
     pub fn head(&self, host: &KeyId) -> Option<ChainHead> {
-        self.hosts.get(host).map(HostChain::head)
+        self.host_chain(host).map(HostChain::head)
     }
 
     /// Where all chains stand, by host.
     pub fn heads(&self) -> impl Iterator<Item = (&KeyId, ChainHead)> {
         self.hosts.iter().map(|(host, chain)| (host, chain.head()))
+    }
+
+    /// Where the chains of the hosts between two stand, both included.
+    pub fn heads_between(
+        &self,
+        range: RangeInclusive<KeyId>,
+    ) -> impl Iterator<Item = (&KeyId, ChainHead)> {
+        self.hosts.range(range).map(|(host, chain)| (host, chain.head()))
     }
 
     /// Reports that are missing before held ones.
@@ -155,7 +175,7 @@ impl Replica {
                 document_of_entries(entries.iter().map(Vec::as_slice))
             }
             DocumentId::Host(host) => {
-                let reports = self.hosts.get(host).map(HostChain::decoded).unwrap_or_default();
+                let reports = self.host_chain(host).map(HostChain::decoded).unwrap_or_default();
                 document_of_reports(&reports)
             }
         }
