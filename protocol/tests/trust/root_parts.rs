@@ -12,7 +12,7 @@ use daymark_protocol::trust::{
 
 use crate::support::{Policy, day, first_root, id, ids, key, key_id, next_root};
 
-fn digests(n: u32) -> BTreeSet<Digest> {
+fn digests(n: usize) -> BTreeSet<Digest> {
     (0..n).map(|n| Digest::of(&n.to_be_bytes())).collect()
 }
 
@@ -76,7 +76,7 @@ fn r5_a_root_lets_no_key_speak_that_it_revokes_and_meets_its_thresholds() {
     let delegate = first_root("AB", 1).delegate("x", berlin(Role::Policy, "B", 1));
     let mut ended = delegate.finish().unwrap().1;
     ended.lists.insert(key_id('B'), EndedKey { end: KeyEnd::Revoked, digests: BTreeSet::new() });
-    let mut draft = delegate.clone();
+    let mut draft = delegate;
     draft.lists = ended.lists;
     assert!(matches!(draft.finish(), Err(RefusedRoot::RevokedSpeaks(_))));
     let two_left = first_root("AB", 2).retire(key_id('A'), &[]);
@@ -156,8 +156,7 @@ fn i9_a_list_that_is_too_long_unsorted_or_torn_is_refused() {
 #[test]
 fn i9_a_root_names_a_bounded_number_of_lists() {
     let mut draft = first_root("A", 1);
-    let many =
-        EndedKey { end: KeyEnd::Retired, digests: digests(limits::LISTS_PER_ROOT_MAX as u32) };
+    let many = EndedKey { end: KeyEnd::Retired, digests: digests(limits::LISTS_PER_ROOT_MAX) };
     draft.lists.insert(key_id('X'), many.clone());
     assert!(draft.finish().is_ok());
     draft.lists.insert(key_id('Y'), EndedKey { digests: digests(1), ..many });
