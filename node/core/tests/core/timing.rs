@@ -8,10 +8,19 @@ use proptest::prelude::*;
 
 use crate::support::{Fleet, Rig, entries, key, start};
 
+/// Whether a machine belongs to the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Enrolment {
+    Never,
+    /// It is still served authority data, and compares.
+    Ended,
+    Now,
+}
+
 /// What each of four machines does in a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Neighbour {
-    enrolled: bool,
+    enrolment: Enrolment,
     /// How often it says itself what its clock reads.
     hellos: usize,
     /// Whether another passes on what it says of itself.
@@ -59,14 +68,17 @@ fn liveness(fleet: &Fleet, seed: u8, rig: &Rig, count: u64) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn k2_three_enrolled_neighbours_vouch_by_what_they_say_themselves(
         neighbours in prop::collection::vec(
-            (any::<bool>(), 0..4_usize, any::<bool>()).prop_map(|(enrolled, hellos, relayed)| {
-                Neighbour { enrolled, hellos, relayed }
-            }),
+            (
+                prop::sample::select(vec![Enrolment::Never, Enrolment::Ended, Enrolment::Now]),
+                0..4_usize,
+                any::<bool>(),
+            )
+                .prop_map(|(enrolment, hellos, relayed)| Neighbour { enrolment, hellos, relayed }),
             4,
         ),
     ) {
@@ -76,8 +88,11 @@ proptest! {
         rig.submit(entries(fleet.enroll(&key(30), "berlin")));
         rig.connect(carrier, Admission::Member);
         for (seed, neighbour) in (20..).zip(&neighbours) {
-            if neighbour.enrolled {
-                rig.submit(entries(fleet.enroll(&key(seed), "berlin")));
+            let enrolled = fleet.draft().resource(fleet.host(&key(seed), 1, "berlin"));
+            match neighbour.enrolment {
+                Enrolment::Never => {}
+                Enrolment::Ended => drop(rig.submit(entries(fleet.signed(&enrolled.until(start()))))),
+                Enrolment::Now => drop(rig.submit(entries(fleet.signed(&enrolled)))),
             }
             let peer = key(seed).public().id();
             rig.connect(peer, Admission::Member);
@@ -87,12 +102,16 @@ proptest! {
             }
             if neighbour.relayed {
                 let said = liveness(&fleet, seed, &rig, 1);
-                let expected = if neighbour.enrolled { Verdict::Accept } else { Verdict::Ignore };
+                let now = neighbour.enrolment == Enrolment::Now;
+                let expected = if now { Verdict::Accept } else { Verdict::Ignore };
                 prop_assert_eq!(rig.gossip(carrier, said).verdict(), expected);
             }
         }
         rig.wait(1);
-        let vouching = neighbours.iter().filter(|n| n.enrolled && n.hellos > 0).count();
+        let vouching = neighbours
+            .iter()
+            .filter(|said| said.enrolment == Enrolment::Now && said.hellos > 0)
+            .count();
         prop_assert_eq!(rig.node.now().known, vouching >= 3, "{}", rig.node.status().clock);
     }
 }
