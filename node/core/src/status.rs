@@ -98,6 +98,16 @@ pub struct Counters {
 }
 
 impl Node {
+    /// Counts since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether the start found something damaged in the store.
+    pub fn found_damage(&self) -> bool {
+        !self.damaged.is_empty()
+    }
+
     /// A snapshot.
     pub fn status(&self) -> Status {
         let replica = self.replica.as_ref();

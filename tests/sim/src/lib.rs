@@ -1,16 +1,30 @@
 //! Many nodes in one process, under virtual time, from one seed.
 //!
-//! Each simulated host runs the real core; what is simulated is the world around it: the network
-//! ([`network`]), the disk with crashes before, after and between writes and acts ([`host`]), and a
-//! machine with two slots and a boot switch ([`machine`]). Only bytes cross between nodes. The same
-//! seed gives the same run, event by event ([`World::trace`]).
+//! Each simulated host runs the real core; what is simulated is the world around it: links and
+//! cuts ([`network`]), disks, clocks and machines ([`host`]), operators ([`operators`]), hostile
+//! members. Only bytes cross between nodes. What a world is made of stands in a [`scenario`]; what
+//! must hold in [`checks`]; `docs/simulator.md` says how it fits together. The same seed gives the
+//! same run, event by event.
 
-pub mod fleet;
+mod calendar;
+pub mod checks;
+pub mod facts;
+pub mod faults;
+pub mod figures;
 pub mod host;
-pub mod machine;
+mod hostile;
 pub mod network;
+pub mod operators;
+mod overlay;
 mod random;
+pub mod reference;
+pub mod run;
 pub mod scenario;
+mod trace;
+mod watch;
 mod world;
 
-pub use self::world::{Options, World};
+pub use self::random::Dice;
+pub use self::trace::Trace;
+pub use self::watch::stand;
+pub use self::world::World;

@@ -2,179 +2,260 @@
 //! way.
 
 use daymark_core::effect::{Act, Effect, OpId, Verdict};
+use daymark_core::event::OpOutput;
 use daymark_core::{Batch, Event};
-use daymark_protocol::id::Digest;
 
-use super::{Happening, World};
-use crate::network::{Pair, pair};
+use super::{Next, World};
+use crate::facts::{Deed, Restarter};
+use crate::faults::Fault;
+use crate::host::Condition;
+use crate::scenario::Failing;
 
-/// How long a process takes to come back, ms.
-const START_MS: u64 = 3_000;
-/// How long a machine takes to restart, ms.
-const RESTART_MS: u64 = 30_000;
+/// How long health checks take, ms.
+const HEALTH_MS: u64 = 5_000;
+/// How long small acts take, ms.
+const SMALL_ACT_MS: u64 = 200;
 
-/// Where a step is cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Crash {
-    BeforeSave,
-    WithinSave,
-    AfterSave,
-    BetweenActs,
+/// What of a batch was done before a crash.
+enum Performed {
+    All,
+    /// The process is gone.
+    Crashed,
 }
 
 impl World {
-    pub(super) fn end_process(&mut self, host: usize) {
-        self.hosts[host].node = None;
-        let links: Vec<Pair> = self.network.links.keys().copied().collect();
-        for (a, b) in links.into_iter().filter(|(a, b)| *a == host || *b == host) {
-            self.unlink((a, b));
-        }
-    }
-
     pub(super) fn step(&mut self, host: usize, event: Event) {
-        let reading = self.reading();
-        self.note(host, &event);
-        let Some(node) = &mut self.hosts[host].node else { return };
-        self.steps += 1;
-        let batch = node.step(reading, event);
-        self.perform(host, batch);
-    }
-
-    fn note(&mut self, host: usize, event: &Event) {
-        let told = match event {
-            Event::Received { peer, bytes, .. } => {
-                format!("received {peer} {}", Digest::of(bytes))
-            }
-            Event::Gossip { from, bytes, .. } => format!("gossip {from} {}", Digest::of(bytes)),
-            Event::Submit { items, .. } => format!("submit {}", items.len()),
-            Event::Join { items, .. } => format!("join {}", items.len()),
-            Event::Wake
-            | Event::Connected { .. }
-            | Event::Disconnected { .. }
-            | Event::Listening { .. }
-            | Event::Inhibit { .. }
-            | Event::Inspected(_)
-            | Event::OpDone { .. }
-            | Event::Progress { .. } => format!("{event:?}"),
-        };
-        let time = self.now_ms.to_be_bytes();
-        let place = (host as u64).to_be_bytes();
-        self.trace = Digest::of_parts(&[&self.trace.0, &time, &place, told.as_bytes()]);
-    }
-
-    fn crash(&mut self) -> Option<Crash> {
-        if self.faults.below(100_000) >= self.options.crashes_per_100_000 {
-            return None;
+        let reading = self.hosts[host].reading(self.scenario.begins, self.now_ms);
+        if self.watched == Some(host) {
+            self.tell(host, &event);
         }
-        let points = [Crash::BeforeSave, Crash::WithinSave, Crash::AfterSave, Crash::BetweenActs];
-        points.get(usize::try_from(self.faults.below(4)).unwrap_or(0)).copied()
+        let Some(node) = &mut self.hosts[host].node else { return };
+        let batch = node.step(reading, event);
+        self.hosts[host].steps += 1;
+        self.perform(host, batch);
     }
 
     /// Performs a batch as a host must, unless it crashes on the way.
     pub(super) fn perform(&mut self, host: usize, mut batch: Batch) {
-        let crash = self.crash();
         for effect in batch.take_immediate() {
             self.effect(host, effect);
         }
-        let writes = batch.writes();
-        let done = match crash {
-            Some(Crash::BeforeSave) => 0,
-            Some(Crash::WithinSave) => writes.len() / 2,
-            Some(Crash::AfterSave | Crash::BetweenActs) | None => writes.len(),
-        };
-        for write in &writes[..done] {
-            self.hosts[host].disk.write(write);
+        if let Performed::Crashed = self.save(host, &batch) {
+            return;
         }
-        if matches!(crash, Some(Crash::BeforeSave | Crash::WithinSave | Crash::AfterSave)) {
-            return self.fall_over(host);
-        }
-        let deferred = batch.confirm_durable();
-        let half = deferred.len() / 2;
-        for (done, effect) in deferred.into_iter().enumerate() {
-            if crash.is_some() && done == half {
-                return self.fall_over(host);
+        for effect in batch.confirm_durable() {
+            if self.is_doomed(host) {
+                return self.crash(host, true);
             }
             self.effect(host, effect);
+            if self.hosts[host].node.is_none() {
+                return;
+            }
         }
         self.wake_in_time(host);
     }
 
-    /// The process dies; every other time the machine's power fails with it.
-    fn fall_over(&mut self, host: usize) {
-        self.crashes += 1;
-        if self.faults.happens(500) {
-            self.hosts[host].machine.restart();
+    /// Makes a batch's writes durable.
+    fn save(&mut self, host: usize, batch: &Batch) -> Performed {
+        if batch.writes().is_empty() {
+            return Performed::All;
         }
-        self.end_process(host);
-        self.later(START_MS, Happening::Start { host });
+        if self.disk_refuses(host) {
+            self.crash(host, false);
+            return Performed::Crashed;
+        }
+        for write in batch.writes() {
+            let tears = self.hosts[host].doom.is_some_and(|doom| doom.tears);
+            if self.is_doomed(host) {
+                if tears && self.hosts[host].disk.tear(write, &mut self.pool) {
+                    self.counts.happened(Fault::TornWrite);
+                }
+                self.crash(host, true);
+                return Performed::Crashed;
+            }
+            self.hosts[host].disk.write(write, &mut self.pool);
+            self.recorder.wrote(self.now_ms, host, write);
+            self.record(host, Deed::Wrote(write));
+        }
+        self.recorder.points += batch.writes().len() as u64;
+        Performed::All
     }
 
-    fn wake_in_time(&mut self, host: usize) {
-        let Some((at, _)) = self.hosts[host].node.as_ref().and_then(|node| node.next_deadline())
-        else {
-            return;
+    fn disk_refuses(&mut self, host: usize) -> bool {
+        let fault = match self.hosts[host].disk.condition {
+            Condition::Good => return false,
+            Condition::FullUntil(until_ms) if until_ms <= self.now_ms => {
+                self.hosts[host].disk.condition = Condition::Good;
+                return false;
+            }
+            Condition::FullUntil(_) => Fault::FullDisk,
+            Condition::ReadOnly => Fault::ReadOnlyDisk,
         };
-        let at_ms = at.0.max(self.now_ms + 1);
-        if self.hosts[host].wake_ms.is_none_or(|set_ms| at_ms < set_ms) {
-            self.hosts[host].wake_ms = Some(at_ms);
-            let life = self.hosts[host].life;
-            self.later(at_ms - self.now_ms, Happening::Wake { host, life });
+        self.counts.bit(fault);
+        true
+    }
+
+    /// Counts one point at which a crash may fall; whether it does.
+    fn is_doomed(&mut self, host: usize) -> bool {
+        let Some(doom) = &mut self.hosts[host].doom else { return false };
+        if doom.points_left == 0 {
+            return true;
+        }
+        doom.points_left -= 1;
+        false
+    }
+
+    /// The host's process must not rest beyond what the node waits for, give or take the slack.
+    pub(super) fn wake_in_time(&mut self, host: usize) {
+        let of = &self.hosts[host];
+        let Some((at, _)) = of.node.as_ref().and_then(|node| node.next_deadline()) else { return };
+        let slack_ms = if of.is_idle() { self.scenario.wake_slack.0 } else { 0 };
+        let at_ms = at.0.saturating_add(slack_ms).max(self.now_ms + 1);
+        // What is set early enough stays; it is set anew when it was not.
+        if of.wake_ms.is_some_and(|set_ms| set_ms <= at_ms && set_ms > self.now_ms) {
+            return;
+        }
+        let life = of.life;
+        self.hosts[host].wake_ms = Some(at_ms);
+        self.queue.push(at_ms, Next::Wake { host, life });
+    }
+
+    pub(super) fn woken(&mut self, host: usize) {
+        // One that was overtaken by an earlier one may come for nothing.
+        if self.hosts[host].wake_ms == Some(self.now_ms) {
+            self.hosts[host].wake_ms = None;
+            self.note(1, host, 0);
+            self.step(host, Event::Wake);
         }
     }
 
-    pub(super) fn effect(&mut self, host: usize, effect: Effect) {
+    fn effect(&mut self, host: usize, effect: Effect) {
         match effect {
-            Effect::Send { peer, channel, bytes } => self.send(host, peer, channel, &bytes),
-            Effect::Subscribe(topic) => {
-                self.hosts[host].topics.insert(topic);
-            }
-            Effect::Unsubscribe(topic) => {
-                self.hosts[host].topics.remove(&topic);
-            }
-            Effect::Publish { topic, bytes } => {
-                self.hosts[host].seen.insert(Digest::of(&bytes));
-                self.flood(host, None, &topic, &bytes);
-            }
-            Effect::Verdict { id, verdict } => {
-                if let (Some((from, topic, bytes)), Verdict::Accept) =
-                    (self.gossip.remove(&id), verdict)
-                {
-                    self.flood(host, Some(from), &topic, &bytes);
+            Effect::Send { peer, channel, bytes } => self.send(host, peer, channel, bytes.into()),
+            Effect::Subscribe(topic) => self.subscribe(host, &topic),
+            Effect::Unsubscribe(topic) => self.unsubscribe(host, &topic),
+            Effect::Publish { topic, bytes } => self.publish(host, &topic, bytes.into()),
+            Effect::Verdict { id: _, verdict } => {
+                if let (Some(judged), Verdict::Accept) = (self.judging.take(), verdict) {
+                    self.forward(host, judged);
                 }
             }
             Effect::Admit { peer, admission } => {
+                self.record(host, Deed::Admitted { peer, admission });
                 self.hosts[host].gate.insert(peer, admission);
+                if let Some(other) = self.numbers.get(&peer).copied() {
+                    self.later(super::wires::REPLUG_MS, Next::Replug { one: host, other });
+                }
             }
             Effect::Dial { peer, .. } => {
-                if let Some(other) = self.numbers.get(&peer).copied()
-                    && self.link(host, other).is_none()
-                {
-                    self.network.wanted.insert(pair(host, other));
+                if let Some(other) = self.numbers.get(&peer).copied() {
+                    let (from, to) = (self.end_of(host), self.end_of(other));
+                    let after_ms = 2 * self.network.latency_ms(from, to);
+                    // The node itself tries again.
+                    let tries = super::wires::LAST_TRY;
+                    self.later(after_ms, Next::Dial { from: host, to: other, tries });
                 }
             }
             Effect::Reply { request, reply } => {
                 self.replies.insert(request, reply);
             }
-            Effect::Perform { op, act } => self.order(host, op, act),
-            // An act that is cancelled still ends, and says so.
-            Effect::Cancel { .. } => {}
+            Effect::Perform { op, act } => self.order(host, op, &act),
+            Effect::Cancel { op } => {
+                if let Some(staging) = self.hosts[host].staging.as_mut().filter(|it| it.op == op) {
+                    staging.cancelled = true;
+                }
+            }
         }
     }
 
-    fn order(&mut self, host: usize, op: OpId, act: Act) {
-        if act == Act::Reboot {
-            let wall = self.wall();
-            let machine = &mut self.hosts[host].machine;
-            let before = machine.runs().to_owned();
-            machine.restart();
-            if machine.runs() != before && !machine.is_confirmed() {
-                self.hosts[host].activations.push(wall);
-            }
-            self.end_process(host);
-            return self.later(RESTART_MS, Happening::Start { host });
-        }
+    fn order(&mut self, host: usize, op: OpId, act: &Act) {
+        self.note(2, host, op.0);
+        self.record(host, Deed::Ordered(act));
         let life = self.hosts[host].life;
-        let after_ms = crate::machine::SimMachine::duration_ms(&act);
-        self.later(after_ms, Happening::ActEnds { host, life, op, act });
+        let after_ms = match act {
+            Act::Stage { target, .. } => {
+                let image = target.index_digest.and_then(|index| self.images.by_index(&index));
+                return self.begin_staging(host, op, image);
+            }
+            Act::Reboot => return self.reboot(host),
+            Act::CheckHealth { .. } => HEALTH_MS,
+            Act::Activate { .. }
+            | Act::Confirm
+            | Act::FallBack { .. }
+            | Act::DeliverConfig { .. } => SMALL_ACT_MS,
+        };
+        self.hosts[host].acting = Some((op, act.clone()));
+        self.later(after_ms, Next::ActEnds { host, life });
+    }
+
+    /// The agent restarts the machine.
+    fn reboot(&mut self, host: usize) {
+        self.recorder.reboots += 1;
+        self.end_process(host, false);
+        self.restart(host, Restarter::Agent, false);
+    }
+
+    /// An act ends: the machine does it now, and the platform looks before it reports.
+    pub(super) fn act_ends(&mut self, host: usize) {
+        let Some((op, act)) = self.hosts[host].acting.take() else { return };
+        let result = self.do_act(host, &act);
+        self.inspect(host);
+        self.note(3, host, op.0);
+        self.step(host, Event::OpDone { op, result });
+    }
+
+    fn do_act(&mut self, host: usize, act: &Act) -> Result<OpOutput, String> {
+        let machine = &mut self.hosts[host].machine;
+        match act {
+            Act::Activate { .. } => machine.arm(),
+            Act::Confirm => {
+                machine.confirm();
+                if let Some(image) = machine.runs() {
+                    self.recorder.confirmed(self.now_ms, host, image);
+                    self.hosts[host].reached.entry(image).or_insert(self.now_ms);
+                }
+            }
+            Act::FallBack { slot } => {
+                if !machine.is_confirmed() {
+                    self.recorder.fell_back(self.now_ms, host);
+                }
+                machine.fall_back(slot.as_deref());
+            }
+            Act::CheckHealth { .. } => {
+                let failing =
+                    machine.runs().map(|image| self.images.failing(image, machine.old_hardware));
+                if failing != Some(Failing::Nothing) {
+                    self.counts.happened(Fault::UnhealthyImage);
+                    self.counts.bit(Fault::UnhealthyImage);
+                    return Ok(OpOutput::Unhealthy("a unit is down".to_owned()));
+                }
+                return Ok(OpOutput::Healthy);
+            }
+            Act::DeliverConfig { .. } => {}
+            Act::Stage { .. } | Act::Reboot => return Err("not an act that ends so".to_owned()),
+        }
+        Ok(OpOutput::Done)
+    }
+
+    pub(super) fn inspect(&mut self, host: usize) {
+        let inspection = self.hosts[host].machine.inspection(&self.images);
+        self.note(4, host, 0);
+        self.step(host, Event::Inspected(Box::new(inspection)));
+        let Some(node) = &self.hosts[host].node else { return };
+        let knows = node.now().known;
+        if self.hosts[host].knew_time && !knows {
+            let clock = &self.hosts[host].clock;
+            if clock.battery_is_dead {
+                self.counts.bit(Fault::DeadBattery);
+            }
+        }
+        self.hosts[host].knew_time = knows;
+    }
+
+    /// Takes something into the trace.
+    pub(super) fn note(&mut self, kind: u64, host: usize, what: u64) {
+        self.trace.number(self.now_ms);
+        self.trace.number((kind << 32) ^ host as u64);
+        self.trace.number(what);
     }
 }

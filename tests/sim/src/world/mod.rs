@@ -1,146 +1,138 @@
 //! The world: one queue ordered by time and sequence, and the hosts it happens to.
 
 mod acting;
+mod founding;
+mod gossip;
+mod power;
+mod queue;
+mod release;
+mod script;
+mod staging;
 mod wires;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
+use daymark_core::CoreConfig;
 use daymark_core::Event;
-use daymark_core::effect::{Act, Channel, OpId, Reply, Topic};
-use daymark_core::event::{Carried, GossipId, Reading, RequestId};
-use daymark_protocol::id::{Digest, KeyId};
-use daymark_protocol::time::{MonoTime, WallTime};
+use daymark_core::effect::{Reply, Topic};
+use daymark_core::event::{Carried, RequestId};
+use daymark_protocol::id::KeyId;
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::Seen;
 
-use crate::fleet::Fleet;
-use crate::host::{Disk, SimHost};
-use crate::network::{Network, Weather};
+use self::queue::{Next, Queue, Trouble, Way};
+use self::release::ReleaseService;
+use crate::checks::{Checks, Violation};
+use crate::facts::Deed;
+use crate::faults::{Fault, FaultCounts};
+use crate::figures::Recorder;
+use crate::host::{Images, Pool, SimHost, core_config};
+use crate::network::{End, Network};
+use crate::operators::Operators;
+use crate::overlay::Rumour;
 use crate::random::Dice;
+use crate::reference::Reference;
+use crate::scenario::Scenario;
+use crate::trace::Trace;
 
-/// How often connections are looked at, ms.
-const PLUG_MS: u64 = 200;
-/// How long after its start a host has looked at its machine, ms.
-const INSPECT_MS: u64 = 500;
-/// The sites that machines are spread over.
-const SITES: [&str; 2] = ["berlin", "hamburg"];
-/// The version that all machines run at first.
-const FIRST_VERSION: &str = "1.0.0";
+/// Pause between comparisons of a node with a second one from its disk, ms.
+const COMPARE_MS: u64 = 30 * 60_000;
 
-/// A world.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Everything follows from it.
-    pub seed: u64,
-    /// Machines; at least two, one for each site.
-    pub hosts: usize,
-    /// What the network does.
-    pub weather: Weather,
-    /// Steps in which a host crashes somewhere, in a hundred thousand.
-    pub crashes_per_100_000: u64,
-    /// Whether the machines' operating systems say that their clocks are synchronised.
-    pub synchronised: bool,
-}
-
-impl Options {
-    /// 20 machines, 50 ms links, 1 % loss, no crashes.
-    pub fn new(seed: u64) -> Self {
-        let weather =
-            Weather { latency_ms: 40, jitter_ms: 20, loss_per_mille: 10, duplicate_per_mille: 10 };
-        Self { seed, hosts: 20, weather, crashes_per_100_000: 0, synchronised: true }
-    }
-}
-
-/// Something that is going to happen.
-#[derive(Clone, Debug)]
-enum Happening {
-    Plug,
-    Start { host: usize },
-    Wake { host: usize, life: u64 },
-    Inspect { host: usize, life: u64 },
-    Message { from: usize, to: usize, epoch: u64, channel: Channel, bytes: Vec<u8> },
-    Gossip { from: usize, to: usize, epoch: u64, topic: Topic, bytes: Vec<u8> },
-    ActEnds { host: usize, life: u64, op: OpId, act: Act },
+/// A gossip message that a node is judging.
+#[derive(Debug)]
+struct Judging {
+    rumour: Rumour,
+    from: usize,
 }
 
 /// Many hosts, one network, one time.
 #[derive(Debug)]
 pub struct World {
-    options: Options,
+    seed: u64,
+    /// What it is made of.
+    pub scenario: Scenario,
+    config: CoreConfig,
     /// The administrators.
-    pub fleet: Fleet,
+    pub operators: Operators,
     /// The network.
     pub network: Network,
+    /// The images.
+    pub images: Images,
+    release: ReleaseService,
     /// The machines.
     pub hosts: Vec<SimHost>,
-    /// Crashes that happened.
-    pub crashes: u64,
+    /// Names of the sites, in order.
+    pub sites: Vec<String>,
+    /// Faults that happened and that bit.
+    pub counts: FaultCounts,
+    /// What the figures are made of.
+    pub recorder: Recorder,
+    /// Who should run what by when.
+    pub reference: Reference,
+    checks: Checks,
+    pool: Pool,
     numbers: BTreeMap<KeyId, usize>,
-    queue: BinaryHeap<Reverse<(u64, u64, usize)>>,
-    pending: BTreeMap<usize, Happening>,
-    sequence: u64,
+    topics: Vec<Topic>,
+    queue: Queue,
     now_ms: u64,
-    epoch: WallTime,
-    faults: Dice,
-    gossip: BTreeMap<GossipId, (usize, Topic, Vec<u8>)>,
+    calm: bool,
+    cut_dice: Dice,
+    cuts: u64,
+    judging: Option<Judging>,
+    /// A message that is being handled: the host, its sender, and what was sent back so far.
+    answering: Option<(usize, usize, usize)>,
+    gossip_ids: u64,
     replies: BTreeMap<RequestId, Reply>,
     requests: u64,
-    trace: Digest,
-    steps: u64,
+    closings: Vec<(Seen, daymark_protocol::id::Digest)>,
+    trace: Trace,
+    events: u64,
+    watched: Option<usize>,
 }
 
 impl World {
-    /// Two sites of neighbouring numbers. Each machine has taken the fleet; what else there is, is
-    /// handed to the first of each site.
-    pub fn new(options: Options) -> Self {
-        let epoch = WallTime::from_seconds(1_800_000_000);
-        let fleet = Fleet::new(options.seed, epoch.plus_ms(-86_400_000));
-        let hosts: Vec<SimHost> = (0..options.hosts)
-            .map(|number| SimHost::new(options.seed, number, FIRST_VERSION))
-            .collect();
+    /// The world of a scenario, with the checks that are to watch it.
+    pub fn new(scenario: Scenario, seed: u64, checks: Checks) -> Self {
+        let config = core_config(scenario.clock.trust_rtc, scenario.network.links);
+        Self::with_config(scenario, seed, checks, config)
+    }
+
+    fn with_config(scenario: Scenario, seed: u64, checks: Checks, config: CoreConfig) -> Self {
+        let operators = Operators::new(seed, scenario.begins);
         let mut world = Self {
-            options,
-            network: Network::new(options.weather, options.seed, options.hosts),
-            numbers: hosts.iter().enumerate().map(|(number, host)| (host.id, number)).collect(),
-            hosts,
-            crashes: 0,
-            queue: BinaryHeap::new(),
-            pending: BTreeMap::new(),
-            sequence: 0,
+            seed,
+            config,
+            network: Network::new(seed, scenario.network),
+            images: Images::new(&scenario.image),
+            release: ReleaseService::new(seed, &scenario),
+            hosts: Vec::new(),
+            sites: Vec::new(),
+            counts: FaultCounts::default(),
+            recorder: Recorder::default(),
+            reference: Reference::default(),
+            checks,
+            pool: Pool::default(),
+            numbers: BTreeMap::new(),
+            topics: Vec::new(),
+            queue: Queue::default(),
             now_ms: 0,
-            epoch,
-            faults: Dice::new(options.seed, "faults"),
-            gossip: BTreeMap::new(),
+            calm: false,
+            cut_dice: Dice::new(seed, "cuts"),
+            cuts: 0,
+            judging: None,
+            answering: None,
+            gossip_ids: 0,
             replies: BTreeMap::new(),
             requests: 0,
-            trace: Digest([0; 32]),
-            steps: 0,
-            fleet,
+            closings: Vec::new(),
+            trace: Trace::default(),
+            events: 0,
+            watched: None,
+            operators,
+            scenario,
         };
         world.found();
         world
-    }
-
-    /// Starts all machines, lets them take the fleet, and hands in what it consists of. Nothing
-    /// crashes meanwhile: whoever lets a machine join sees the answer, and would try again.
-    fn found(&mut self) {
-        let crashes = std::mem::take(&mut self.options.crashes_per_100_000);
-        let mut common: Vec<Carried> =
-            SITES.iter().flat_map(|site| self.fleet.create_site(site)).collect();
-        for number in 0..self.hosts.len() {
-            self.start(number);
-            let public = self.hosts[number].public();
-            let site = SITES[number * SITES.len() / self.hosts.len()];
-            let enrolled = self.fleet.enroll(&format!("host-{number}"), &public, site);
-            common.extend(enrolled.clone());
-            let items = std::iter::once(self.fleet.root()).chain(enrolled).collect();
-            let (request, pin) = (self.request(), self.fleet.pin());
-            self.step(number, Event::Join { request, pin, items });
-        }
-        for site in 0..SITES.len() {
-            self.submit((site * self.hosts.len()).div_ceil(SITES.len()), common.clone());
-        }
-        self.options.crashes_per_100_000 = crashes;
-        self.later(0, Happening::Plug);
     }
 
     /// Milliseconds since the world began.
@@ -148,68 +140,53 @@ impl World {
         self.now_ms
     }
 
-    /// Wall-clock time, the same for all.
+    /// True time.
     pub fn wall(&self) -> WallTime {
-        self.epoch.plus_ms(i64::try_from(self.now_ms).unwrap_or(i64::MAX))
+        self.scenario.begins.plus_ms(i64::try_from(self.now_ms).unwrap_or(i64::MAX))
     }
 
     /// Hash over everything that happened: equal for equal seeds.
-    pub fn trace(&self) -> Digest {
+    pub fn trace(&self) -> Trace {
         self.trace
     }
 
-    /// Steps of all nodes together.
-    pub fn steps(&self) -> u64 {
-        self.steps
+    /// Things that happened.
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
-    /// Hands items to a running node and returns its answer.
-    pub fn submit(&mut self, host: usize, items: Vec<Carried>) -> Option<Reply> {
-        let request = self.request();
-        self.step(host, Event::Submit { request, items });
-        self.replies.remove(&request)
+    /// Different byte strings that all disks hold together.
+    pub fn distinct_stored(&self) -> usize {
+        self.pool.len()
     }
 
-    /// Divides the network: machines whose number makes `side` true see only each other.
-    pub fn divide(&mut self, side: impl Fn(usize) -> bool) {
-        self.network.sides = Some((0..self.hosts.len()).map(side).collect());
+    /// Violations found so far.
+    pub fn violations(&self) -> &[Violation] {
+        self.checks.violations()
     }
 
-    /// Heals the network.
-    pub fn heal(&mut self) {
-        self.network.sides = None;
+    /// Whether faults have ended.
+    pub fn is_calm(&self) -> bool {
+        self.calm
     }
 
-    /// Ends a host's process, for good until [`World::power_on`].
-    pub fn power_off(&mut self, host: usize) {
-        self.end_process(host);
-        self.hosts[host].machine.restart();
+    /// The site of a machine, by its place among the sites.
+    pub fn site_of(&self, key: &KeyId) -> Option<usize> {
+        self.numbers.get(key).map(|number| self.hosts[*number].site)
     }
 
-    /// Starts a host, from another disk if one is given.
-    pub fn power_on(&mut self, host: usize, disk: Option<Disk>) {
-        if let Some(disk) = disk {
-            self.hosts[host].disk = disk;
-        }
-        self.later(0, Happening::Start { host });
-    }
-
-    /// Stops random crashes.
-    pub fn stop_crashes(&mut self) {
-        self.options.crashes_per_100_000 = 0;
+    /// Prints what happens to one host from now on.
+    pub fn watch(&mut self, host: usize) {
+        self.watched = Some(host);
     }
 
     /// Runs until a time, or until `done`; whether it was done.
-    pub fn run_until(&mut self, until_ms: u64, done: impl Fn(&Self) -> bool) -> bool {
-        while let Some(Reverse((at_ms, _, _))) = self.queue.peek().copied() {
-            if at_ms > until_ms {
-                break;
-            }
-            if let Some(Reverse((at_ms, _, slot))) = self.queue.pop() {
+    pub fn run_until(&mut self, until_ms: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
+        while self.queue.next_ms().is_some_and(|at_ms| at_ms <= until_ms) {
+            if let Some((at_ms, next)) = self.queue.pop() {
                 self.now_ms = at_ms;
-                if let Some(happening) = self.pending.remove(&slot) {
-                    self.happen(happening);
-                }
+                self.events += 1;
+                self.happen(next);
             }
             if done(self) {
                 return true;
@@ -219,78 +196,113 @@ impl World {
         done(self)
     }
 
-    fn request(&mut self) -> RequestId {
+    /// Ends the run: what can only be judged at the end.
+    pub fn end(&mut self) {
+        self.check_end();
+    }
+
+    /// Hands items to a running node and returns its answer.
+    pub fn submit(&mut self, host: usize, items: Vec<Carried>) -> Option<Reply> {
         self.requests += 1;
-        RequestId(self.requests)
+        let request = RequestId(self.requests);
+        self.step(host, Event::Submit { request, items });
+        self.replies.remove(&request)
     }
 
-    fn later(&mut self, after_ms: u64, happening: Happening) {
-        self.sequence += 1;
-        let slot = usize::try_from(self.sequence).unwrap_or(usize::MAX);
-        self.queue.push(Reverse((self.now_ms + after_ms, self.sequence, slot)));
-        self.pending.insert(slot, happening);
+    fn later(&mut self, after_ms: u64, next: Next) {
+        self.queue.push(self.now_ms + after_ms, next);
     }
 
-    fn reading(&self) -> Reading {
-        Reading {
-            mono: MonoTime(self.now_ms),
-            wall: self.wall(),
-            synchronised: self.options.synchronised,
-        }
+    fn end_of(&self, host: usize) -> End {
+        End { host, site: self.hosts[host].site }
     }
 
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Plug => {
-                self.plug();
-                self.later(PLUG_MS, Happening::Plug);
-            }
-            Happening::Start { host } => self.start(host),
-            Happening::Wake { host, life } if self.lives(host, life) => {
-                self.hosts[host].wake_ms = None;
-                self.step(host, Event::Wake);
-            }
-            Happening::Inspect { host, life } if self.lives(host, life) => {
-                let inspection = self.hosts[host].machine.inspection();
-                self.step(host, Event::Inspected(Box::new(inspection)));
-            }
-            Happening::Message { from, to, epoch, channel, bytes } => {
-                if self.is_open(from, to, epoch) {
-                    let peer = self.hosts[from].id;
-                    self.step(to, Event::Received { peer, channel, bytes });
-                }
-            }
-            Happening::Gossip { from, to, epoch, topic, bytes } => {
-                if self.is_open(from, to, epoch) {
-                    self.gossip(from, to, topic, bytes);
-                }
-            }
-            Happening::ActEnds { host, life, op, act } if self.lives(host, life) => {
-                if let Some(result) = self.hosts[host].machine.perform(&act) {
-                    // The platform looks at the machine before it reports.
-                    let inspection = self.hosts[host].machine.inspection();
-                    self.step(host, Event::Inspected(Box::new(inspection)));
-                    self.step(host, Event::OpDone { op, result });
-                }
-            }
-            Happening::Wake { .. } | Happening::Inspect { .. } | Happening::ActEnds { .. } => {}
-        }
-    }
-
-    fn lives(&self, host: usize, life: u64) -> bool {
+    fn lives(&self, host: usize, life: u32) -> bool {
         self.hosts[host].node.is_some() && self.hosts[host].life == life
     }
 
-    fn start(&mut self, host: usize) {
-        if self.hosts[host].node.is_some() {
+    /// Shows a deed to the checks.
+    fn record(&mut self, host: usize, deed: Deed<'_>) {
+        if self.checks.is_empty() {
             return;
         }
-        let reading = self.reading();
-        let batch = self.hosts[host].start(self.options.seed, reading);
-        let life = self.hosts[host].life;
-        self.later(INSPECT_MS, Happening::Inspect { host, life });
-        self.perform(host, batch);
-        let addresses = vec![format!("/sim/{host}")];
-        self.step(host, Event::Listening { addresses });
+        let mut checks = std::mem::take(&mut self.checks);
+        checks.see(self, host, &deed);
+        self.checks = checks;
+    }
+
+    fn check_end(&mut self) {
+        let mut checks = std::mem::take(&mut self.checks);
+        checks.end(self);
+        self.checks = checks;
+    }
+
+    fn happen(&mut self, next: Next) {
+        match next {
+            Next::Start { host, life } => {
+                if self.hosts[host].life == life && self.hosts[host].powered {
+                    self.start(host);
+                }
+            }
+            Next::Wake { host, life } if self.lives(host, life) => self.woken(host),
+            Next::Inspect { host, life } if self.lives(host, life) => self.inspect(host),
+            Next::Message { way, channel, bytes, taint } => self.heard(way, channel, &bytes, taint),
+            Next::Gossip { way, rumour, taint } => self.gossip_heard(way, *rumour, taint),
+            Next::Have { way, topic, ids } => self.word_heard(way, topic, &ids),
+            Next::Want { way, id } => self.wish_heard(way, id),
+            Next::Heartbeat { host, life } if self.lives(host, life) => self.heartbeat(host),
+            Next::Dial { from, to, tries } => self.dial(from, to, tries),
+            Next::Replug { one, other } => self.replug(one, other),
+            Next::Lost { way } => self.lost(way),
+            Next::ActEnds { host, life } if self.lives(host, life) => self.act_ends(host),
+            Next::Chunk { host, life, came } if self.lives(host, life) => {
+                self.chunk_came(host, came);
+            }
+            Next::Wake { .. }
+            | Next::Inspect { .. }
+            | Next::Heartbeat { .. }
+            | Next::ActEnds { .. }
+            | Next::Chunk { .. } => {}
+            Next::Boot { host, wrong } => self.boot(host, wrong),
+            Next::SwitchOn { host } => self.switch_on(host),
+            Next::Trouble { host, trouble } => self.trouble(host, trouble),
+            Next::Night { host, on } => self.night(host, on),
+            Next::CutBegins { number, cut, until_ms } => self.cut_begins(number, cut, until_ms),
+            Next::CutEnds { number } => self.network.mend(number),
+            Next::Script(event) => self.act_out(event),
+            Next::Hand { to, items } => self.hand(to, *items),
+            Next::Stick { event } => self.carry_stick(event),
+            Next::Mischief { host } => self.mischief(host),
+            Next::Compare => self.compare_with_twin(),
+            Next::Calm => self.grow_calm(),
+        }
+    }
+
+    /// Compares one node with a second one from its disk (I8), and looks at the clocks.
+    fn compare_with_twin(&mut self) {
+        self.later(COMPARE_MS, Next::Compare);
+        let running: Vec<usize> =
+            (0..self.hosts.len()).filter(|host| self.hosts[*host].node.is_some()).collect();
+        let place = usize::try_from(self.now_ms / COMPARE_MS).unwrap_or(0);
+        let Some(host) = running.get(place % running.len().max(1)).copied() else { return };
+        if self.hosts[host].clock.error_ms(self.now_ms).abs() > 1_000
+            && !self.hosts[host].clock.synchronised(self.now_ms)
+        {
+            self.counts.bit(Fault::ClockDrift);
+        }
+        let of = &self.hosts[host];
+        let reading = of.reading(self.scenario.begins, self.now_ms);
+        // Only a clock that needs no peers gives a second node the same time.
+        if !reading.synchronised || !of.is_idle() || of.is_hostile() {
+            return;
+        }
+        let inspection = of.machine.inspection(&self.images);
+        let mut twin = of.twin(self.config.clone(), reading);
+        let _ = twin.step(reading, Event::Inspected(Box::new(inspection.clone())));
+        self.step(host, Event::Inspected(Box::new(inspection)));
+        let own = self.hosts[host].node.as_ref().and_then(|node| node.decision().cloned());
+        if let (Some(own), Some(twin)) = (own, twin.decision()) {
+            self.record(host, Deed::Compared { own: &own, twin });
+        }
     }
 }

@@ -1,118 +1,301 @@
-//! Connections of the world, and what travels over them.
+//! Connections of the world, and messages between two nodes.
+
+use std::sync::Arc;
 
 use daymark_core::Event;
-use daymark_core::effect::{Admission, Channel, Topic};
-use daymark_core::event::GossipId;
-use daymark_protocol::id::{Digest, KeyId};
+use daymark_core::effect::{Admission, Channel};
+use daymark_protocol::id::KeyId;
+use daymark_protocol::limits::MESSAGE_BYTES_MAX;
 
-use super::{Happening, World};
-use crate::network::{Link, Pair, pair};
+use super::{Next, Way, World};
+use crate::facts::Deed;
+use crate::faults::Fault;
+use crate::host::Connection;
+use crate::network::{Arrival, Cut};
+
+/// How long after a change of admission a connection is closed and made anew, ms.
+pub(super) const REPLUG_MS: u64 = 300;
+/// How long an end that hears nothing keeps a connection, ms.
+pub(super) const SILENCE_MS: u64 = 15_000;
+/// First pause after a dial that failed, ms; doubles up to five minutes.
+const REDIAL_MS: u64 = 5_000;
+const REDIAL_MS_MAX: u64 = 300_000;
+/// A dial with this number is not tried again.
+pub(super) const LAST_TRY: u32 = u32::MAX;
+/// Connections that a host takes at most: the daemon's limit is higher.
+const CONNECTIONS_MAX: usize = 256;
 
 impl World {
-    pub(super) fn link(&self, a: usize, b: usize) -> Option<Link> {
-        self.network.links.get(&pair(a, b)).copied()
-    }
-
-    pub(super) fn is_open(&self, a: usize, b: usize, epoch: u64) -> bool {
-        self.link(a, b).is_some_and(|link| link.epoch == epoch)
-    }
-
-    /// Opens and closes connections as the machines, the partition and the gates have it.
-    pub(super) fn plug(&mut self) {
-        let stale: Vec<Pair> = self
-            .network
-            .links
-            .iter()
-            .filter(|(pair, link)| !self.may_link(**pair) || self.gates(**pair) != link.admissions)
-            .map(|(pair, _)| *pair)
-            .collect();
-        for pair in stale {
-            self.unlink(pair);
+    /// A host connects to another; tried again for peers of the configuration.
+    pub(super) fn dial(&mut self, from: usize, to: usize, tries: u32) {
+        if from == to
+            || self.hosts[from].node.is_none()
+            || self.hosts[from].connections.contains_key(&to)
+        {
+            return;
         }
-        let missing: Vec<Pair> = self
-            .network
-            .wanted
-            .iter()
-            .filter(|pair| !self.network.links.contains_key(pair) && self.may_link(**pair))
-            .copied()
-            .collect();
-        for pair in missing {
-            self.connect(pair);
+        let (one, other) = (self.end_of(from), self.end_of(to));
+        let open = self.network.cut_between(one, other).is_none()
+            && self.network.cut_between(other, one).is_none();
+        let room = self.hosts[to].connections.len() < CONNECTIONS_MAX;
+        if self.hosts[to].node.is_some() && open && room {
+            // What was left of an earlier one at the other end is closed first.
+            if self.hosts[to].connections.remove(&from).is_some() {
+                self.disconnected(to, from);
+            }
+            self.connect(from, to);
+        } else if tries != LAST_TRY {
+            let pause_ms = REDIAL_MS.saturating_mul(1 << tries.min(10)).min(REDIAL_MS_MAX);
+            self.later(pause_ms, Next::Dial { from, to, tries: tries + 1 });
         }
     }
 
-    pub(super) fn may_link(&self, (a, b): Pair) -> bool {
-        let runs = |host: usize| self.hosts[host].node.is_some();
-        runs(a) && runs(b) && !self.network.cut((a, b))
+    fn admission(&self, end: usize, other: usize) -> Admission {
+        let gate = self.hosts[end].gate.get(&self.hosts[other].id);
+        gate.copied().unwrap_or(Admission::Stranger)
     }
 
-    /// What each end of a new connection would let through.
-    pub(super) fn gates(&self, (a, b): Pair) -> [Admission; 2] {
-        let gate = |end: usize, other: usize| {
-            let of = self.hosts[end].gate.get(&self.hosts[other].id);
-            of.copied().unwrap_or(Admission::Stranger)
-        };
-        [gate(a, b), gate(b, a)]
-    }
-
-    pub(super) fn connect(&mut self, (a, b): Pair) {
-        let admissions = self.gates((a, b));
-        self.network.open((a, b), admissions);
-        for (end, other, admission) in [(a, b, admissions[0]), (b, a, admissions[1])] {
-            let (peer, address) = (self.hosts[other].id, format!("/sim/{other}"));
+    fn connect(&mut self, one: usize, other: usize) {
+        let epoch = self.network.next_epoch();
+        self.note(5, one, other as u64);
+        for (end, peer) in [(one, other), (other, one)] {
+            let admission = self.admission(end, peer);
+            self.hosts[end].connections.insert(peer, Connection { epoch, admission });
+        }
+        self.joined_overlay(one, other);
+        for (end, peer) in [(one, other), (other, one)] {
+            // The first end's process may have ended meanwhile.
+            let Some(connection) = self.hosts[end].connections.get(&peer).copied() else { return };
+            let (address, admission) = (format!("/sim/{peer}"), connection.admission);
+            let peer = self.hosts[peer].id;
             self.step(end, Event::Connected { peer, address, admission });
         }
     }
 
-    pub(super) fn unlink(&mut self, (a, b): Pair) {
-        self.network.links.remove(&(a, b));
-        for (end, other) in [(a, b), (b, a)] {
-            let peer = self.hosts[other].id;
-            self.step(end, Event::Disconnected { peer });
+    /// Closes a connection made under another admission and makes it anew.
+    pub(super) fn replug(&mut self, one: usize, other: usize) {
+        let Some(connection) = self.hosts[one].connections.get(&other).copied() else { return };
+        if self.admission(one, other) == connection.admission {
+            return;
+        }
+        for (end, peer) in [(one, other), (other, one)] {
+            if self.hosts[end].connections.remove(&peer).is_some() {
+                self.disconnected(end, peer);
+            }
+        }
+        self.later(1, Next::Dial { from: one, to: other, tries: 0 });
+    }
+
+    /// One end's connection is gone.
+    pub(super) fn disconnected(&mut self, end: usize, peer: usize) {
+        self.left_overlay(end, peer);
+        self.note(6, end, peer as u64);
+        let id = self.hosts[peer].id;
+        self.step(end, Event::Disconnected { peer: id });
+        if self.hosts[end].configured.contains(&peer) {
+            self.later(REDIAL_MS, Next::Dial { from: end, to: peer, tries: 0 });
         }
     }
 
-    pub(super) fn send(&mut self, from: usize, peer: KeyId, channel: Channel, bytes: &[u8]) {
+    /// An end notices that it hears nothing any more.
+    pub(super) fn lost(&mut self, way: Way) {
+        let Way { from: peer, to: end, epoch } = way;
+        let there = self.hosts[end].connections.get(&peer);
+        if there.is_some_and(|connection| connection.epoch == epoch) {
+            self.hosts[end].connections.remove(&peer);
+            self.disconnected(end, peer);
+        }
+    }
+
+    /// A cut begins: both ends of what it severs notice after a while.
+    pub(super) fn cut_begins(&mut self, number: u64, cut: Cut, until_ms: u64) {
+        self.network.cut(number, cut);
+        self.counts.happened(cut.fault());
+        self.queue.push(until_ms, Next::CutEnds { number });
+        if until_ms < self.now_ms + SILENCE_MS {
+            return;
+        }
+        for host in 0..self.hosts.len() {
+            let peers: Vec<(usize, u32)> =
+                self.hosts[host].connections.iter().map(|(peer, it)| (*peer, it.epoch)).collect();
+            for (peer, epoch) in peers {
+                let (one, other) = (self.end_of(host), self.end_of(peer));
+                if self.network.cut_between(one, other) == Some(cut)
+                    || self.network.cut_between(other, one) == Some(cut)
+                {
+                    let way = Way { from: peer, to: host, epoch };
+                    self.later(SILENCE_MS, Next::Lost { way });
+                }
+            }
+        }
+    }
+
+    /// The way to a connected peer whose both ends let something through.
+    pub(super) fn way(&self, from: usize, to: usize, needed: Admission) -> Option<Way> {
+        let own = self.hosts[from].connections.get(&to)?;
+        let there = self.hosts[to].connections.get(&from);
+        let their = there.filter(|there| there.epoch == own.epoch);
+        // What the other end no longer knows of goes out all the same, and is lost.
+        let lets = their.is_none_or(|their| their.admission >= needed);
+        (own.admission >= needed && lets).then_some(Way { from, to, epoch: own.epoch })
+    }
+
+    pub(super) fn send(&mut self, from: usize, peer: KeyId, channel: Channel, bytes: Arc<[u8]>) {
         let Some(to) = self.numbers.get(&peer).copied() else { return };
         let needed = match channel {
             Channel::Join => Admission::Stranger,
             Channel::Sync => Admission::Authority,
         };
-        let Some(link) = self.link(from, to).filter(|link| link.carries(needed)) else { return };
-        for after_ms in self.network.arrivals(bytes.len()) {
-            let (epoch, bytes) = (link.epoch, bytes.to_vec());
-            self.later(after_ms, Happening::Message { from, to, epoch, channel, bytes });
+        if let Some((host, peer, count)) = &mut self.answering
+            && (*host, *peer) == (from, to)
+        {
+            *count += 1;
         }
+        let Some(way) = self.way(from, to, needed) else { return };
+        let bytes = match &self.hosts[from].adversary {
+            None => bytes,
+            Some(adversary) => {
+                let (bytes, withheld) = adversary.leaves(Some(channel), &bytes);
+                if withheld {
+                    self.counts.happened(Fault::Withheld);
+                    self.counts.bit(Fault::Withheld);
+                }
+                bytes
+            }
+        };
+        self.put_on_the_way(way, channel, &bytes, None);
     }
 
-    pub(super) fn flood(
+    pub(super) fn put_on_the_way(
         &mut self,
-        from: usize,
-        except: Option<usize>,
-        topic: &Topic,
-        bytes: &[u8],
+        way: Way,
+        channel: Channel,
+        bytes: &Arc<[u8]>,
+        taint: Option<Fault>,
     ) {
-        for to in self.network.neighbours(from) {
-            let Some(link) = self.link(from, to) else { continue };
-            let listens = self.hosts[to].topics.contains(topic);
-            if Some(to) == except || !listens || !link.carries(Admission::Member) {
-                continue;
-            }
-            for after_ms in self.network.arrivals(bytes.len()) {
-                let (topic, bytes, epoch) = (topic.clone(), bytes.to_vec(), link.epoch);
-                self.later(after_ms, Happening::Gossip { from, to, epoch, topic, bytes });
-            }
+        for arrival in self.arrivals(way, bytes.len()).into_iter().flatten() {
+            let bytes = changed(bytes, &arrival);
+            let taint = taint.or(arrival.taint);
+            self.queue.push(arrival.at_ms, Next::Message { way, channel, bytes, taint });
         }
     }
 
-    pub(super) fn gossip(&mut self, from: usize, to: usize, topic: Topic, bytes: Vec<u8>) {
-        if self.hosts[to].node.is_none() || !self.hosts[to].seen.insert(Digest::of(&bytes)) {
+    /// Counts a message that leaves, and says when it arrives.
+    pub(super) fn arrivals(&mut self, way: Way, bytes: usize) -> [Option<Arrival>; 2] {
+        self.record(way.from, Deed::Sent { bytes });
+        self.hosts[way.from].sent_bytes += bytes as u64;
+        self.recorder.sent_bytes += bytes as u64;
+        let (from, to) = (self.end_of(way.from), self.end_of(way.to));
+        self.network.send(self.now_ms, from, to, bytes, &mut self.counts)
+    }
+
+    /// Whether a message's connection still stands where it arrives.
+    pub(super) fn arrives(&mut self, way: Way) -> bool {
+        let connection = self.hosts[way.to].connections.get(&way.from);
+        let stands = connection.is_some_and(|connection| connection.epoch == way.epoch);
+        if !stands && !self.hosts[way.to].powered {
+            self.counts.bit(Fault::SwitchedOff);
+        }
+        stands && self.hosts[way.to].node.is_some()
+    }
+
+    /// A message arrives.
+    pub(super) fn heard(
+        &mut self,
+        way: Way,
+        channel: Channel,
+        bytes: &Arc<[u8]>,
+        taint: Option<Fault>,
+    ) {
+        if !self.arrives(way) {
             return;
         }
-        let id = GossipId(self.sequence);
-        self.gossip.insert(id, (from, topic.clone(), bytes.clone()));
-        let from = self.hosts[from].id;
-        self.step(to, Event::Gossip { id, from, topic, bytes });
-        self.gossip.remove(&id);
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            // The transport's limit, before anything is read.
+            self.counts.bit(Fault::Oversized);
+            return;
+        }
+        if let Some(adversary) = &mut self.hosts[way.to].adversary {
+            adversary.hears(Some(channel), bytes);
+        }
+        self.note(7, way.to, way.from as u64);
+        self.trace.bytes(bytes);
+        let peer = self.hosts[way.from].id;
+        let before = self.refusals(way.to, taint);
+        let reading = self.hosts[way.to].reading(self.scenario.begins, self.now_ms);
+        if self.watched == Some(way.to) {
+            let event = Event::Received { peer, channel, bytes: bytes.to_vec() };
+            self.tell(way.to, &event);
+        }
+        let Some(node) = &mut self.hosts[way.to].node else { return };
+        let batch = node.step(reading, Event::Received { peer, channel, bytes: bytes.to_vec() });
+        self.hosts[way.to].steps += 1;
+        self.answering = Some((way.to, way.from, 0));
+        self.perform(way.to, batch);
+        if let Some((_, peer, with)) = self.answering.take() {
+            self.record(way.to, Deed::Answered { peer, with });
+        }
+        self.judge_taint(way.to, taint, before);
     }
+
+    /// What a node refused so far, if that is of interest.
+    pub(super) fn refusals(&self, host: usize, taint: Option<Fault>) -> (u64, u64) {
+        let (Some(_), Some(node)) = (taint, &self.hosts[host].node) else { return (0, 0) };
+        let counters = node.counters();
+        (counters.malformed + counters.refused + counters.over_budget, counters.taken)
+    }
+
+    /// Notes whether a message that was tampered with changed anything.
+    pub(super) fn judge_taint(&mut self, host: usize, taint: Option<Fault>, before: (u64, u64)) {
+        let Some(fault) = taint else { return };
+        let (refused, taken) = self.refusals(host, taint);
+        let bit = match fault {
+            Fault::Duplicate | Fault::Replayed => true,
+            Fault::Stolen => taken > before.1,
+            // An unknown key's signature is held or refused: either way nothing counts.
+            Fault::Forged => taken == before.1,
+            Fault::Corrupt | Fault::Garbled | Fault::Flooded | Fault::Invented => {
+                refused > before.0
+            }
+            Fault::Loss
+            | Fault::Reorder
+            | Fault::OneWayCut
+            | Fault::Partition
+            | Fault::Kill
+            | Fault::PowerCut
+            | Fault::TornWrite
+            | Fault::FullDisk
+            | Fault::ReadOnlyDisk
+            | Fault::RottenByte
+            | Fault::ClockDrift
+            | Fault::ClockStep
+            | Fault::DeadBattery
+            | Fault::UnhealthyImage
+            | Fault::UnbootableImage
+            | Fault::HangingImage
+            | Fault::SwitchedOff
+            | Fault::WrongBoot
+            | Fault::ReleaseAbsent
+            | Fault::ReleaseSlow
+            | Fault::ReleaseLies
+            | Fault::Withheld
+            | Fault::Oversized
+            | Fault::WrongChunks
+            | Fault::Contradiction => false,
+        };
+        if bit {
+            self.counts.bit(fault);
+        }
+    }
+}
+
+/// The bytes as they arrive.
+pub(super) fn changed(bytes: &Arc<[u8]>, arrival: &Arrival) -> Arc<[u8]> {
+    let Some(draw) = arrival.corrupt.filter(|_| !bytes.is_empty()) else {
+        return Arc::clone(bytes);
+    };
+    let mut changed = bytes.to_vec();
+    let at = usize::try_from(draw % changed.len() as u64).unwrap_or(0);
+    changed[at] ^= u8::try_from((draw >> 32) & 0xff).unwrap_or(0).max(1);
+    changed.into()
 }

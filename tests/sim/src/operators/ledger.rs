@@ -1,0 +1,163 @@
+//! Who signed what, and under which roots it counts: written by the operators and hostile members,
+//! read by the checks. Independent of how the protocol judges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daymark_protocol::document::{signature_entry, statement_entry};
+use daymark_protocol::id::{Digest, KeyId, ResourceId};
+use daymark_protocol::resource::Role;
+use daymark_protocol::trust::{Context, Root, SigningKey, Statement};
+
+use super::orders::Rule;
+
+/// What a resource of a statement says, as the signers meant it.
+#[derive(Clone, Debug)]
+pub enum Saying {
+    /// An image is released.
+    Release {
+        /// Its index.
+        index: Digest,
+        /// The profile's resource digest, which policies name.
+        profile: Digest,
+    },
+    /// A release is ordered.
+    Order {
+        /// The policy.
+        id: ResourceId,
+        /// Its version.
+        version: u64,
+        /// The release.
+        profile: Digest,
+        /// For which site; everyone if none.
+        site: Option<String>,
+        /// When machines may restart.
+        window: Rule,
+        /// Statements that its signers knew and said so.
+        sees: Vec<Digest>,
+    },
+    /// No machine restarts from the first to the second time, ms since the world began.
+    Blackout(u64, u64),
+    /// Everything stops.
+    Halt,
+    /// These halts are lifted.
+    Resume(Vec<Digest>),
+    /// A machine belongs to the fleet, or no longer.
+    Host {
+        /// Which.
+        key: KeyId,
+        /// Whether it is removed.
+        gone: bool,
+    },
+}
+
+/// A statement, and who signed it.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Whether the operators said it, and not a thief.
+    pub honest: bool,
+    /// The role under which it speaks.
+    pub role: Role,
+    /// What it says.
+    pub saying: Vec<Saying>,
+    /// Hash of its entry.
+    pub entry: Digest,
+    /// Hash of the entry of each key's signature.
+    pub signatures: BTreeMap<KeyId, Digest>,
+}
+
+/// Who may speak under a root.
+type Roles = BTreeMap<Role, (usize, BTreeSet<KeyId>)>;
+
+/// Everything that was ever signed.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    said: BTreeMap<Digest, Said>,
+    roots: BTreeMap<u64, Roles>,
+    /// Whether each machine that was ever enrolled still is.
+    enrolled: BTreeMap<KeyId, bool>,
+}
+
+impl Ledger {
+    /// Notes a root.
+    pub(crate) fn root(&mut self, root: &Root) {
+        let role = |(role, keys): (&Role, &daymark_protocol::trust::RoleKeys)| {
+            let threshold = usize::try_from(keys.threshold).unwrap_or(usize::MAX);
+            (*role, (threshold, keys.keys.iter().copied().collect()))
+        };
+        self.roots.insert(root.version, root.roles.iter().map(role).collect());
+    }
+
+    /// Notes a statement and signatures of it, and gives the signatures as entries.
+    pub(crate) fn signed(
+        &mut self,
+        statement: &Statement,
+        said: (Role, &[Saying]),
+        by: &[&SigningKey],
+        honest: bool,
+    ) -> Vec<Vec<u8>> {
+        let (role, saying) = said;
+        let said = self.said.entry(statement.digest()).or_insert_with(|| Said {
+            honest,
+            role,
+            saying: saying.to_vec(),
+            entry: Digest::of(&statement_entry(statement.bytes())),
+            signatures: BTreeMap::new(),
+        });
+        let mut signatures = Vec::new();
+        for key in by {
+            let signature = key.sign(Context::Statement, statement.bytes());
+            let id = key.public().id();
+            let entry = signature_entry(&statement.digest(), &id, &signature);
+            said.signatures.insert(id, Digest::of(&entry));
+            signatures.push(entry);
+        }
+        for saying in saying {
+            if let Saying::Host { key, gone } = saying {
+                self.enrolled.insert(*key, !gone);
+            }
+        }
+        signatures
+    }
+
+    /// All statements.
+    pub fn said(&self) -> impl Iterator<Item = (&Digest, &Said)> {
+        self.said.iter()
+    }
+
+    /// A statement.
+    pub fn of(&self, statement: &Digest) -> Option<&Said> {
+        self.said.get(statement)
+    }
+
+    /// Whether a machine was ever enrolled.
+    pub fn was_enrolled(&self, key: &KeyId) -> bool {
+        self.enrolled.contains_key(key)
+    }
+
+    /// Whether enough of the right keys signed a statement, by a root, as far as `held` goes: the
+    /// hashes of entries that somebody has.
+    pub fn speaks(&self, said: &Said, root: u64, held: impl Fn(&Digest) -> bool) -> bool {
+        let Some((threshold, keys)) = self.roots.get(&root).and_then(|root| root.get(&said.role))
+        else {
+            return false;
+        };
+        let counts = |(key, entry): &(&KeyId, &Digest)| keys.contains(*key) && held(entry);
+        held(&said.entry) && said.signatures.iter().filter(counts).count() >= *threshold
+    }
+
+    /// Whether one key that may halt signed a statement, by a root, as far as `held` goes.
+    pub fn halts(&self, said: &Said, root: u64, held: impl Fn(&Digest) -> bool) -> bool {
+        let Some(roles) = self.roots.get(&root) else { return false };
+        let may = |key: &KeyId| {
+            [Role::Halt, Role::Policy]
+                .iter()
+                .any(|role| roles.get(role).is_some_and(|(_, keys)| keys.contains(key)))
+        };
+        held(&said.entry) && said.signatures.iter().any(|(key, entry)| may(key) && held(entry))
+    }
+
+    /// The newest version of the roots.
+    pub fn newest_root(&self) -> u64 {
+        self.roots.keys().next_back().copied().unwrap_or(0)
+    }
+}

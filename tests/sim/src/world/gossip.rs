@@ -1,0 +1,251 @@
+//! The overlay: publishing, forwarding, word of recent messages, heartbeats.
+
+use std::sync::Arc;
+
+use daymark_core::Event;
+use daymark_core::effect::{Admission, Topic};
+use daymark_core::event::GossipId;
+use daymark_protocol::limits::MESSAGE_BYTES_MAX;
+
+use super::{Judging, Next, Way, World};
+use crate::faults::Fault;
+use crate::overlay::{BEAT_MS, Rumour, WORD_BYTES};
+use crate::trace::Trace;
+
+impl World {
+    fn topic_number(&mut self, topic: &Topic) -> u16 {
+        let known = self.topics.iter().position(|known| known == topic);
+        let place = known.unwrap_or_else(|| {
+            self.topics.push(topic.clone());
+            self.topics.len() - 1
+        });
+        u16::try_from(place).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn subscribe(&mut self, host: usize, topic: &Topic) {
+        let topic = self.topic_number(topic);
+        self.hosts[host].overlay.topics.entry(topic).or_default();
+        self.fill_mesh(host, topic);
+    }
+
+    pub(super) fn unsubscribe(&mut self, host: usize, topic: &Topic) {
+        let topic = self.topic_number(topic);
+        let mesh = self.hosts[host].overlay.topics.remove(&topic).unwrap_or_default();
+        for peer in mesh {
+            self.prune(host, peer, topic);
+        }
+    }
+
+    /// Peers that a host may gossip with on a topic.
+    fn audience(&self, host: usize, topic: u16) -> Vec<usize> {
+        let peers = self.hosts[host].connections.keys().copied();
+        peers
+            .filter(|peer| {
+                self.hosts[*peer].overlay.topics.contains_key(&topic)
+                    && self.way(host, *peer, Admission::Member).is_some()
+            })
+            .collect()
+    }
+
+    fn fill_mesh(&mut self, host: usize, topic: u16) {
+        if !self.hosts[host].overlay.is_thin(topic) {
+            return;
+        }
+        let audience = self.audience(host, topic);
+        for peer in self.hosts[host].overlay.grafts(topic, &audience) {
+            if self.hosts[peer].overlay.has_room(topic) {
+                for (end, other) in [(host, peer), (peer, host)] {
+                    if let Some(mesh) = self.hosts[end].overlay.topics.get_mut(&topic) {
+                        mesh.insert(other);
+                    }
+                }
+            }
+        }
+    }
+
+    fn prune(&mut self, host: usize, peer: usize, topic: u16) {
+        for (end, other) in [(host, peer), (peer, host)] {
+            if let Some(mesh) = self.hosts[end].overlay.topics.get_mut(&topic) {
+                mesh.remove(&other);
+            }
+        }
+    }
+
+    pub(super) fn joined_overlay(&mut self, one: usize, other: usize) {
+        for host in [one, other] {
+            let topics: Vec<u16> = self.hosts[host].overlay.topics.keys().copied().collect();
+            for topic in topics {
+                self.fill_mesh(host, topic);
+            }
+        }
+    }
+
+    pub(super) fn left_overlay(&mut self, host: usize, peer: usize) {
+        let topics: Vec<u16> = self.hosts[host].overlay.topics.keys().copied().collect();
+        for topic in topics {
+            self.prune(host, peer, topic);
+            self.fill_mesh(host, topic);
+        }
+    }
+
+    /// A node's own message goes to everyone who may hear it, as the daemon's flood publishing
+    /// does.
+    pub(super) fn publish(&mut self, host: usize, topic: &Topic, bytes: Arc<[u8]>) {
+        let topic = self.topic_number(topic);
+        let mut content = Trace::default();
+        content.bytes(&bytes);
+        let id = content.short();
+        let bytes = match &self.hosts[host].adversary {
+            None => bytes,
+            Some(adversary) => {
+                let (bytes, withheld) = adversary.leaves(None, &bytes);
+                if withheld {
+                    self.counts.happened(Fault::Withheld);
+                    self.counts.bit(Fault::Withheld);
+                }
+                bytes
+            }
+        };
+        if !self.hosts[host].overlay.sees(self.now_ms, id) {
+            return;
+        }
+        let rumour = Rumour { id, topic, bytes, hops: 0 };
+        self.recorder.published += 1;
+        for peer in self.audience(host, topic) {
+            self.pass_on(host, peer, &rumour, None);
+        }
+        self.hosts[host].overlay.keep(rumour);
+        self.beat_soon(host);
+    }
+
+    /// What a node accepted goes to its mesh, but for whom it came from.
+    pub(super) fn forward(&mut self, host: usize, judged: Judging) {
+        let Judging { mut rumour, from } = judged;
+        if let Some(adversary) = &self.hosts[host].adversary {
+            let (bytes, withheld) = adversary.leaves(None, &rumour.bytes);
+            if withheld {
+                self.counts.happened(Fault::Withheld);
+                self.counts.bit(Fault::Withheld);
+                rumour.bytes = bytes;
+            }
+        }
+        rumour.hops = rumour.hops.saturating_add(1);
+        let mesh: Vec<usize> = self.hosts[host].overlay.mesh(rumour.topic).collect();
+        for peer in mesh.into_iter().filter(|peer| *peer != from) {
+            self.pass_on(host, peer, &rumour, None);
+        }
+        self.hosts[host].overlay.keep(rumour);
+        self.beat_soon(host);
+    }
+
+    pub(super) fn pass_on(
+        &mut self,
+        from: usize,
+        to: usize,
+        rumour: &Rumour,
+        taint: Option<Fault>,
+    ) {
+        let Some(way) = self.way(from, to, Admission::Member) else { return };
+        for arrival in self.arrivals(way, rumour.bytes.len()).into_iter().flatten() {
+            let mut rumour = Box::new(rumour.clone());
+            if arrival.corrupt.is_some() {
+                rumour.bytes = super::wires::changed(&rumour.bytes, &arrival);
+                let mut content = Trace::default();
+                content.bytes(&rumour.bytes);
+                rumour.id = content.short();
+            }
+            let taint = taint.or(arrival.taint);
+            self.queue.push(arrival.at_ms, Next::Gossip { way, rumour, taint });
+        }
+    }
+
+    /// A gossip message arrives.
+    pub(super) fn gossip_heard(&mut self, way: Way, rumour: Rumour, taint: Option<Fault>) {
+        if !self.arrives(way) || rumour.bytes.len() > MESSAGE_BYTES_MAX {
+            return;
+        }
+        let host = way.to;
+        self.recorder.copies += 1;
+        let subscribed = self.hosts[host].overlay.topics.contains_key(&rumour.topic);
+        if !subscribed || !self.hosts[host].overlay.sees(self.now_ms, rumour.id) {
+            return;
+        }
+        if let Some(adversary) = &mut self.hosts[host].adversary {
+            adversary.hears(None, &rumour.bytes);
+        }
+        self.recorder.delivered(rumour.hops);
+        self.note(8, host, rumour.id);
+        self.gossip_ids += 1;
+        let (id, from) = (GossipId(self.gossip_ids), self.hosts[way.from].id);
+        let topic = self.topics[usize::from(rumour.topic)].clone();
+        let bytes = rumour.bytes.to_vec();
+        let before = self.refusals(host, taint);
+        self.judging = Some(Judging { rumour, from: way.from });
+        self.step(host, Event::Gossip { id, from, topic, bytes });
+        self.judging = None;
+        self.judge_taint(host, taint, before);
+    }
+
+    fn beat_soon(&mut self, host: usize) {
+        if !self.hosts[host].overlay.beats {
+            self.hosts[host].overlay.beats = true;
+            let life = self.hosts[host].life;
+            self.later(BEAT_MS, Next::Heartbeat { host, life });
+        }
+    }
+
+    /// Tends the meshes and tells others of recent messages, while there are any.
+    pub(super) fn heartbeat(&mut self, host: usize) {
+        let topics: Vec<u16> = self.hosts[host].overlay.topics.keys().copied().collect();
+        for topic in topics {
+            self.fill_mesh(host, topic);
+            for peer in self.hosts[host].overlay.prunes(topic) {
+                self.prune(host, peer, topic);
+            }
+            let audience = self.audience(host, topic);
+            let Some((ids, told)) = self.hosts[host].overlay.beat(topic, &audience) else {
+                continue;
+            };
+            for peer in told {
+                let Some(way) = self.way(host, peer, Admission::Member) else { continue };
+                for arrival in
+                    self.arrivals(way, WORD_BYTES * (1 + ids.len())).into_iter().flatten()
+                {
+                    let ids = Box::new(ids.clone());
+                    self.queue.push(arrival.at_ms, Next::Have { way, topic, ids });
+                }
+            }
+        }
+        if self.hosts[host].overlay.beaten() {
+            let life = self.hosts[host].life;
+            self.later(BEAT_MS, Next::Heartbeat { host, life });
+        }
+    }
+
+    /// Word of recent messages arrives: what is new is asked for.
+    pub(super) fn word_heard(&mut self, way: Way, topic: u16, ids: &[u64]) {
+        if !self.arrives(way) || !self.hosts[way.to].overlay.topics.contains_key(&topic) {
+            return;
+        }
+        let Some(back) = self.way(way.to, way.from, Admission::Member) else { return };
+        for id in ids.iter().copied() {
+            if self.hosts[way.to].overlay.has_seen(id) {
+                continue;
+            }
+            self.recorder.wished += 1;
+            for arrival in self.arrivals(back, 2 * WORD_BYTES).into_iter().flatten() {
+                self.queue.push(arrival.at_ms, Next::Want { way: back, id });
+            }
+        }
+    }
+
+    /// A wish for a message arrives.
+    pub(super) fn wish_heard(&mut self, way: Way, id: u64) {
+        if !self.arrives(way) {
+            return;
+        }
+        if let Some(rumour) = self.hosts[way.to].overlay.kept(id).cloned() {
+            self.pass_on(way.to, way.from, &rumour, None);
+        }
+    }
+}

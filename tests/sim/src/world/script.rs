@@ -1,0 +1,207 @@
+//! What a scenario has people do, and what befalls machines at a known time.
+
+use daymark_core::Event;
+use daymark_core::event::Carried;
+
+use super::{Next, World};
+use crate::faults::Fault;
+use crate::hostile::{Loot, Mischief};
+use crate::network::Cut;
+use crate::scenario::{Happening, Parts, Span};
+
+/// Pause before something that could not be handed in is handed in again, ms.
+const AGAIN_MS: u64 = 60_000;
+
+impl World {
+    pub(super) fn act_out(&mut self, event: usize) {
+        let Some(event) = self.scenario.event.get(event).cloned() else { return };
+        let (wall, begins) = (self.wall(), self.scenario.begins);
+        let (to, items) = match event {
+            Happening::Order(order) => {
+                let sees = if order.sees { self.closings.clone() } else { vec![] };
+                let placed = self.operators.order(begins, &order, false, sees);
+                self.recorder.ordered(self.now_ms, &order.version, &placed.now);
+                self.reference.order(&order);
+                if order.cosigned_after > Span(0) && !order.too_few {
+                    let items = Box::new(placed.later);
+                    self.later(order.cosigned_after.0, Next::Hand { to: order.to, items });
+                }
+                (order.to, placed.now)
+            }
+            Happening::Contradict { to, .. } => {
+                let Some(mut order) = self.last_order() else { return };
+                order.at = Span(self.now_ms);
+                order.spread = Span(order.spread.0 + 60_000);
+                let placed = self.operators.order(begins, &order, true, vec![]);
+                self.reference.contradict(&order);
+                self.counts.happened(Fault::Contradiction);
+                (to, placed.now)
+            }
+            Happening::Halt { to, .. } => {
+                self.reference.halt(self.now_ms);
+                (to, self.operators.halt(wall))
+            }
+            Happening::Resume { to, too_few, .. } => {
+                self.reference.resume(self.now_ms, too_few);
+                (to, self.operators.resume(wall, too_few))
+            }
+            Happening::Blackout { at, from, until, to } => {
+                let (items, seen) = self.operators.blackout(begins, at, from, until);
+                self.closings.push(seen);
+                self.reference.blackout(from, until, to.is_some());
+                let Some(to) = to else { return };
+                (to, items)
+            }
+            Happening::Release { version, to, .. } => {
+                (to, self.operators.release(wall, &version).0)
+            }
+            Happening::Future { to, closes, .. } => {
+                self.reference.future(closes);
+                (to, self.operators.future(wall, closes))
+            }
+            Happening::Leave { key, to, .. } => {
+                self.reference.leave(key);
+                (to, self.operators.leave(wall, key))
+            }
+            Happening::Remove { host, to, .. } => {
+                let site = self.sites[self.hosts[host].site].clone();
+                self.reference.remove(host);
+                (to, self.operators.remove(wall, self.hosts[host].id, &site))
+            }
+            Happening::Partition { until, into, .. } => {
+                let cut = match into {
+                    Parts::Sites => Cut::Sites,
+                    Parts::Halves => Cut::Halves,
+                };
+                self.cuts += 1;
+                return self.cut_begins(self.cuts, cut, until.0);
+            }
+            Happening::Blackstart { .. } => {
+                for host in 0..self.hosts.len() {
+                    if self.hosts[host].powered {
+                        self.counts.happened(Fault::PowerCut);
+                        self.lose_power_for(host, 20_000);
+                    }
+                }
+                return;
+            }
+            Happening::Off { host, until, battery_dies, .. } => {
+                self.counts.happened(Fault::SwitchedOff);
+                self.switch_off(host);
+                self.hosts[host].clock.battery_is_dead |= battery_dies;
+                return self.queue.push(until.0, Next::SwitchOn { host });
+            }
+            // It has a time of its own.
+            Happening::Stick { .. } => return,
+        };
+        self.hand(to, items);
+    }
+
+    fn lose_power_for(&mut self, host: usize, dark_ms: u64) {
+        let of = &self.hosts[host];
+        if of.staging.is_some() || of.acting.is_some() || !of.machine.is_confirmed() {
+            self.counts.bit(Fault::PowerCut);
+        }
+        self.switch_off(host);
+        let late_ms = self.hosts[host].power_dice.below(dark_ms);
+        self.later(dark_ms + late_ms, Next::SwitchOn { host });
+    }
+
+    fn last_order(&self) -> Option<crate::scenario::Order> {
+        let passed = self.scenario.event.iter().filter(|event| event.at().0 <= self.now_ms);
+        let orders = passed.filter_map(|event| match event {
+            Happening::Order(order) => Some(order),
+            Happening::Halt { .. }
+            | Happening::Resume { .. }
+            | Happening::Blackout { .. }
+            | Happening::Contradict { .. }
+            | Happening::Release { .. }
+            | Happening::Future { .. }
+            | Happening::Leave { .. }
+            | Happening::Remove { .. }
+            | Happening::Stick { .. }
+            | Happening::Partition { .. }
+            | Happening::Blackstart { .. }
+            | Happening::Off { .. } => None,
+        });
+        orders.max_by_key(|order| order.at).cloned()
+    }
+
+    /// Hands items to a host; again after a while if it does not run or gives no answer.
+    pub(super) fn hand(&mut self, to: usize, items: Vec<Carried>) {
+        self.note(13, to, items.len() as u64);
+        let answered = self.hosts[to].node.is_some() && self.submit(to, items.clone()).is_some();
+        if !answered {
+            self.later(AGAIN_MS, Next::Hand { to, items: Box::new(items) });
+        }
+    }
+
+    /// Somebody carries a stick from one machine to the other and back.
+    pub(super) fn carry_stick(&mut self, event: usize) {
+        let Some(Happening::Stick { every, between: [one, other], .. }) =
+            self.scenario.event.get(event).cloned()
+        else {
+            return;
+        };
+        self.later(every.0, Next::Stick { event });
+        for (from, to) in [(one, other), (other, one)] {
+            let items = self.hosts[from].disk.everything();
+            if self.hosts[to].node.is_some() {
+                self.submit(to, items);
+            }
+        }
+    }
+
+    /// A thief does something.
+    pub(super) fn mischief(&mut self, host: usize) {
+        if self.calm {
+            return;
+        }
+        let Some(mut adversary) = self.hosts[host].adversary.take() else { return };
+        let loot = Loot {
+            fleet: self.operators.fleet(),
+            own_key: self.hosts[host].stolen_identity(),
+            role_key: &self.operators.stolen_key(),
+            now: self.wall(),
+        };
+        let mischief = adversary.mischief(&loot, &mut self.operators.ledger);
+        let neighbours: Vec<usize> = self.hosts[host].connections.keys().copied().collect();
+        let neighbour = neighbours.get(adversary.place(neighbours.len())).copied();
+        let pause_ms = adversary.pause_ms();
+        self.hosts[host].adversary = Some(adversary);
+        self.later(pause_ms, Next::Mischief { host });
+        if let (Some(mischief), Some(to)) = (mischief, neighbour) {
+            self.do_mischief(host, to, &mischief);
+        }
+    }
+
+    fn do_mischief(&mut self, from: usize, to: usize, mischief: &Mischief) {
+        use daymark_core::effect::Admission;
+        let Mischief { fault, channel, bytes, times } = mischief;
+        self.counts.happened(*fault);
+        for _ in 0..*times {
+            match channel {
+                Some(channel) => {
+                    let Some(way) = self.way(from, to, Admission::Stranger) else { return };
+                    self.put_on_the_way(way, *channel, bytes, Some(*fault));
+                }
+                None => {
+                    let topic = self.hosts[to].overlay.topics.keys().next().copied();
+                    let Some(topic) = topic else { return };
+                    let mut content = crate::trace::Trace::default();
+                    content.bytes(bytes);
+                    // A thief need not tell the truth about what is new.
+                    content.number(self.now_ms);
+                    let (id, bytes) = (content.short(), bytes.clone());
+                    let rumour = crate::overlay::Rumour { id, topic, bytes, hops: 0 };
+                    self.pass_on(from, to, &rumour, Some(*fault));
+                }
+            }
+        }
+    }
+
+    /// Prints what happens to a host that is watched.
+    pub(super) fn tell(&self, host: usize, event: &Event) {
+        crate::watch::tell(self, host, event);
+    }
+}
