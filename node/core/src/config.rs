@@ -18,6 +18,8 @@ pub struct CoreConfig {
     clock: ClockTrust,
     build_time: WallTime,
     links: usize,
+    #[cfg(feature = "planted-bugs")]
+    planted: Option<crate::planted::PlantedBug>,
 }
 
 /// A configuration that makes no sense.
@@ -43,10 +45,29 @@ impl CoreConfig {
         links: usize,
     ) -> Result<Self, InvalidConfig> {
         if (1..=LINKS_MAX).contains(&links) {
-            Ok(Self { clock, build_time, links })
+            Ok(Self {
+                clock,
+                build_time,
+                links,
+                #[cfg(feature = "planted-bugs")]
+                planted: None,
+            })
         } else {
             Err(InvalidConfig::Links(links))
         }
+    }
+
+    /// Plants a bug, for the tests of the simulator's checks.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub fn plant(mut self, bug: crate::planted::PlantedBug) -> Self {
+        self.planted = Some(bug);
+        self
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn planted(&self) -> Option<crate::planted::PlantedBug> {
+        self.planted
     }
 
     pub(crate) fn clock(&self) -> ClockTrust {

@@ -29,6 +29,8 @@ impl Node {
             }
             self.decide(batch);
         }
+        #[cfg(feature = "planted-bugs")]
+        self.planted_runs();
         self.report(batch);
         self.notice_fetching();
         self.saved.write(batch);
@@ -39,6 +41,10 @@ impl Node {
         self.refresh_interest(batch);
         let Some(replica) = &self.replica else { return };
         // Without a whole chain of roots too: then the decision is to wait, not the one before.
+        #[cfg(feature = "planted-bugs")]
+        if self.remembers_permission() {
+            return;
+        }
         self.reach = Some(Reach::new(replica.standing(), self.own));
         self.fingerprints = None;
         self.look = true;
@@ -102,7 +108,10 @@ impl Node {
 
     fn asked(&self) -> Option<Decision> {
         let (reach, machine) = (self.reach.as_ref()?, self.machine()?);
-        Some(decide(&World { reach, machine: &machine }, &self.now()))
+        let decision = decide(&World { reach, machine: &machine }, &self.now());
+        #[cfg(feature = "planted-bugs")]
+        let decision = self.planted_decision(decision);
+        Some(decision)
     }
 
     fn decide(&mut self, batch: &mut Batch) {
@@ -164,6 +173,8 @@ impl Node {
         self.facts_changed = true;
         self.with_updater(batch, |updater, cx| updater.resume(cx, &inspection));
         self.inspection = Some(inspection);
+        #[cfg(feature = "planted-bugs")]
+        self.planted_inspected(batch);
     }
 
     /// An operation ended.
@@ -183,6 +194,8 @@ impl Node {
             self.counters.stale_operations += 1;
             return;
         };
+        #[cfg(feature = "planted-bugs")]
+        let before = self.saved.get().update.clone();
         let ours = self.with_updater(batch, |updater, cx| {
             updater.op_done(cx, op, result, decision.as_ref(), &inspection)
         });
@@ -190,6 +203,8 @@ impl Node {
         if !ours {
             self.counters.stale_operations += 1;
         }
+        #[cfg(feature = "planted-bugs")]
+        self.planted_op_done(&before, batch);
     }
 
     pub(crate) fn with_updater<T>(

@@ -188,6 +188,14 @@ impl Node {
         origin: Origin,
         batch: &mut Batch,
     ) -> Vec<Outcome> {
+        #[cfg(feature = "planted-bugs")]
+        let kept: Vec<Vec<u8>> = entries
+            .iter()
+            .filter(|entry| origin == Origin::Local || !self.loses(entry))
+            .cloned()
+            .collect();
+        #[cfg(feature = "planted-bugs")]
+        let entries = kept.as_slice();
         let Some(replica) = &mut self.replica else { return vec![] };
         let (outcomes, changes) = replica.accept_entries(&slices(entries));
         self.absorb(changes, origin, batch);
@@ -259,6 +267,10 @@ impl Node {
             batch.write(Write::PutRoot { version, bytes });
         }
         for floor in changes.floors {
+            #[cfg(feature = "planted-bugs")]
+            if self.forgets(&floor) {
+                continue;
+            }
             batch.write(Write::AppendFloor(floor));
         }
         for put in changes.puts {

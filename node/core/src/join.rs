@@ -49,6 +49,8 @@ impl Node {
         }
         match JoinMessage::decode(bytes) {
             Ok(JoinMessage::Ask { root_version, roots: (first, last), entries }) => {
+                #[cfg(feature = "planted-bugs")]
+                self.planted_asked(peer, batch);
                 self.take_host_entries(peer, &entries, batch);
                 // What does not fit is left out: those come first that the asker can place.
                 let upward = root_version > 0 && last > root_version;

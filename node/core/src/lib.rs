@@ -24,6 +24,8 @@ mod join;
 mod membership;
 mod node;
 mod peers;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod push;
 mod reporting;
 mod rng;
@@ -37,3 +39,5 @@ pub use self::config::{ClockTrust, CoreConfig, InvalidConfig, LINKS_MAX};
 pub use self::effect::Batch;
 pub use self::event::Event;
 pub use self::node::{Node, Start};
+#[cfg(feature = "planted-bugs")]
+pub use self::planted::PlantedBug;

@@ -1,7 +1,7 @@
 //! What a host's facts mean: writing them on the owning host and reading them anywhere. Reading is
 //! lenient, since a newer or hostile host may say anything: what does not parse is not there.
 
-use crate::decide::{Decision, GateAnswer, Installed};
+use crate::decide::{Decision, Gate, GateAnswer, Installed};
 use crate::document::fact::{FactPath, Facts, Value};
 use crate::document::host_paths as paths;
 use crate::id::Digest;
@@ -271,7 +271,9 @@ impl Facts {
             let Ok(serde_json::Value::String(gate)) = serde_json::to_value(answer.gate) else {
                 continue;
             };
-            if let Some(json) = short_json(answer).or_else(|| short_json(&bare)) {
+            // The clock's evidence is the time itself: nothing periodic goes into a document.
+            let told = if answer.gate == Gate::Clock { &bare } else { answer };
+            if let Some(json) = short_json(told).or_else(|| short_json(&bare)) {
                 self.set_text(&[paths::DECISION, paths::DECISION_GATES, &gate], &json);
             }
         }

@@ -11,15 +11,15 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// An opening, in ms since the world began; `None` is an open end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opening {
+pub(crate) struct Opening {
     /// Its first moment.
-    pub from_ms: i64,
+    pub(crate) from_ms: i64,
     /// The first moment after it.
-    pub to_ms: Option<i64>,
+    pub(crate) to_ms: Option<i64>,
 }
 
 /// Openings of a rule that begin before `until_ms`, in order, from the world's beginning on.
-pub fn openings(rule: &Rule, begins: WallTime, until_ms: u64) -> Vec<Opening> {
+pub(crate) fn openings(rule: &Rule, begins: WallTime, until_ms: u64) -> Vec<Opening> {
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     match rule {
         Rule::Once(from, to) => {
@@ -40,7 +40,7 @@ pub fn openings(rule: &Rule, begins: WallTime, until_ms: u64) -> Vec<Opening> {
 }
 
 /// Whether a moment lies in an opening, give or take `tolerance_ms`.
-pub fn is_open(rule: &Rule, begins: WallTime, at_ms: i64, tolerance_ms: i64) -> bool {
+pub(crate) fn is_open(rule: &Rule, begins: WallTime, at_ms: i64, tolerance_ms: i64) -> bool {
     let until_ms = u64::try_from(at_ms.saturating_add(tolerance_ms).saturating_add(1)).unwrap_or(0);
     openings(rule, begins, until_ms).into_iter().any(|opening| {
         opening.from_ms - tolerance_ms <= at_ms

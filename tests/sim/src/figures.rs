@@ -178,6 +178,8 @@ pub struct Figures {
     pub real_ms: u64,
     /// Things that happened.
     pub events: u64,
+    /// Things that happened, by kind.
+    pub events_by_kind: BTreeMap<String, u64>,
     /// Steps of all nodes.
     pub steps: u64,
     /// Hash over everything that happened.
@@ -226,7 +228,9 @@ pub struct Figures {
 
 impl Figures {
     /// The figures of a world that has ended.
-    pub fn of(world: &World, replay: String, real_ms: u64) -> Self {
+    pub fn of(world: &mut World, replay: String, real_ms: u64) -> Self {
+        let distinct_stored = world.distinct_stored();
+        let world = &*world;
         let recorder = &world.recorder;
         let mut sent_bytes: Vec<u64> = world.hosts.iter().map(|host| host.sent_bytes).collect();
         sent_bytes.sort_unstable();
@@ -246,6 +250,7 @@ impl Figures {
             calm_ms: world.scenario.calm_after.0,
             real_ms,
             events: world.events(),
+            events_by_kind: world.events_by_kind(),
             steps: world.hosts.iter().map(|host| host.steps).sum(),
             trace: world.trace().to_string(),
             sent_bytes,
@@ -261,7 +266,7 @@ impl Figures {
             updated,
             failed: runs().count() as u64 - updated,
             writes: recorder.points,
-            distinct_stored: world.distinct_stored(),
+            distinct_stored,
             spreads: recorder.orders.iter().map(spread).collect(),
             updates_ms: recorder.updates.iter().map(|(at_ms, _)| *at_ms).collect(),
             faults: world.counts.clone(),

@@ -156,8 +156,13 @@ impl Adversary {
                 once(Fault::Oversized, Some(Channel::Sync), vec![1; MESSAGE_BYTES_MAX + 1])
             }
             HostileAct::Flood => {
-                let entries = self.order(loot, loot.role_key, ledger);
-                let bytes = SyncMessage::Entries(entries).encode().into();
+                let wishes = self.dice.below(2) == 0;
+                let message = if wishes {
+                    SyncMessage::WantRoots { first: 1, last: 1 }
+                } else {
+                    SyncMessage::Entries(self.order(loot, loot.role_key, ledger))
+                };
+                let bytes = message.encode().into();
                 let channel = Some(Channel::Sync);
                 Some(Mischief { fault: Fault::Flooded, channel, bytes, times: FLOOD_MESSAGES })
             }

@@ -18,6 +18,7 @@ pub mod operators;
 mod overlay;
 mod random;
 pub mod reference;
+pub mod report;
 pub mod run;
 pub mod scenario;
 mod trace;

@@ -95,6 +95,9 @@ impl Network {
     /// What keeps messages of one end from the other, if anything does.
     pub(crate) fn cut_between(&self, from: End, to: End) -> Option<Cut> {
         let side = |salt: u64, end: End| Dice::numbered(salt, 0, end.host as u64).below(2);
+        if self.links.air_gap && from.site != to.site {
+            return Some(Cut::Sites);
+        }
         self.cuts.iter().map(|(_, cut)| *cut).find(|cut| match cut {
             Cut::Halves => from.host % 2 != to.host % 2,
             Cut::Sites => from.site != to.site,

@@ -143,9 +143,10 @@ impl Reference {
         self.closed |= closes;
     }
 
-    /// The first two policy keys sign orders; what one of them signed before it left has fallen.
-    pub(crate) fn leave(&mut self, key: usize) {
-        if key < 2 {
+    /// The first two policy keys sign orders; what one of them signed before it was
+    /// revoked has fallen.
+    pub(crate) fn leave(&mut self, key: usize, keep: bool) {
+        if key < 2 && !keep {
             self.orders.iter_mut().for_each(|order| order.fallen = true);
         }
     }

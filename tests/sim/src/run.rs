@@ -92,7 +92,7 @@ pub fn run_scenario(
     }
     world.end();
     let real_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Figures::of(&world, line.to_string(), real_ms)
+    Figures::of(&mut world, line.to_string(), real_ms)
 }
 
 #[cfg(test)]

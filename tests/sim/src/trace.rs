@@ -37,7 +37,7 @@ fn fold(a: u64, b: u64) -> u64 {
 
 impl Trace {
     /// 64 bits of it.
-    pub(crate) fn short(&self) -> u64 {
+    pub fn short(&self) -> u64 {
         self.high ^ self.low.rotate_left(17)
     }
 }

@@ -17,6 +17,7 @@ use crate::world::World;
 struct Floors {
     versions: BTreeMap<(String, ResourceId), u64>,
     pin: u64,
+    root: u64,
     clock: Option<WallTime>,
     generation: u64,
     attempt: u64,
@@ -58,10 +59,12 @@ impl Floors {
             Write::PutState(state) => {
                 let pin = state.pin.map_or(0, |pin| pin.version);
                 let fell = pin < self.pin
+                    || state.root_floor < self.root
                     || state.clock_floor < self.clock
                     || state.generation < self.generation
                     || state.attempt < self.attempt;
                 self.pin = pin.max(self.pin);
+                self.root = state.root_floor.max(self.root);
                 self.clock = state.clock_floor.max(self.clock);
                 self.generation = state.generation.max(self.generation);
                 self.attempt = state.attempt.max(self.attempt);

@@ -4,9 +4,11 @@ use daymark_core::effect::Admission;
 
 use super::Check;
 use crate::facts::Deed;
+use crate::operators::{Said, Saying};
 use crate::world::World;
 
-/// Nobody is let in as a member whom the enroll key did not name, whatever it brought.
+/// Nobody is let in as a member whom the enroll key never named, nor whom it removed as far as
+/// the host has heard, whatever it brought.
 #[derive(Debug, Default)]
 pub(super) struct CarryingIsNotAuthority;
 
@@ -15,11 +17,22 @@ impl Check for CarryingIsNotAuthority {
         let Deed::Admitted { peer, admission: Admission::Member } = deed else { return None };
         let ledger = &world.operators.ledger;
         let held = super::held(world, host);
-        let named = ledger.said().any(|(_, said)| {
-            said.saying.iter().any(|saying| {
-                matches!(saying, crate::operators::Saying::Host { key, gone: false } if key == peer)
-            }) && (1..=ledger.newest_root()).any(|root| ledger.speaks(said, root, &held))
-        });
-        (!named).then(|| format!("{} is let in, and no statement held here names it", peer.short()))
+        let root = world.hosts[host].disk.root_version();
+        let about = |said: &Said, wanted: bool| {
+            let of_peer = |saying: &Saying| match saying {
+                Saying::Host { key, gone } => key == peer && *gone == wanted,
+                Saying::Release { .. }
+                | Saying::Order { .. }
+                | Saying::Blackout(..)
+                | Saying::Halt
+                | Saying::Resume(_) => false,
+            };
+            said.saying.iter().any(of_peer)
+        };
+        // What names it may have come with the very message that it sent.
+        let named = ledger.said().any(|(_, said)| about(said, false));
+        let removed =
+            ledger.said().any(|(_, said)| about(said, true) && ledger.speaks(said, root, &held));
+        (!named || removed).then(|| format!("{} is let in, and is no member", peer.short()))
     }
 }

@@ -27,13 +27,9 @@ impl Pool {
         held
     }
 
-    /// Forgets what no disk holds any more.
-    pub(crate) fn prune(&mut self) {
+    /// Different byte strings that some disk holds; forgets the others.
+    pub(crate) fn prune(&mut self) -> usize {
         self.0.retain(|bytes, ()| Arc::strong_count(bytes) > 1);
-    }
-
-    /// Different byte strings held.
-    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 }

@@ -92,7 +92,6 @@ pub struct SimHost {
     pub(crate) adversary: Option<Box<Adversary>>,
     pub(crate) power_dice: Dice,
     pub(crate) disk_dice: Dice,
-    pub(crate) stage_dice: Dice,
     /// Whether the clock was known at the last look, for the counters.
     pub(crate) knew_time: bool,
     /// Bytes that it sent.
@@ -136,7 +135,6 @@ impl SimHost {
             adversary: parts.adversary,
             power_dice: numbered(12),
             disk_dice: numbered(13),
-            stage_dice: numbered(14),
             knew_time: true,
             sent_bytes: 0,
             steps: 0,

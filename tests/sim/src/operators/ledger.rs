@@ -68,11 +68,18 @@ pub struct Said {
 /// Who may speak under a root.
 type Roles = BTreeMap<Role, (usize, BTreeSet<KeyId>)>;
 
+/// A root: who may speak, and the statements that it keeps.
+#[derive(Debug)]
+struct Rules {
+    roles: Roles,
+    kept: BTreeSet<Digest>,
+}
+
 /// Everything that was ever signed.
 #[derive(Debug, Default)]
 pub struct Ledger {
     said: BTreeMap<Digest, Said>,
-    roots: BTreeMap<u64, Roles>,
+    roots: BTreeMap<u64, Rules>,
     /// Whether each machine that was ever enrolled still is.
     enrolled: BTreeMap<KeyId, bool>,
 }
@@ -84,7 +91,8 @@ impl Ledger {
             let threshold = usize::try_from(keys.threshold).unwrap_or(usize::MAX);
             (*role, (threshold, keys.keys.iter().copied().collect()))
         };
-        self.roots.insert(root.version, root.roles.iter().map(role).collect());
+        let roles = root.roles.iter().map(role).collect();
+        self.roots.insert(root.version, Rules { roles, kept: root.kept.clone() });
     }
 
     /// Notes a statement and signatures of it, and gives the signatures as entries.
@@ -134,24 +142,39 @@ impl Ledger {
         self.enrolled.contains_key(key)
     }
 
-    /// Whether enough of the right keys signed a statement, by a root, as far as `held` goes: the
-    /// hashes of entries that somebody has.
+    /// Statements that a key signed.
+    pub fn signed_by(&self, key: &KeyId) -> impl Iterator<Item = Digest> {
+        let by = |(_, said): &(&Digest, &Said)| said.signatures.contains_key(key);
+        self.said.iter().filter(by).map(|(digest, _)| *digest)
+    }
+
+    /// Whether enough of the right keys signed a statement, by a root or by one that it keeps it
+    /// from, as far as `held` goes: the hashes of entries that somebody has.
     pub fn speaks(&self, said: &Said, root: u64, held: impl Fn(&Digest) -> bool) -> bool {
-        let Some((threshold, keys)) = self.roots.get(&root).and_then(|root| root.get(&said.role))
-        else {
-            return false;
-        };
-        let counts = |(key, entry): &(&KeyId, &Digest)| keys.contains(*key) && held(entry);
-        held(&said.entry) && said.signatures.iter().filter(counts).count() >= *threshold
+        let Some(rules) = self.roots.get(&root) else { return false };
+        let kept = rules
+            .kept
+            .iter()
+            .any(|kept| self.said.get(kept).is_some_and(|other| other.entry == said.entry));
+        let versions = if kept { 1..=root } else { root..=root };
+        held(&said.entry) && versions.into_iter().any(|root| self.met(said, root, &held))
+    }
+
+    fn met(&self, said: &Said, root: u64, held: &impl Fn(&Digest) -> bool) -> bool {
+        let rules = self.roots.get(&root).and_then(|rules| rules.roles.get(&said.role));
+        rules.is_some_and(|(threshold, keys)| {
+            let counts = |(key, entry): &(&KeyId, &Digest)| keys.contains(*key) && held(entry);
+            said.signatures.iter().filter(counts).count() >= *threshold
+        })
     }
 
     /// Whether one key that may halt signed a statement, by a root, as far as `held` goes.
     pub fn halts(&self, said: &Said, root: u64, held: impl Fn(&Digest) -> bool) -> bool {
-        let Some(roles) = self.roots.get(&root) else { return false };
+        let Some(rules) = self.roots.get(&root) else { return false };
         let may = |key: &KeyId| {
             [Role::Halt, Role::Policy]
                 .iter()
-                .any(|role| roles.get(role).is_some_and(|(_, keys)| keys.contains(key)))
+                .any(|role| rules.roles.get(role).is_some_and(|(_, keys)| keys.contains(key)))
         };
         held(&said.entry) && said.signatures.iter().any(|(key, entry)| may(key) && held(entry))
     }

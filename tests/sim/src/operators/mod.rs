@@ -181,17 +181,29 @@ impl Operators {
         self.sign(&draft, &[Saying::Host { key: machine, gone: true }], Role::Enroll, &[0])
     }
 
-    /// A policy key leaves: a new root without it, which keeps nothing that it signed. The two
-    /// that stay are both needed from then on.
-    pub fn leave(&mut self, at: WallTime, key: usize) -> Vec<Carried> {
+    /// A policy key leaves with a new root: retired, and what it signed is kept, or revoked, and
+    /// nothing of it counts any more. The two that stay are both needed from then on.
+    pub fn leave(&mut self, at: WallTime, key: usize, keep: bool) -> Vec<Carried> {
         let gone = self.policy.keys[key].public().id();
         self.left.push(key);
+        let signed: Vec<_> = self.ledger.signed_by(&gone).collect();
+        self.next_root(at, |draft| {
+            if keep { draft.retire(gone, &[]).keep(signed) } else { draft.revoke(gone, &[]) }
+        })
+    }
+
+    /// New roots with the same keys, one after the other.
+    pub fn rotate(&mut self, at: WallTime, times: u32) -> Vec<Carried> {
+        (0..times).flat_map(|_| self.next_root(at, |draft| draft)).collect()
+    }
+
+    fn next_root(
+        &mut self,
+        at: WallTime,
+        change: impl FnOnce(RootDraft) -> RootDraft,
+    ) -> Vec<Carried> {
         let newest = &self.roots.last().expect("there is a first root").0;
-        let mut draft = RootDraft::after(newest, at, at.plus_ms(ROOT_MS));
-        for role in draft.roles.values_mut() {
-            role.keys.remove(&gone);
-        }
-        draft.keys.remove(&gone);
+        let draft = change(RootDraft::after(newest, at, at.plus_ms(ROOT_MS)));
         let (payload, root) = draft.finish().expect("the root is well-formed");
         let envelope = Envelope::signed(Context::Root, payload, self.root.enough()).to_json();
         self.ledger.root(&root);

@@ -192,6 +192,7 @@ impl Scenario {
             | Happening::Resume { to, .. }
             | Happening::Contradict { to, .. }
             | Happening::Release { to, .. }
+            | Happening::Rotate { to, .. }
             | Happening::Future { to, .. } => host("event.to", *to),
             Happening::Leave { to, key, .. } if *key < 3 => host("event.to", *to),
             Happening::Leave { .. } => Err(bad("leave.key", "policy keys are 0 to 2")),

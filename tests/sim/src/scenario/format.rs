@@ -138,11 +138,13 @@ pub struct Network {
     pub wan: Link,
     /// Connections that each node tries to keep.
     pub links: usize,
+    /// Whether no site ever hears of another but by stick.
+    pub air_gap: bool,
 }
 
 impl Default for Network {
     fn default() -> Self {
-        Self { lan: Link::default(), wan: Link::wan(), links: 8 }
+        Self { lan: Link::default(), wan: Link::wan(), links: 8, air_gap: false }
     }
 }
 
@@ -404,12 +406,25 @@ pub enum Happening {
         #[serde(default)]
         closes: bool,
     },
-    /// An administrator's policy key leaves with a new root, which keeps nothing that it signed.
+    /// New roots come with the same keys.
+    Rotate {
+        /// When.
+        at: Span,
+        /// How many.
+        times: u32,
+        /// To whom they are handed.
+        #[serde(default)]
+        to: usize,
+    },
+    /// An administrator's policy key leaves with a new root.
     Leave {
         /// When.
         at: Span,
         /// Which of the policy keys.
         key: usize,
+        /// Whether it is retired, and the root keeps what it signed; else it is revoked.
+        #[serde(default)]
+        keep: bool,
         /// To whom the root is handed.
         #[serde(default)]
         to: usize,
@@ -515,6 +530,7 @@ impl Happening {
             | Self::Contradict { at, .. }
             | Self::Release { at, .. }
             | Self::Future { at, .. }
+            | Self::Rotate { at, .. }
             | Self::Leave { at, .. }
             | Self::Remove { at, .. }
             | Self::Stick { at, .. }

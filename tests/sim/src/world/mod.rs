@@ -26,7 +26,7 @@ use crate::checks::{Checks, Violation};
 use crate::facts::Deed;
 use crate::faults::{Fault, FaultCounts};
 use crate::figures::Recorder;
-use crate::host::{Images, Pool, SimHost, core_config};
+use crate::host::{Doom, Images, Pool, SimHost, core_config};
 use crate::network::{End, Network};
 use crate::operators::Operators;
 use crate::overlay::Rumour;
@@ -86,7 +86,7 @@ pub struct World {
     requests: u64,
     closings: Vec<(Seen, daymark_protocol::id::Digest)>,
     trace: Trace,
-    events: u64,
+    events: [u64; Next::KINDS.len()],
     watched: Option<usize>,
 }
 
@@ -94,6 +94,18 @@ impl World {
     /// The world of a scenario, with the checks that are to watch it.
     pub fn new(scenario: Scenario, seed: u64, checks: Checks) -> Self {
         let config = core_config(scenario.clock.trust_rtc, scenario.network.links);
+        Self::with_config(scenario, seed, checks, config)
+    }
+
+    /// The world of a scenario whose nodes have a bug on purpose.
+    #[cfg(feature = "planted-bugs")]
+    pub fn planted(
+        scenario: Scenario,
+        seed: u64,
+        checks: Checks,
+        bug: daymark_core::PlantedBug,
+    ) -> Self {
+        let config = core_config(scenario.clock.trust_rtc, scenario.network.links).plant(bug);
         Self::with_config(scenario, seed, checks, config)
     }
 
@@ -126,7 +138,7 @@ impl World {
             requests: 0,
             closings: Vec::new(),
             trace: Trace::default(),
-            events: 0,
+            events: [0; Next::KINDS.len()],
             watched: None,
             operators,
             scenario,
@@ -152,12 +164,17 @@ impl World {
 
     /// Things that happened.
     pub fn events(&self) -> u64 {
-        self.events
+        self.events.iter().sum()
+    }
+
+    /// Things that happened, by kind.
+    pub fn events_by_kind(&self) -> BTreeMap<String, u64> {
+        Next::KINDS.map(str::to_owned).into_iter().zip(self.events).collect()
     }
 
     /// Different byte strings that all disks hold together.
-    pub fn distinct_stored(&self) -> usize {
-        self.pool.len()
+    pub fn distinct_stored(&mut self) -> usize {
+        self.pool.prune()
     }
 
     /// Violations found so far.
@@ -180,12 +197,23 @@ impl World {
         self.watched = Some(host);
     }
 
+    /// Lets a host crash at the so many-th write or act from now: the power fails, or the agent is
+    /// killed; a power cut may tear the write that it falls on.
+    pub fn crash_at(&mut self, host: usize, point: u32, power: bool, tears: bool) {
+        self.hosts[host].doom = Some(Doom { points_left: point, power, tears });
+    }
+
+    /// Whether the crash of [`Self::crash_at`] is still to come.
+    pub fn awaits_crash(&self, host: usize) -> bool {
+        self.hosts[host].doom.is_some()
+    }
+
     /// Runs until a time, or until `done`; whether it was done.
     pub fn run_until(&mut self, until_ms: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
         while self.queue.next_ms().is_some_and(|at_ms| at_ms <= until_ms) {
             if let Some((at_ms, next)) = self.queue.pop() {
                 self.now_ms = at_ms;
-                self.events += 1;
+                self.events[next.kind()] += 1;
                 self.happen(next);
             }
             if done(self) {
@@ -293,7 +321,7 @@ impl World {
         let of = &self.hosts[host];
         let reading = of.reading(self.scenario.begins, self.now_ms);
         // Only a clock that needs no peers gives a second node the same time.
-        if !reading.synchronised || !of.is_idle() || of.is_hostile() {
+        if !reading.synchronised || !of.is_idle() || of.is_hostile() || of.disk.damaged {
             return;
         }
         let inspection = of.machine.inspection(&self.images);

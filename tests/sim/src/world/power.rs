@@ -16,8 +16,6 @@ const INSPECT_MS: u64 = 500;
 const DARK_MS: std::ops::RangeInclusive<u64> = 2_000..=600_000;
 /// Writes and acts ahead at which a crash may fall: a busy step has a few.
 const CRASH_POINTS: u64 = 8;
-/// How long a crash waits for a step to fall on, ms.
-const DOOM_MS: u64 = 60_000;
 /// How long a disk is full, ms.
 const FULL_MS: std::ops::RangeInclusive<u64> = 60_000..=1_800_000;
 /// How long a read-only disk stays before somebody restarts the machine, ms.
@@ -139,7 +137,7 @@ impl World {
             self.hosts[host].disk.condition = Condition::Good;
         }
         let took_ms = went.map_or(RESTART_MS, |boot| boot.took_ms);
-        for boot in went {
+        if let Some(boot) = went {
             for _ in 0..boot.panicked {
                 self.counts.happened(Fault::UnbootableImage);
                 self.counts.bit(Fault::UnbootableImage);
@@ -271,8 +269,6 @@ impl World {
                 let life = self.hosts[host].life;
                 self.later(RESTART_MS, Next::Start { host, life });
             }
-        } else {
-            let _ = DOOM_MS;
         }
     }
 
@@ -330,8 +326,12 @@ impl World {
             of.disk.condition = Condition::Good;
             of.clock.set_right(now_ms);
             let off = !of.powered && self.reference.may_run(host);
+            // Whoever booted the other slot restarts the machine.
+            let astray = of.powered && !of.machine.is_confirmed() && of.is_idle();
             if off {
                 self.later(1, Next::SwitchOn { host });
+            } else if astray {
+                self.later(1, Next::Boot { host, wrong: false });
             }
         }
     }

@@ -141,6 +141,42 @@ pub(super) enum Next {
     },
 }
 
+impl Next {
+    /// Names of the kinds of things that happen, for the figures.
+    pub(super) const KINDS: [&str; 8] = [
+        "starts",
+        "wakes",
+        "acts and looks",
+        "messages",
+        "gossip",
+        "gossip control",
+        "connections",
+        "script and faults",
+    ];
+
+    /// Which of them it is.
+    pub(super) fn kind(&self) -> usize {
+        match self {
+            Self::Start { .. } | Self::Boot { .. } | Self::SwitchOn { .. } => 0,
+            Self::Wake { .. } => 1,
+            Self::Inspect { .. } | Self::ActEnds { .. } | Self::Chunk { .. } | Self::Compare => 2,
+            Self::Message { .. } => 3,
+            Self::Gossip { .. } => 4,
+            Self::Have { .. } | Self::Want { .. } | Self::Heartbeat { .. } => 5,
+            Self::Dial { .. } | Self::Replug { .. } | Self::Lost { .. } => 6,
+            Self::Trouble { .. }
+            | Self::Night { .. }
+            | Self::CutBegins { .. }
+            | Self::CutEnds { .. }
+            | Self::Script(_)
+            | Self::Hand { .. }
+            | Self::Stick { .. }
+            | Self::Mischief { .. }
+            | Self::Calm => 7,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     at_ms: u64,
@@ -189,9 +225,5 @@ impl Queue {
 
     pub(super) fn pop(&mut self) -> Option<(u64, Next)> {
         self.heap.pop().map(|entry| (entry.at_ms, entry.next))
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.heap.len()
     }
 }

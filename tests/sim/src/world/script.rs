@@ -59,9 +59,10 @@ impl World {
                 self.reference.future(closes);
                 (to, self.operators.future(wall, closes))
             }
-            Happening::Leave { key, to, .. } => {
-                self.reference.leave(key);
-                (to, self.operators.leave(wall, key))
+            Happening::Rotate { times, to, .. } => (to, self.operators.rotate(wall, times)),
+            Happening::Leave { key, keep, to, .. } => {
+                self.reference.leave(key, keep);
+                (to, self.operators.leave(wall, key, keep))
             }
             Happening::Remove { host, to, .. } => {
                 let site = self.sites[self.hosts[host].site].clone();
@@ -117,6 +118,7 @@ impl World {
             | Happening::Contradict { .. }
             | Happening::Release { .. }
             | Happening::Future { .. }
+            | Happening::Rotate { .. }
             | Happening::Leave { .. }
             | Happening::Remove { .. }
             | Happening::Stick { .. }

@@ -1,0 +1,164 @@
+//! A run as one page: plots that need no other file and no script.
+
+mod plots;
+mod svg;
+
+use std::fmt::Write as _;
+
+use crate::figures::Figures;
+use crate::scenario::Span;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page of a run.
+pub fn page(figures: &Figures) -> String {
+    let mut page = String::new();
+    let title = escape(&figures.scenario);
+    // Writing to a string cannot fail.
+    let _ = write!(
+        page,
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <style>{STYLE}</style><main><header><h1>{title}</h1><p>{}</p>{}</header>{}",
+        escape(&figures.about),
+        verdict(figures),
+        tiles(figures),
+    );
+    section(
+        &mut page,
+        "How the order spread",
+        "share of machines that hold it, over time",
+        plots::spread(figures),
+    );
+    section(
+        &mut page,
+        "How machines updated",
+        "machines that run a new image, confirmed",
+        plots::updates(figures),
+    );
+    section(
+        &mut page,
+        "Windows and updates",
+        "bands are open windows; each mark is a machine: restarted into the new image, updated, \
+         fell back, lost power",
+        plots::timeline(figures),
+    );
+    section(
+        &mut page,
+        "Bytes per node",
+        "nodes by what they sent in the whole run",
+        plots::bytes(figures),
+    );
+    section(
+        &mut page,
+        "Faults",
+        "how often each kind happened, and how often it changed an outcome",
+        plots::faults(figures),
+    );
+    let _ = write!(
+        page,
+        "<footer>{} virtual, {} events, trace <code>{}</code><br>again: \
+         <code>daymark-sim replay '{}'</code></footer></main></html>",
+        Span(figures.virtual_ms),
+        grouped(figures.events),
+        escape(&figures.trace),
+        escape(&figures.replay),
+    );
+    page
+}
+
+fn section(page: &mut String, title: &str, caption: &str, plot: Option<String>) {
+    if let Some(plot) = plot {
+        let _ = write!(page, "<section><h2>{title}</h2><p>{caption}</p>{plot}</section>");
+    }
+}
+
+fn verdict(figures: &Figures) -> String {
+    let mut chips = String::from("<div class=\"chips\">");
+    for check in &figures.checks {
+        let broken = figures.violations.iter().any(|violation| violation.check == *check);
+        let class = if broken { "bad" } else { "good" };
+        let mark = if broken { "✗" } else { "✓" };
+        let _ = write!(chips, "<span class=\"{class}\">{mark} {}</span>", escape(check));
+    }
+    chips.push_str("</div>");
+    for violation in figures.violations.iter().take(12) {
+        let _ = write!(
+            chips,
+            "<p class=\"bad\">{} at {}, host {}: {}</p>",
+            escape(&violation.check),
+            Span(violation.at_ms),
+            violation.host,
+            escape(&violation.what)
+        );
+    }
+    chips
+}
+
+fn tiles(figures: &Figures) -> String {
+    let first = figures.spreads.iter().find(|spread| !spread.after_ms.is_empty());
+    let reach = first.map(|spread| {
+        let p99 = Figures::percentile(&spread.after_ms, 99);
+        (format!("{}", Seconds(p99)), "order at 99 % of machines".to_owned())
+    });
+    let images = figures.peer_bytes + figures.origin_bytes;
+    let peers = (figures.peer_bytes * 100).checked_div(images);
+    let tiles = [
+        Some((grouped(figures.hosts as u64), "machines".to_owned())),
+        Some((grouped(figures.updated), "updates that ended well".to_owned())),
+        Some((grouped(figures.failed), "that did not, and said so".to_owned())),
+        Some((grouped(figures.reboots), "restarts by agents".to_owned())),
+        reach,
+        Some((format!("{} B/s", figures.bytes_per_second()), "sent by a node".to_owned())),
+        peers.map(|peers| (format!("{peers} %"), "of image bytes came from peers".to_owned())),
+    ];
+    let mut html = String::from("<div class=\"tiles\">");
+    for (value, name) in tiles.into_iter().flatten() {
+        let _ = write!(html, "<div><b>{value}</b><span>{name}</span></div>");
+    }
+    html.push_str("</div>");
+    html
+}
+
+/// A time in seconds or more.
+struct Seconds(u64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 < 60_000 {
+            write!(f, "{}.{} s", self.0 / 1_000, self.0 % 1_000 / 100)
+        } else {
+            Span(self.0).fmt(f)
+        }
+    }
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_texts_escaped() {
+        assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(grouped(12), "12");
+        assert_eq!(escape("<b a=\"&\">"), "&lt;b a=&quot;&amp;&quot;&gt;");
+        assert_eq!(Seconds(1_250).to_string(), "1.2 s");
+    }
+}

@@ -1,0 +1,66 @@
+//! What a fleet comes to, with all checks watching.
+
+use daymark_sim::checks::Checks;
+use daymark_sim::figures::Figures;
+use daymark_sim::run::{Line, run_scenario};
+use daymark_sim::scenario::Scenario;
+
+/// A site of 12 with an order in a window.
+const SITE: &str = r#"
+name = "test"
+about = "a test"
+length = "7h"
+calmAfter = "2h"
+founded = "everywhere"
+wakeSlack = "1m"
+[[site]]
+name = "berlin"
+hosts = 12
+[network.lan]
+lossPerMille = 20.0
+[[image]]
+version = "2.0.0"
+[[event]]
+do = "order"
+at = "30m"
+version = "2.0.0"
+window = { kind = "once", from = "3h", to = "6h" }
+"#;
+
+fn ran(text: &str, seed: u64) -> Figures {
+    let scenario = Scenario::parse(text).expect("the scenario is sound");
+    let line = Line { scenario: "test".to_owned(), seed, mixed: false };
+    run_scenario(scenario, &line, Checks::all(), |_| {})
+}
+
+#[test]
+fn an_order_handed_to_one_machine_updates_all_of_them_once() {
+    let figures = ran(SITE, 1);
+    assert_eq!(figures.violations, []);
+    assert_eq!((figures.updated, figures.failed, figures.reboots), (12, 0, 12));
+    assert_eq!(figures.spreads[0].after_ms.len(), 12);
+    assert!(figures.origin_bytes < figures.peer_bytes, "most bytes come from peers");
+}
+
+#[test]
+fn an_idle_site_says_next_to_nothing() {
+    let idle = SITE.replace("do = \"order\"", "do = \"release\"");
+    let idle = idle.replace("window = { kind = \"once\", from = \"3h\", to = \"6h\" }", "");
+    let figures = ran(&idle, 1);
+    assert_eq!(figures.violations, []);
+    // A site that grew together, and a release, make a few dozen messages; then there is liveness
+    // alone, one for each machine and twelve minutes.
+    let livenesses = 12 * 7 * 60 / 12;
+    assert!(figures.published < livenesses + 300, "{} messages", figures.published);
+}
+
+#[test]
+fn the_same_seed_twice_is_the_same_run_whoever_watches() {
+    let line = |seed| Line { scenario: "test".to_owned(), seed, mixed: false };
+    let trace = |seed, checks| {
+        let scenario = Scenario::parse(SITE).expect("the scenario is sound").mixed(seed);
+        run_scenario(scenario, &line(seed), checks, |_| {}).trace
+    };
+    assert_eq!(trace(77, Checks::all()), trace(77, Checks::default()));
+    assert_ne!(trace(77, Checks::default()), trace(78, Checks::default()));
+}

@@ -1,0 +1,91 @@
+//! A bug on purpose for each check: the check alone sees it, and without the bug nothing is seen.
+
+use daymark_core::PlantedBug;
+use daymark_sim::World;
+use daymark_sim::checks::{Checks, NAMES, Violation};
+use daymark_sim::scenario::Scenario;
+
+const WORLD: &str = r#"
+name = "test"
+about = "a test"
+length = "8h"
+calmAfter = "7h"
+founded = "everywhere"
+wakeSlack = "1m"
+[[site]]
+name = "berlin"
+hosts = 8
+"#;
+
+const ORDER: &str = r#"
+[[image]]
+version = "2.0.0"
+[[image]]
+version = "3.0.0"
+[[event]]
+do = "order"
+at = "30m"
+version = "2.0.0"
+window = { kind = "once", from = "2h", to = "8h" }
+"#;
+
+/// The world in which a bug shows.
+fn world(bug: PlantedBug) -> String {
+    let event = |text: &str| format!("{WORLD}{ORDER}\n[[event]]\n{text}\n");
+    match bug {
+        PlantedBug::StageUnordered => event("do = \"release\"\nat = \"10m\"\nversion = \"3.0.0\""),
+        PlantedBug::RememberPermission => event("do = \"leave\"\nat = \"1h\"\nkey = 0"),
+        PlantedBug::SkipSees => {
+            let hidden = "do = \"blackout\"\nat = \"10m\"\nfrom = \"100h\"\nuntil = \"110h\"";
+            event(hidden).replace("window =", "sees = true\nwindow =")
+        }
+        PlantedBug::AdmitAskers => event("do = \"remove\"\nat = \"20m\"\nhost = 5"),
+        PlantedBug::IgnoreHalt => event("do = \"halt\"\nat = \"1h\""),
+        PlantedBug::ClaimSuccess => {
+            let fails = "version = \"2.0.0\"\nfails = \"health\"\n[[image]]";
+            format!("{WORLD}{}", ORDER.replacen("version = \"2.0.0\"\n[[image]]", fails, 1))
+        }
+        PlantedBug::NoBudget => {
+            format!("{WORLD}{ORDER}\n[hostile]\nperCent = 30\nacts = [\"flood\"]\n")
+        }
+        PlantedBug::Dawdle => format!("{WORLD}{ORDER}").replace("\"7h\"", "\"1h\""),
+        PlantedBug::IgnoreWindow
+        | PlantedBug::ForgetFloor
+        | PlantedBug::OverwriteFallBack
+        | PlantedBug::DecideByHistory
+        | PlantedBug::LoseEntries
+        | PlantedBug::RestartTwice => format!("{WORLD}{ORDER}"),
+    }
+}
+
+fn violations(bug: PlantedBug, planted: bool, checks: &[&str]) -> Vec<Violation> {
+    let scenario = Scenario::parse(&world(bug)).expect("the scenario is sound");
+    let length = scenario.length;
+    let checks = Checks::only(checks);
+    let mut world = if planted {
+        World::planted(scenario, 3, checks, bug)
+    } else {
+        World::new(scenario, 3, checks)
+    };
+    world.run_until(length.0, |world| !world.violations().is_empty());
+    world.end();
+    world.violations().to_vec()
+}
+
+#[test]
+fn each_check_alone_sees_its_planted_bug_and_none_sees_anything_without() {
+    for (bug, check) in PlantedBug::ALL {
+        let found = violations(bug, true, &[check]);
+        assert!(!found.is_empty(), "{check} does not see {bug:?}");
+        assert!(found.iter().all(|violation| violation.check == check));
+        let without = violations(bug, false, &NAMES);
+        assert_eq!(without, [], "{bug:?} is not planted");
+    }
+}
+
+#[test]
+fn every_check_has_a_planted_bug() {
+    for name in NAMES {
+        assert!(PlantedBug::ALL.iter().any(|(_, check)| *check == name), "{name}");
+    }
+}
