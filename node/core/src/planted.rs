@@ -154,7 +154,7 @@ impl Node {
         if let UpdateState::Confirming(attempt) = &self.saved.get().update
             && self.has_planted(PlantedBug::OverwriteFallBack)
         {
-            let (number, target) = (attempt.number, attempt.target.clone());
+            let (number, target) = (attempt.number, Box::new(attempt.target.clone()));
             let op = self.ops.mint();
             batch.after(Effect::Perform { op, act: Act::Stage { attempt: number, target } });
         }

@@ -105,7 +105,8 @@ impl Recorder {
         let held = order.missing.entry(host).or_insert(0);
         *held += 1;
         if *held == order.parts {
-            order.after_ms.entry(host).or_insert(now_ms.saturating_sub(order.at_ms));
+            let after_ms = now_ms.saturating_sub(order.at_ms);
+            order.after_ms.entry(host).or_insert(after_ms);
         }
     }
 

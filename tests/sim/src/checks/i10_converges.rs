@@ -14,45 +14,50 @@ pub(super) struct Converges;
 
 impl Check for Converges {
     fn end(&mut self, world: &World) -> Vec<(usize, String)> {
-        let mut found = Vec::new();
-        let mut fleet: Option<(usize, Vec<_>)> = None;
-        let mut sites: BTreeMap<usize, (usize, Vec<_>, Vec<_>)> = BTreeMap::new();
-        for (number, host) in world.hosts.iter().enumerate() {
-            let removed = world.reference.is_removed(number);
-            if host.node.is_none() || host.is_hostile() || removed {
-                continue;
-            }
-            let entries =
-                |document: &DocumentId| -> Vec<_> { host.disk.hashes(document).copied().collect() };
-            let of_fleet = entries(&DocumentId::Fleet);
-            match &fleet {
-                None => fleet = Some((number, of_fleet)),
-                Some((other, theirs)) if *theirs != of_fleet => {
-                    found.push((number, format!("the fleet's entries are not those of {other}")));
-                }
-                Some(_) => {}
-            }
-            let site = site_document(Some(&world.operators.site(&world.sites[host.site])));
-            let of_site = entries(&site);
-            let heads: Vec<_> = host
-                .disk
-                .heads()
-                .filter(|(of, ..)| world.site_of(of) == Some(host.site))
-                .map(|(of, generation, count, bytes)| (*of, generation, count, bytes.to_vec()))
-                .collect();
-            match sites.get(&host.site) {
-                None => {
-                    sites.insert(host.site, (number, of_site, heads));
-                }
-                Some((other, theirs, _)) if *theirs != of_site => {
-                    found.push((number, format!("the site's entries are not those of {other}")));
-                }
-                Some((other, _, theirs)) if *theirs != heads => {
-                    found.push((number, format!("the site's reports are not those of {other}")));
-                }
-                Some(_) => {}
-            }
-        }
-        found
+        differences(world)
     }
+}
+
+/// Where replicas of a group differ.
+pub(super) fn differences(world: &World) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut fleet: Option<(usize, Vec<_>)> = None;
+    let mut sites: BTreeMap<usize, (usize, Vec<_>, Vec<_>)> = BTreeMap::new();
+    for (number, host) in world.hosts.iter().enumerate() {
+        let removed = world.reference.is_removed(number);
+        if host.node.is_none() || host.is_hostile() || removed {
+            continue;
+        }
+        let entries =
+            |document: &DocumentId| -> Vec<_> { host.disk.hashes(document).copied().collect() };
+        let of_fleet = entries(&DocumentId::Fleet);
+        match &fleet {
+            None => fleet = Some((number, of_fleet)),
+            Some((other, theirs)) if *theirs != of_fleet => {
+                found.push((number, format!("the fleet's entries are not those of {other}")));
+            }
+            Some(_) => {}
+        }
+        let site = site_document(Some(&world.operators.site(&world.sites[host.site])));
+        let of_site = entries(&site);
+        let heads: Vec<_> = host
+            .disk
+            .heads()
+            .filter(|(of, ..)| world.site_of(of) == Some(host.site))
+            .map(|(of, generation, count, bytes)| (*of, generation, count, bytes.to_vec()))
+            .collect();
+        match sites.get(&host.site) {
+            None => {
+                sites.insert(host.site, (number, of_site, heads));
+            }
+            Some((other, theirs, _)) if *theirs != of_site => {
+                found.push((number, format!("the site's entries are not those of {other}")));
+            }
+            Some((other, _, theirs)) if *theirs != heads => {
+                found.push((number, format!("the site's reports are not those of {other}")));
+            }
+            Some(_) => {}
+        }
+    }
+    found
 }

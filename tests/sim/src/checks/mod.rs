@@ -62,6 +62,11 @@ pub const NAMES: [&str; 14] = [
     "progress",
 ];
 
+/// Whether all replicas of a group hold the same.
+pub(crate) fn is_converged(world: &World) -> bool {
+    i10_converges::differences(world).is_empty()
+}
+
 /// The checks that watch a world.
 #[derive(Debug, Default)]
 pub struct Checks {

@@ -211,7 +211,7 @@ impl World {
                 for arrival in
                     self.arrivals(way, WORD_BYTES * (1 + ids.len())).into_iter().flatten()
                 {
-                    let ids = Box::new(ids.clone());
+                    let ids = ids.clone();
                     self.queue.push(arrival.at_ms, Next::Have { way, topic, ids });
                 }
             }

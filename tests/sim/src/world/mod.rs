@@ -38,6 +38,10 @@ use crate::trace::Trace;
 /// Pause between comparisons of a node with a second one from its disk, ms.
 const COMPARE_MS: u64 = 30 * 60_000;
 
+/// How long what was written last may take to reach everyone, and how often that is looked at, ms.
+const LAST_WORDS_MS: u64 = 20 * 60_000;
+const LOOK_MS: u64 = 15_000;
+
 /// A gossip message that a node is judging.
 #[derive(Debug)]
 struct Judging {
@@ -224,8 +228,13 @@ impl World {
         done(self)
     }
 
-    /// Ends the run: what can only be judged at the end.
+    /// Ends the run: what can only be judged at the end. What was written last gets a while to
+    /// reach everyone.
     pub fn end(&mut self) {
+        let last_ms = self.now_ms + LAST_WORDS_MS;
+        while self.now_ms < last_ms && !crate::checks::is_converged(self) {
+            self.run_until(self.now_ms + LOOK_MS, |_| false);
+        }
         self.check_end();
     }
 
@@ -298,7 +307,7 @@ impl World {
             Next::CutBegins { number, cut, until_ms } => self.cut_begins(number, cut, until_ms),
             Next::CutEnds { number } => self.network.mend(number),
             Next::Script(event) => self.act_out(event),
-            Next::Hand { to, items } => self.hand(to, *items),
+            Next::Hand { to, items } => self.hand(to, items),
             Next::Stick { event } => self.carry_stick(event),
             Next::Mischief { host } => self.mischief(host),
             Next::Compare => self.compare_with_twin(),
@@ -328,8 +337,11 @@ impl World {
         let mut twin = of.twin(self.config.clone(), reading);
         let _ = twin.step(reading, Event::Inspected(Box::new(inspection.clone())));
         self.step(host, Event::Inspected(Box::new(inspection)));
-        let own = self.hosts[host].node.as_ref().and_then(|node| node.decision().cloned());
-        if let (Some(own), Some(twin)) = (own, twin.decision()) {
+        let Some(node) = &self.hosts[host].node else { return };
+        // Peers that contradict a clock are not on the disk.
+        if let (Some(own), Some(twin), true) =
+            (node.decision().cloned(), twin.decision(), node.now() == twin.now())
+        {
             self.record(host, Deed::Compared { own: &own, twin });
         }
     }

@@ -70,7 +70,7 @@ pub(super) enum Next {
     Have {
         way: Way,
         topic: u16,
-        ids: Box<Vec<u64>>,
+        ids: Vec<u64>,
     },
     /// A wish for one.
     Want {
@@ -126,7 +126,7 @@ pub(super) enum Next {
     Script(usize),
     Hand {
         to: usize,
-        items: Box<Vec<Carried>>,
+        items: Vec<Carried>,
     },
     Stick {
         event: usize,

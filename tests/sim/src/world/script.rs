@@ -23,7 +23,7 @@ impl World {
                 self.recorder.ordered(self.now_ms, &order.version, &placed.now);
                 self.reference.order(&order);
                 if order.cosigned_after > Span(0) && !order.too_few {
-                    let items = Box::new(placed.later);
+                    let items = placed.later;
                     self.later(order.cosigned_after.0, Next::Hand { to: order.to, items });
                 }
                 (order.to, placed.now)
@@ -69,13 +69,24 @@ impl World {
                 self.reference.remove(host);
                 (to, self.operators.remove(wall, self.hosts[host].id, &site))
             }
+            Happening::Partition { .. }
+            | Happening::Blackstart { .. }
+            | Happening::Off { .. }
+            | Happening::Stick { .. } => return self.befall(&event),
+        };
+        self.hand(to, items);
+    }
+
+    /// What befalls machines, and needs nobody to sign.
+    fn befall(&mut self, event: &Happening) {
+        match *event {
             Happening::Partition { until, into, .. } => {
                 let cut = match into {
                     Parts::Sites => Cut::Sites,
                     Parts::Halves => Cut::Halves,
                 };
                 self.cuts += 1;
-                return self.cut_begins(self.cuts, cut, until.0);
+                self.cut_begins(self.cuts, cut, until.0);
             }
             Happening::Blackstart { .. } => {
                 for host in 0..self.hosts.len() {
@@ -84,18 +95,26 @@ impl World {
                         self.lose_power_for(host, 20_000);
                     }
                 }
-                return;
             }
             Happening::Off { host, until, battery_dies, .. } => {
                 self.counts.happened(Fault::SwitchedOff);
                 self.switch_off(host);
                 self.hosts[host].clock.battery_is_dead |= battery_dies;
-                return self.queue.push(until.0, Next::SwitchOn { host });
+                self.queue.push(until.0, Next::SwitchOn { host });
             }
-            // It has a time of its own.
-            Happening::Stick { .. } => return,
-        };
-        self.hand(to, items);
+            // A stick has a time of its own; all else is signed.
+            Happening::Stick { .. }
+            | Happening::Order(_)
+            | Happening::Halt { .. }
+            | Happening::Resume { .. }
+            | Happening::Blackout { .. }
+            | Happening::Contradict { .. }
+            | Happening::Release { .. }
+            | Happening::Future { .. }
+            | Happening::Rotate { .. }
+            | Happening::Leave { .. }
+            | Happening::Remove { .. } => {}
+        }
     }
 
     fn lose_power_for(&mut self, host: usize, dark_ms: u64) {
@@ -134,7 +153,7 @@ impl World {
         self.note(13, to, items.len() as u64);
         let answered = self.hosts[to].node.is_some() && self.submit(to, items.clone()).is_some();
         if !answered {
-            self.later(AGAIN_MS, Next::Hand { to, items: Box::new(items) });
+            self.later(AGAIN_MS, Next::Hand { to, items });
         }
     }
 

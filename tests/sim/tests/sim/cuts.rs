@@ -9,10 +9,10 @@ use daymark_sim::scenario::{Scenario, Span};
 const ALONE: &str = r#"
 name = "test"
 about = "a test"
-length = "10h"
-calmAfter = "9h"
+length = "3h"
+calmAfter = "170m"
 founded = "everywhere"
-wakeSlack = "1m"
+wakeSlack = "5m"
 [[site]]
 name = "berlin"
 hosts = 1
@@ -24,7 +24,7 @@ version = "2.0.0"
 do = "order"
 at = "30m"
 version = "2.0.0"
-window = { kind = "once", from = "1h", to = "8h" }
+window = { kind = "once", from = "1h", to = "150m" }
 spread = "1m"
 "#;
 
@@ -40,7 +40,7 @@ fn cut(point: u32, power: bool, tears: bool) -> (bool, bool) {
     let mut world = World::new(scenario, 1, Checks::only(&NAMES));
     world.run_until(Span::minutes(29).0, |_| false);
     world.crash_at(0, point, power, tears);
-    world.run_until(Span::minutes(9 * 60 - 1).0, |_| false);
+    world.run_until(Span::minutes(169).0, |_| false);
     let reached = !world.awaits_crash(0);
     world.run_until(length.0, |_| false);
     world.end();

@@ -26,7 +26,7 @@ pub(crate) fn soak(
         }
     };
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let first = from.unwrap_or_else(|| clock.as_secs() << 16);
+    let first = from.unwrap_or(clock.as_secs() << 16);
     let (next, stop) = (AtomicU64::new(first), AtomicBool::new(false));
     let failed: Mutex<Vec<Figures>> = Mutex::new(Vec::new());
     let bar = indicatif::ProgressBar::new(duration.as_secs());
