@@ -28,8 +28,11 @@ pub struct ClockInput<'a> {
     pub synchronised: bool,
     /// The stored floor.
     pub floor: WallTime,
-    /// The latest time signed at the `heartbeat` threshold or in a held root.
+    /// The latest time signed in a held root.
     pub signed: Option<WallTime>,
+    /// The latest time signed at the `heartbeat` threshold. It is a floor while that heartbeat holds:
+    /// a root may take it back, so it is not stored as one (RULES R6).
+    pub heartbeat: Option<WallTime>,
     /// When the newest root expires; no reading counts beyond it.
     pub ceiling: Option<WallTime>,
     /// What enrolled peers read, one each, moved on to this moment.
@@ -113,9 +116,11 @@ impl ClockJudge {
     pub fn judge(&mut self, input: &ClockInput<'_>) -> ClockVerdict {
         // A signed time beyond the root's own end would shut the machine for good: it raises
         // nothing.
-        let signed = input.signed.filter(|signed| input.ceiling.is_none_or(|end| *signed <= end));
-        let known_past = self.build_time.max(signed.unwrap_or(self.build_time));
-        let floor = input.floor.max(known_past);
+        let sane = |signed: &WallTime| input.ceiling.is_none_or(|end| *signed <= end);
+        let issued = input.signed.filter(sane);
+        let signed = issued.max(input.heartbeat.filter(sane));
+        let lasting = input.floor.max(self.build_time).max(issued.unwrap_or(self.build_time));
+        let floor = lasting.max(signed.unwrap_or(self.build_time));
         let basis = self.basis(input, floor);
         let (now, vouched) = match basis {
             ClockBasis::Peers => (Now::reading(input.wall, 0), true),
@@ -131,10 +136,10 @@ impl ClockJudge {
             }
         };
         let now = Now { earliest: now.earliest.max(floor), ..now };
-        let raise = (floor > input.floor).then_some(floor);
+        let raise = (lasting > input.floor).then_some(lasting);
         // Less what readings that agree may differ by, so that a corrected clock is not below it.
         let own = input.wall.plus_ms(-AGREE_MS);
-        let step = vouched && own.since_ms(floor) >= FLOOR_STEP_MS;
+        let step = vouched && own.since_ms(lasting) >= FLOOR_STEP_MS;
         ClockVerdict { now, raise: if step { Some(own) } else { raise }, basis }
     }
 

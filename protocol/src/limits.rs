@@ -6,6 +6,10 @@ pub const RESOURCE_ID_BYTES_MAX: usize = 80;
 pub const STATEMENT_PAYLOAD_BYTES_MAX: usize = 32 * 1024;
 /// Most items in `sees` (RULES S5).
 pub const SEES_MAX: usize = 256;
+/// Most statements that a heartbeat names: 32 KiB hold few more.
+pub const HEARTBEAT_NEWEST_MAX: usize = 512;
+/// Most scopes of which a replica keeps the newest heartbeat: those of its sites and of the regions.
+pub const HEARTBEATS_MAX: usize = 1_024;
 /// Most resources in one statement: bounds parsing; 32 KiB hold few more.
 pub const STATEMENT_RESOURCES_MAX: usize = 256;
 /// Largest root payload: its envelope, with all signatures, must fit a message between peers.

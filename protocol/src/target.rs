@@ -139,8 +139,9 @@ impl trust::Version {
     /// Whether this version reaches the host: its target, its scope and its signers' scope all do
     /// (RULES S4).
     pub fn reaches(&self, place: &HostPlace, unknown: UnknownProfile) -> bool {
-        let signers = match self.signer_scope {
+        let signers = match &self.signer_scope {
             SignerScope::Fleet => true,
+            SignerScope::Only(scope) => scope.holds(place),
         };
         let target = self.target.as_ref();
         signers

@@ -31,12 +31,21 @@ pub(crate) fn admission(standing: &Standing, host: &KeyId, now: Now) -> Admissio
     if removed {
         return Admission::Stranger;
     }
-    let ended = first.until.is_some_and(|until| now.latest >= until);
+    // Past the end of a delegation or a token, what its keys enrolled was enrolled once.
+    let ends = [first.until, first.signers_until];
+    let ended = ends.into_iter().flatten().any(|until| now.latest >= until);
     if current(standing, host).is_some() && !ended {
         Admission::Member
     } else {
         Admission::Authority
     }
+}
+
+/// Whether a host counts for others: its clock, its outcomes, its being there. What a token let in
+/// does not before `enroll` countersigned it (RULES S9).
+pub(crate) fn counts_for_others(standing: &Standing, host: &KeyId, now: Now) -> bool {
+    let provisional = current(standing, host).is_some_and(|version| version.token.is_some());
+    admission(standing, host, now) == Admission::Member && !provisional
 }
 
 /// The document of a host's site; that of hosts without one if nothing is known of it.
@@ -72,9 +81,7 @@ mod tests {
     use std::sync::Arc;
 
     use daymark_protocol::id::Digest;
-    use daymark_protocol::resource::Scope;
     use daymark_protocol::time::WallTime;
-    use daymark_protocol::trust::SignerScope;
 
     use super::*;
 
@@ -82,21 +89,9 @@ mod tests {
 
     fn version(number: u64) -> Version {
         Version {
-            version: number,
-            digest: Digest([1; 32]),
             statement: Digest([2; 32]),
-            signers: vec![],
-            validity: Validity::Valid,
-            signer_scope: SignerScope::Fleet,
-            scope: Scope::Fleet,
-            issued: WallTime::EPOCH,
-            until: None,
-            sees: vec![],
             gone: false,
-            target: None,
-            site: None,
-            spec: Ok(None),
-            reason: String::new(),
+            ..Version::saying(number, Digest([1; 32]), None)
         }
     }
 
@@ -120,10 +115,26 @@ mod tests {
         assert_eq!(judged(State::Counts, vec![version(1)]), Admission::Member);
         assert_eq!(judged(State::Counts, vec![lasting]), Admission::Member);
         assert_eq!(judged(State::Counts, vec![ended]), Admission::Authority);
+        let lapsed = Version { signers_until: Some(WallTime::from_ms(1_010)), ..version(1) };
+        assert_eq!(judged(State::Counts, vec![lapsed]), Admission::Authority);
         assert_eq!(judged(unknown(), vec![fallen]), Admission::Authority);
         assert_eq!(judged(State::Counts, vec![gone.clone(), version(1)]), Admission::Stranger);
         let double = Version { gone: false, ..gone.clone() };
         assert_eq!(judged(unknown(), vec![double, gone.clone()]), Admission::Stranger);
         assert_eq!(judged(State::Counts, vec![version(3), gone]), Admission::Member, "back again");
+    }
+
+    #[test]
+    fn s9_a_host_that_a_token_let_in_is_a_member_and_counts_for_nobody() {
+        let now = Now::reading(WallTime::from_ms(1_000), 10);
+        let counted = |token: Option<ResourceId>| {
+            let versions = vec![Arc::new(Version { token, ..version(1) })];
+            let mut standing = Standing::default();
+            let line = Line { state: State::Counts, versions };
+            standing.lines.insert((Kind::Host, HOST.into()), line);
+            assert_eq!(admission(&standing, &HOST, now), Admission::Member);
+            counts_for_others(&standing, &HOST, now)
+        };
+        assert!(counted(None) && !counted(Some("token-1".parse().unwrap())));
     }
 }

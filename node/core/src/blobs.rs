@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::time::MonoTime;
+use daymark_protocol::trust::LIST_BYTES_MAX;
 use daymark_protocol::wire::SyncMessage;
 
 use crate::effect::Batch;
@@ -34,11 +35,36 @@ impl Node {
     /// Asks a peer that just gave reports for the blobs that they name.
     pub(crate) fn want_blobs(&mut self, peer: KeyId, batch: &mut Batch) {
         let Some(replica) = &self.replica else { return };
-        let missing = replica.missing_blobs();
-        self.partial_blobs.0.retain(|digest, _| missing.contains(digest));
+        let wanted: Vec<Digest> =
+            replica.missing_blobs().iter().take(PARTIAL_MAX).copied().collect();
+        self.want(peer, wanted, batch);
+    }
+
+    /// Asks a peer for lists that roots name (RULES R5): authority data, and urgent, since what they
+    /// could name is unknown.
+    pub(crate) fn want_lists(&mut self, peer: KeyId, batch: &mut Batch) {
+        let Some(replica) = &self.replica else { return };
+        let wanted = replica.missing_lists().into_iter().take(PARTIAL_MAX).collect();
+        self.want(peer, wanted, batch);
+    }
+
+    /// Whether a blob is a list that is held.
+    pub(crate) fn holds_list(&self, digest: &Digest) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.list(digest).is_some())
+    }
+
+    /// Whether a blob is a list that is missing.
+    pub(crate) fn lacks_list(&self, digest: &Digest) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.missing_lists().contains(digest))
+    }
+
+    fn want(&mut self, peer: KeyId, wanted: Vec<Digest>, batch: &mut Batch) {
+        let Some(replica) = &self.replica else { return };
+        let (missing, lists) = (replica.missing_blobs(), replica.missing_lists());
+        let is_missing = |digest: &Digest| missing.contains(digest) || lists.contains(digest);
+        self.partial_blobs.0.retain(|digest, _| is_missing(digest));
         let now = self.reading.mono;
-        let missing: Vec<Digest> = missing.iter().take(PARTIAL_MAX).copied().collect();
-        for digest in missing {
+        for digest in wanted {
             let partial = self.partial_blobs.0.entry(digest);
             let is_new = matches!(partial, Entry::Vacant(_));
             let partial = partial.or_insert(Partial { bytes: Vec::new(), asked: now });
@@ -63,8 +89,10 @@ impl Node {
     ) {
         let Some(replica) = &self.replica else { return };
         let total = usize::try_from(total).unwrap_or(usize::MAX);
-        let wanted = replica.missing_blobs().contains(&digest);
-        if !wanted || total > BLOB_BYTES_MAX || bytes.is_empty() {
+        let is_list = self.lacks_list(&digest);
+        let wanted = is_list || replica.missing_blobs().contains(&digest);
+        let most = if is_list { LIST_BYTES_MAX } else { BLOB_BYTES_MAX };
+        if !wanted || total > most || bytes.is_empty() {
             return;
         }
         let Some(partial) = self.partial_blobs.0.get_mut(&digest) else { return };

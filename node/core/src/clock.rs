@@ -29,6 +29,8 @@ pub(crate) struct SignedTimes {
     pub(crate) issued: Option<WallTime>,
     /// When it expires.
     pub(crate) expires: Option<WallTime>,
+    /// The newest time signed at the `heartbeat` threshold.
+    pub(crate) heartbeat: Option<WallTime>,
 }
 
 /// The newest readings of enrolled peers, and the judge of the own.
@@ -74,6 +76,7 @@ impl Clock {
             synchronised: reading.synchronised,
             floor,
             signed: signed.issued,
+            heartbeat: signed.heartbeat,
             ceiling: signed.expires,
             peers: &peers,
         })

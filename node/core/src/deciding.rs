@@ -2,6 +2,7 @@
 //! or the clock changed, and when time alone may change it.
 
 use daymark_protocol::decide::{Decision, Machine, Reach, World, decide};
+use daymark_protocol::id::Digest;
 use daymark_protocol::resource::{Kind, OsProfileSpec, Spec};
 use daymark_protocol::time::{Now, WallTime};
 
@@ -37,6 +38,7 @@ impl Node {
     }
 
     fn standing_moved(&mut self, batch: &mut Batch) {
+        self.note_heartbeats();
         // What is kept decides what counts, so it comes first.
         self.refresh_interest(batch);
         let Some(replica) = &self.replica else { return };
@@ -66,11 +68,26 @@ impl Node {
         }
     }
 
+    /// Holds on to the time of the newest heartbeat, which is a floor, until a root takes it back
+    /// (RULES K1, R6).
+    fn note_heartbeats(&mut self) {
+        let Some(replica) = &self.replica else { return };
+        let known = self.saved.get().heartbeat;
+        let void = |digest: &Digest| replica.void_digests().any(|void| void == *digest);
+        let sound = known.filter(|(_, digest)| !void(digest));
+        let beats = replica.heartbeats().map(|beat| (beat.heartbeat().time, beat.digest()));
+        let newest = beats.max().max(sound);
+        if newest != known {
+            self.saved.change().heartbeat = newest;
+        }
+    }
+
     fn judge_clock(&mut self) {
         let root = self.replica.as_ref().and_then(|replica| replica.chain().newest());
         let signed = crate::clock::SignedTimes {
             issued: root.map(|root| root.issued),
             expires: root.map(|root| root.expires),
+            heartbeat: self.saved.get().heartbeat.map(|(time, _)| time),
         };
         let floor = self.saved.get().clock_floor.unwrap_or(WallTime::EPOCH);
         let verdict = self.clock.judge(&self.reading, floor, signed);
@@ -97,6 +114,7 @@ impl Node {
         machine.activity = self.updater.activity(&state.update);
         machine.staged = staged_image(&state.update);
         machine.inhibitors.extend(self.inhibitors().map(|(why, _)| why.clone()));
+        machine.inhibitors.extend(state.cloned.then(|| crate::reporting::CLONED.to_owned()));
         Some(machine)
     }
 
@@ -127,7 +145,7 @@ impl Node {
             inspection: &inspection,
             health_checks: &health_checks,
             activation_ms: seconds.map(|seconds| u64::from(seconds) * 1_000),
-            peer_connected: self.peers.keys().any(|peer| self.is_member(peer)),
+            peer_connected: self.peers.keys().any(|peer| self.is_counted(peer)),
         };
         let before = self.saved.get().update.clone();
         self.with_updater(batch, |updater, cx| updater.decided(cx, &decision, &around));

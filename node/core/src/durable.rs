@@ -29,6 +29,13 @@ pub struct DurableState {
     pub attempt: u64,
     /// The floor under `now` (RULES K1).
     pub clock_floor: Option<WallTime>,
+    /// The time of the newest heartbeat and its digest: a floor until a root takes it back.
+    #[serde(default)]
+    pub heartbeat: Option<(WallTime, Digest)>,
+    /// Whether another machine was seen to use the same key: this one waits until `rebind`
+    /// (RULES D6).
+    #[serde(default)]
+    pub cloned: bool,
     /// Images that failed here.
     pub quarantine: Vec<Quarantined>,
     /// Local inhibitors: why, and until when.

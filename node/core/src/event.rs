@@ -85,6 +85,12 @@ pub enum Event {
         /// Roots, and whatever else came with them.
         items: Vec<Carried>,
     },
+    /// A person says that this machine is the one that keeps its key, after another was seen to
+    /// use it too (RULES D6).
+    Rebind {
+        /// Answered by [`crate::effect::Effect::Reply`].
+        request: RequestId,
+    },
     /// A local inhibitor was set or lifted.
     Inhibit {
         /// Answered by [`crate::effect::Effect::Reply`].

@@ -226,12 +226,14 @@ impl Node {
         batch: &mut Batch,
     ) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(blobs.len());
+        let heartbeats = self.heartbeat_digests();
         for blob in blobs {
             let Some(replica) = &mut self.replica else { return vec![] };
             let (outcome, changes) = replica.accept_blob(blob);
             self.absorb(changes, origin, batch);
             outcomes.push(outcome);
         }
+        self.spread_heartbeats(&heartbeats, batch);
         self.count(&outcomes);
         outcomes
     }

@@ -161,6 +161,13 @@ impl Node {
         self.wanted_admission(host) == Admission::Member
     }
 
+    /// Whether a peer is enrolled now, and not by a token alone: then its word counts here.
+    pub(crate) fn is_counted(&self, peer: &KeyId) -> bool {
+        self.replica.as_ref().is_some_and(|replica| {
+            crate::admission::counts_for_others(replica.standing(), peer, self.now())
+        })
+    }
+
     /// What a peer's connections should let through, by what counts now.
     pub(crate) fn wanted_admission(&self, peer: &KeyId) -> Admission {
         if self.is_shut_out(peer) {
@@ -177,7 +184,10 @@ impl Node {
 fn is_host_of(statement: &Statement, hosts: &BTreeSet<KeyId>) -> bool {
     match statement.payload().resources.as_slice() {
         [resource] if resource.kind == Kind::Host.name() => {
-            hosts.iter().any(|host| resource.id == ResourceId::from(*host))
+            let replaced = resource.replaces.as_ref().map(|replaced| replaced.host);
+            hosts
+                .iter()
+                .any(|host| resource.id == ResourceId::from(*host) || replaced == Some(*host))
         }
         [] | [_] | [_, _, ..] => false,
     }

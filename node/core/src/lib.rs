@@ -18,6 +18,7 @@ pub mod effect;
 pub mod event;
 pub mod fetch;
 mod gaps;
+mod heartbeats;
 mod inhibit;
 mod intake;
 mod join;

@@ -46,6 +46,7 @@ impl Node {
         }
         if admission >= Admission::Authority {
             self.compare(peer, batch);
+            self.tell_heartbeats(peer, batch);
             self.tell_liveness_soon();
         }
     }

@@ -13,8 +13,8 @@ use daymark_protocol::wire::{SyncMessage, WantedReports};
 
 use crate::admission;
 use crate::durable::{Attempt, FinishedRun, UpdateState};
-use crate::effect::{Admission, Batch};
-use crate::event::StageProgress;
+use crate::effect::{Admission, Batch, Effect, Reply};
+use crate::event::{RequestId, StageProgress};
 use crate::intake::Origin;
 use crate::node::Node;
 use crate::timer::Timer;
@@ -30,6 +30,11 @@ const SHOWN_MS: u64 = 5_000;
 const REPORT_PAUSE_MS: u64 = 10_000;
 /// Facts of the platform that are reported.
 const PLATFORM_FACTS_MAX: usize = 64;
+
+/// Why a machine waits whose key another one uses too.
+pub(crate) const CLONED: &str = "another machine reports under this machine's key: a copied disk? \
+                                 Run `daymark-node rebind` on the one that keeps the key, and \
+                                 enrol the other anew with `daymarkctl enroll --replace`";
 
 /// The reporting side of a node.
 #[derive(Debug, Default)]
@@ -64,11 +69,6 @@ impl Reporter {
     /// Whether a generation is being written.
     pub(crate) fn is_open(&self) -> bool {
         self.writer.is_some()
-    }
-
-    /// Whether another machine seems to use the same key (RULES D6).
-    pub(crate) fn is_cloned(&self) -> bool {
-        self.rises > 1
     }
 }
 
@@ -164,14 +164,30 @@ impl Node {
         let (Some(met), Some(writer)) = (met, &mut self.reporter.writer) else { return };
         if writer.rise_above(met.generation) {
             self.reporter.rises = self.reporter.rises.saturating_add(1);
+            if self.reporter.rises > 1 {
+                // Both would rise above each other for ever: both stop, and wait (RULES D6).
+                self.saved.change().cloned = true;
+                self.look = true;
+            }
             self.reporter.said = None;
             self.facts_changed = true;
         }
     }
 
+    /// A person says that this machine is the one that keeps the key (RULES D6).
+    pub(crate) fn rebind(&mut self, request: RequestId, batch: &mut Batch) {
+        if self.saved.get().cloned {
+            self.saved.change().cloned = false;
+            self.reporter.rises = 0;
+            self.facts_changed = true;
+            self.look = true;
+        }
+        batch.after(Effect::Reply { request, reply: Reply::Done });
+    }
+
     /// Reports what changed: milestones at once, details after a pause.
     pub(crate) fn report(&mut self, batch: &mut Batch) {
-        if !self.reporter.is_open() || self.reporter.is_cloned() || !self.facts_changed {
+        if !self.reporter.is_open() || self.saved.get().cloned || !self.facts_changed {
             return;
         }
         let milestone = self.milestone();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use daymark_protocol::decide::Reach;
 use daymark_protocol::id::{FleetId, KeyId};
 use daymark_protocol::time::{Now, WallTime};
 use serde::{Deserialize, Serialize};
@@ -158,16 +159,42 @@ impl Node {
         entries.chain(reports).collect()
     }
 
+    /// What of the fleet's trust a person should see to before it stops anything.
+    fn trust_problems(&self) -> Vec<String> {
+        let Some(replica) = &self.replica else { return vec![] };
+        let standing = replica.standing();
+        let mut problems = Vec::new();
+        let lists = replica.missing_lists();
+        if !lists.is_empty() {
+            let names: Vec<String> = lists.iter().map(|list| list.short()).collect();
+            problems.push(format!(
+                "lists that the newest root names are missing, and what they could name is \
+                 unknown: {}",
+                names.join(", ")
+            ));
+        }
+        for (token, (uses, hosts)) in standing.tokens() {
+            if hosts.len() > uses as usize {
+                problems.push(format!(
+                    "{} machines joined by {token}, which is for {uses}: look at each before you \
+                     countersign it",
+                    hosts.len()
+                ));
+            }
+        }
+        let as_of = self.reach.as_ref().map(Reach::fresh_as_of);
+        if let (Some(root), Some(as_of)) = (&standing.root, as_of)
+            && root.freshness.alarms_at(as_of).is_some_and(|at| at <= self.now().earliest)
+        {
+            problems
+                .push(format!("the newest word of the fleet is of {as_of}: no heartbeat since"));
+        }
+        problems
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut problems = self.damaged.clone();
         problems.extend(self.report_problem.clone());
-        if self.reporter.is_cloned() {
-            problems.push(
-                "another machine reports under this machine's key: run `daymark-node init` anew \
-                 on one of them and enrol it"
-                    .to_owned(),
-            );
-        }
         problems.extend(self.peers.keys().filter(|peer| self.is_shut_out(peer)).map(|peer| {
             format!("host {} sends what does not verify and is not heard for a while", peer.short())
         }));
@@ -175,6 +202,8 @@ impl Node {
         problems.extend(full.take(FULL_KINDS_TOLD_MAX).map(|kind| {
             format!("there is no room for one more {kind}: new ones count for nothing here")
         }));
+        problems.extend(self.saved.get().cloned.then(|| crate::reporting::CLONED.to_owned()));
+        problems.extend(self.trust_problems());
         let wait = self.replica.as_ref().and_then(|replica| replica.chain().wait());
         problems.extend(wait.map(|wait| format!("nothing is judged: {wait}")));
         problems

@@ -132,12 +132,15 @@ impl Node {
                 self.want_gaps(peer, &outcomes, batch);
                 self.want_blobs(peer, batch);
             }
-            SyncMessage::WantBlob { digest, offset } if member => {
+            SyncMessage::WantBlob { digest, offset } if member || self.holds_list(&digest) => {
                 self.on_want_blob(peer, digest, offset, batch);
             }
-            SyncMessage::Blob { digest, offset, total, bytes } if member => {
+            SyncMessage::Blob { digest, offset, total, bytes }
+                if member || self.lacks_list(&digest) =>
+            {
                 self.on_blob(peer, digest, offset, total, &bytes, batch);
             }
+            SyncMessage::Heartbeats(heartbeats) => self.on_heartbeats(&heartbeats, batch),
             SyncMessage::Buckets { of: BucketOf::Heads, .. }
             | SyncMessage::Heads { .. }
             | SyncMessage::WantReports(_)
@@ -203,9 +206,10 @@ impl Node {
     }
 
     fn on_hello(&mut self, peer: KeyId, hello: &Hello, member: bool, batch: &mut Batch) {
-        if member {
+        if self.is_counted(&peer) {
             self.clock.heard(&self.reading, peer, hello.wall);
         }
+        self.want_lists(peer, batch);
         let (Some(own), Some(prints)) = (self.hello(), self.fingerprints()) else { return };
         if hello.root_version > own.root_version || self.roots_wanted().is_some() {
             let most = own.root_version.saturating_add(limits::ROOTS_PER_MESSAGE_MAX as u64);

@@ -138,9 +138,9 @@ impl Calendar {
         let urgent = self.emergencies.iter().map(|emergency| &emergency.schedule);
         let begins = used.chain(urgent).filter_map(|one| match one.source.span.in_force(now) {
             InForce::Unsure(at) => Some(at),
-            InForce::Yes | InForce::Ended => None,
+            InForce::Yes | InForce::Ended | InForce::Lapsed => None,
         });
-        let ends = self.blackouts.iter().filter_map(|blackout| blackout.closing.until);
+        let ends = self.blackouts.iter().flat_map(|b| [b.closing.from, b.closing.until]).flatten();
         begins.chain(ends.filter(|end| now.earliest < *end)).min()
     }
 
@@ -172,12 +172,12 @@ fn first_piece(
     now: &Now,
 ) -> Option<Window> {
     let mut piece = current.next_usable(now.latest, needed_ms)?;
-    while let Some(ends) = schedules.iter().filter_map(|one| one.source.span.until).min() {
+    while let Some(ends) = schedules.iter().filter_map(|one| one.source.span.ends()).min() {
         let cut = Window { end: Some(piece.end.map_or(ends, |end| end.min(ends))), ..piece };
         if leaves(&cut, needed_ms, now) {
             return Some(cut);
         }
-        schedules.retain(|one| one.source.span.until.is_none_or(|until| until > ends));
+        schedules.retain(|one| one.source.span.ends().is_none_or(|until| until > ends));
         piece = make(&schedules).next_usable(now.latest, needed_ms)?;
     }
     Some(piece)

@@ -16,6 +16,9 @@ pub(super) struct Closing {
     pub(super) what: What,
     /// Kind, name or id, version and why, for people.
     pub(super) told: String,
+    /// Before this something else holds it open: a resume or a newer version, until the delegation
+    /// of those who signed that is over.
+    pub(super) from: Option<WallTime>,
     /// Counts from the earliest possible now: an end that opens (RULES S6).
     pub(super) until: Option<WallTime>,
     /// Only hosts on this OS profile, and those on an unknown one.
@@ -38,7 +41,8 @@ pub(super) enum What {
 impl Closing {
     /// Whether it may close at the earliest possible now or later.
     pub(super) fn stands(&self, now: &Now, profile: Option<&str>) -> bool {
-        self.until.is_none_or(|until| now.earliest < until)
+        self.from.is_none_or(|from| from <= now.latest)
+            && self.until.is_none_or(|until| now.earliest < until)
             && fits(self.profile.as_deref(), profile)
     }
 }
@@ -75,6 +79,7 @@ fn of_halt(halt: &HaltLine, place: &Place) -> Option<Closing> {
     reaches(version, place).then(|| Closing {
         what: What::Halt(policy),
         told,
+        from: halt.lifted_until,
         until: version.until,
         profile: profile_of(version),
     })
@@ -86,6 +91,7 @@ fn of_flood(standing: &Standing, place: &Place) -> Option<Closing> {
     let here = standing.halts.iter().filter(|halt| halt.version.scope.holds(&place.host));
     let until = here.filter_map(|halt| halt.flood).max()?;
     Some(Closing {
+        from: None,
         what: What::Halt(None),
         told: "more than 64 halts by one key, which count for everyone".into(),
         until: (until < WallTime::MAX).then_some(until),
@@ -98,6 +104,7 @@ fn of_unknown(line: &UnknownKindLine, place: &Place) -> Option<Closing> {
     (line.closes && !version.gone && reaches(version, place)).then(|| Closing {
         what: What::Kind,
         told: format!("{} {}{}", line.kind, line.id, because(version)),
+        from: None,
         until: version.until,
         profile: profile_of(version),
     })
@@ -114,31 +121,37 @@ fn of_line(kind: Kind, id: &ResourceId, line: &Line, place: &Place, into: &mut V
         let why = unknown.as_deref().unwrap_or("no version of it is held");
         let told = format!("{kind} {id}, of which nothing is held: {why}");
         let what = if kind == Kind::Hold { What::Hold } else { What::Blackout(id.clone(), None) };
-        into.push(Closing { what, told, until: None, profile: None });
+        into.push(Closing { what, told, from: None, until: None, profile: None });
     }
     for (index, version) in line.versions.iter().enumerate() {
         if version.gone || !reaches(version, place) {
             continue;
         }
-        let until = match newest {
-            Some(newest) if index > 0 => {
-                let held = held_before(newest);
-                if held <= version.issued {
-                    continue;
-                }
-                Some(version.until.map_or(held, |until| min(until, held)))
-            }
-            _ => version.until,
+        let spans = match newest {
+            Some(newest) if index > 0 => superseded(version, newest),
+            _ => vec![(None, version.until)],
         };
         let note = unknown.as_ref().map(|why| format!(", unknown: {why}")).unwrap_or_default();
         let (name, what) = content(kind, version, id);
-        into.push(Closing {
-            what,
-            told: format!("{kind} {name} v{}{note}{}", version.version, because(version)),
+        let told = format!("{kind} {name} v{}{note}{}", version.version, because(version));
+        into.extend(spans.into_iter().map(|(from, until)| Closing {
+            what: what.clone(),
+            told: told.clone(),
+            from,
             until,
             profile: profile_of(version),
-        });
+        }));
     }
+}
+
+/// From when to when a version closes beside a newer one: while that one was issued too far in the
+/// future, and again once the delegation of those who signed it is over.
+fn superseded(version: &Version, newest: &Version) -> Vec<(Option<WallTime>, Option<WallTime>)> {
+    let held = held_before(newest);
+    let early = version.until.map_or(held, |until| min(until, held));
+    let early = (held > version.issued).then_some((None, Some(early)));
+    let late = newest.signers_until.map(|over| (Some(over), version.until));
+    early.into_iter().chain(late).collect()
 }
 
 fn content(kind: Kind, version: &Version, id: &ResourceId) -> (String, What) {

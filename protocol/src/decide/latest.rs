@@ -112,8 +112,8 @@ fn promoted<'a>(
                 return None;
             }
             let image = promoted_image(reach, promotion, now)?;
-            let profile_until = image.as_ref().ok().and_then(|image| image.span.until);
-            let until = [promotion.source.span.until, profile_until].into_iter().flatten().min();
+            let profile_until = image.as_ref().ok().and_then(|image| image.span.ends());
+            let until = [promotion.source.span.ends(), profile_until].into_iter().flatten().min();
             let (digest, missing) = (promotion.os.digest, promotion.source.missing.as_slice());
             Some(Candidate { version, digest, image, missing, until })
         })
@@ -133,6 +133,10 @@ fn promoted_image<'a>(
     }
     match promotion.source.span.in_force(now) {
         InForce::Ended => return None,
+        InForce::Lapsed => {
+            let message = format!("the delegation of those who promoted {named} is over");
+            return Some(Err(Because::new("promotion-lapsed", message)));
+        }
         InForce::Unsure(at) => {
             let message = format!("the promotion of {named} changes at {at}");
             return Some(Err(Because::new("promotion-unsure", message).changes_at(now, at)));
@@ -163,12 +167,17 @@ fn soaked<'a>(
             continue;
         }
         let soaked_at = image.issued.plus_ms(soak_ms);
-        let span = Span { from: soaked_at, until: image.span.until };
+        let span = Span { from: soaked_at, ..image.span };
         let judged = match (&image.standing, span.in_force(now)) {
             (ImageStanding::Superseded | ImageStanding::Gone, _) | (_, InForce::Ended) => continue,
             (ImageStanding::Unknown(why), _) => {
                 let message = format!("OS profile {profile} {version} is unknown: {why}");
                 Err(Because::new("target-unknown", message))
+            }
+            (ImageStanding::Counts, InForce::Lapsed) => {
+                let message =
+                    format!("the delegation of those who signed {profile} {version} is over");
+                Err(Because::new("target-lapsed", message))
             }
             (ImageStanding::Counts, InForce::Unsure(at)) if now.latest < soaked_at => {
                 next = Some(next.map_or(at, |next| next.min(at)));
@@ -180,7 +189,7 @@ fn soaked<'a>(
             }
             (ImageStanding::Counts, InForce::Yes) => Ok(image),
         };
-        let (digest, until) = (image.digest, image.span.until);
+        let (digest, until) = (image.digest, image.span.ends());
         candidates.push(Candidate { version, digest, image: judged, missing: &[], until });
     }
     (candidates, next)

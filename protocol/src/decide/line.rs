@@ -40,6 +40,8 @@ pub(super) struct Span {
     pub(super) from: WallTime,
     /// From here on it is ended (RULES S6).
     pub(super) until: Option<WallTime>,
+    /// From here on its signers' delegation or token is over (RULES R7, S9).
+    pub(super) signers_until: Option<WallTime>,
 }
 
 /// Whether a statement that opens something is in force over the whole width of `now` (RULES Q6).
@@ -49,6 +51,9 @@ pub(super) enum InForce {
     Yes,
     /// No longer, at either end.
     Ended,
+    /// Its signers' word may be over: like a statement that lost its signatures, it opens nothing
+    /// and gives way to nothing.
+    Lapsed,
     /// At one end only, or issued too far in the future: wait. It may change then.
     Unsure(WallTime),
 }
@@ -56,16 +61,23 @@ pub(super) enum InForce {
 impl Span {
     /// Of something whose times play no part.
     pub(super) fn always() -> Self {
-        Self { from: WallTime::from_ms(i64::MIN), until: None }
+        Self { from: WallTime::from_ms(i64::MIN), until: None, signers_until: None }
     }
 
     pub(super) fn of(version: &Version) -> Self {
-        Self { from: held_before(version), until: version.until }
+        let (until, signers_until) = (version.until, version.signers_until);
+        Self { from: held_before(version), until, signers_until }
+    }
+
+    /// When it certainly opens nothing any more.
+    pub(super) fn ends(&self) -> Option<WallTime> {
+        [self.until, self.signers_until].into_iter().flatten().min()
     }
 
     pub(super) fn in_force(&self, now: &Now) -> InForce {
         match self.until {
             Some(until) if until <= now.earliest => InForce::Ended,
+            _ if self.signers_until.is_some_and(|until| until <= now.latest) => InForce::Lapsed,
             _ if now.earliest < self.from => InForce::Unsure(self.from),
             Some(until) if until <= now.latest => InForce::Unsure(until),
             _ => InForce::Yes,

@@ -75,7 +75,7 @@ struct Deciding<'a> {
 impl<'a> Deciding<'a> {
     fn walk(&mut self) {
         let reach = self.world.reach;
-        let authority = gates::authority(reach.root.as_ref(), self.now);
+        let authority = gates::authority(reach.root.as_ref(), reach.fresh_as_of, self.now);
         if reach.root.is_none() {
             // Nothing was judged, so neither enrolment nor anything after it can be (RULES R2).
             self.gates.extend([authority, gates::clock(self.now)]);
@@ -111,7 +111,8 @@ impl<'a> Deciding<'a> {
             Resolution::Other(_) | Resolution::Nothing(_) | Resolution::Wait(_) => (None, [&[]; 2]),
         };
         let used = reach.calendar.missing_of(spec);
-        let missing = reach.place.missing.iter().chain(&policy.source.missing).chain(used);
+        let missing = reach.place.missing.iter().chain(&reach.beats_missing);
+        let missing = missing.chain(&policy.source.missing).chain(used);
         let missing = missing.chain(image_missing.into_iter().flatten());
         let failures = image.into_iter().flat_map(|image| self.failures(image));
         let lifting = failures.filter_map(|(_, retry)| retry);
@@ -123,7 +124,7 @@ impl<'a> Deciding<'a> {
                 "policy",
                 format!("{} ({} v{})", spec.name, policy.source.id, policy.source.version),
             )
-            .changes_at(self.now, policy.source.span.until);
+            .changes_at(self.now, policy.source.span.ends());
         self.gates.push(chosen.pass(Gate::Policy));
         match resolution {
             Resolution::Nothing(because) | Resolution::Wait(because) => {

@@ -33,6 +33,8 @@ enum Candidacy {
     Yes,
     /// What it says is unknown.
     Unknown,
+    /// The delegation of those who signed it is over.
+    Lapsed,
     /// It is for one OS profile, and what is installed is unknown.
     ProfileUnknown,
     /// Its times do not cover the whole width of `now`, and may from then on.
@@ -86,6 +88,7 @@ fn candidacy(policy: &Policy, chooser: Chooser<'_>, now: &Now) -> Candidacy {
         _ if policy.content.is_err() => Candidacy::Unknown,
         InForce::Ended => Candidacy::No,
         InForce::Unsure(at) => Candidacy::Unsure(at),
+        InForce::Lapsed => Candidacy::Lapsed,
         InForce::Yes if wanted.is_some() && chooser.profile.is_none() => Candidacy::ProfileUnknown,
         InForce::Yes => Candidacy::Yes,
     }
@@ -124,6 +127,12 @@ fn unsure(policy: &Policy, name: &str, candidacy: &Candidacy, now: &Now) -> Opti
         Candidacy::ProfileUnknown => Because::new(
             "installed-unknown",
             format!("whether policy {name} is meant depends on what is installed; nobody knows"),
+        ),
+        Candidacy::Lapsed => Because::new(
+            "policy-lapsed",
+            format!(
+                "the delegation of those who signed policy {name} is over: have it signed anew"
+            ),
         ),
         Candidacy::Unsure(at) if now.latest < *at => Because::new(
             "policy-held",

@@ -31,6 +31,10 @@ pub struct Reach {
     pub(super) retries: Vec<Retry>,
     pub(super) closings: Vec<Closing>,
     pub(super) calendar: Calendar,
+    /// As of when the newest word of the fleet that this host has speaks.
+    pub(super) fresh_as_of: WallTime,
+    /// What the newest heartbeats name and is missing here.
+    pub(super) beats_missing: Vec<Seen>,
 }
 
 /// Where a line that opens comes from and when it holds.
@@ -88,6 +92,11 @@ impl Reach {
         let place = Place::of(standing, key);
         let closings = closings(standing, &place);
         let schedules = schedules(standing, &place);
+        let beats = standing.heartbeats.values().filter(|beat| beat.scope.holds(&place.host));
+        let issued = standing.root.as_ref().map_or(WallTime::EPOCH, |root| root.issued);
+        let fresh_as_of = beats.clone().map(|beat| beat.time).fold(issued, WallTime::max);
+        let beats_missing =
+            beats.flat_map(|beat| missing(standing, &place, &beat.newest)).collect();
         Self {
             root: standing.root.clone(),
             policies: policies(standing, &place),
@@ -100,6 +109,8 @@ impl Reach {
                 Calendar::new(schedules, emergencies, &closings, place.zone.clone())
             },
             closings,
+            fresh_as_of,
+            beats_missing,
             place,
         }
     }
@@ -107,6 +118,12 @@ impl Reach {
     /// The host to decide for.
     pub fn host(&self) -> KeyId {
         self.place.host.key
+    }
+
+    /// As of when the newest word of the fleet that this host has speaks: its newest heartbeat, or
+    /// the root.
+    pub fn fresh_as_of(&self) -> WallTime {
+        self.fresh_as_of
     }
 
     /// The windows of every schedule that reaches the host, without what its blackouts close.
@@ -119,7 +136,7 @@ impl Reach {
     pub fn is_in_force(&self, standing: &Standing, version: &Version, now: &Now) -> Option<bool> {
         match Span::of(version).in_force(now) {
             InForce::Ended => Some(false),
-            InForce::Unsure(_) => None,
+            InForce::Unsure(_) | InForce::Lapsed => None,
             InForce::Yes => {
                 missing(standing, &self.place, &version.sees).is_empty().then_some(true)
             }

@@ -59,7 +59,7 @@ fn target<'a>(reach: &'a Reach, spec: &OsUpdatePolicySpec, now: &Now) -> Resolut
                 let why =
                     Because::new("target", format!("TARGET is {} {}", os.profile, os.version))
                         .fact("osprofile", format!("{} {}", image.id, image.digest.short()))
-                        .changes_at(now, image.span.until);
+                        .changes_at(now, image.span.ends());
                 Resolution::Image(image, &[], why)
             }
             Err(Unresolved::Withdrawn(because) | Unresolved::Unsure(because)) => {
@@ -124,6 +124,10 @@ pub(super) fn image<'a>(
             "target-ended",
             format!("OS profile {named} has ended"),
         ))),
+        InForce::Lapsed => {
+            let message = format!("the delegation of those who signed OS profile {named} is over");
+            Err(Unresolved::Unsure(Because::new("target-lapsed", message)))
+        }
         InForce::Unsure(at) => Err(Unresolved::Unsure(
             Because::new("target-unsure", format!("OS profile {named} changes at {at}"))
                 .changes_at(now, at),

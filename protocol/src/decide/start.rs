@@ -55,7 +55,7 @@ pub(super) fn stage_from(
     policy: &Policy,
     spec: &OsUpdatePolicySpec,
 ) -> Option<WallTime> {
-    if policy.source.span.until.is_some_and(|until| until <= piece.start) {
+    if policy.source.span.ends().is_some_and(|until| until <= piece.start) {
         return None;
     }
     let ahead_s = spec.stage_ahead_seconds.unwrap_or(STAGE_AHEAD_S_DEFAULT);

@@ -121,18 +121,22 @@ pub fn signature_entry(statement: &Digest, key: &KeyId, signature: &Signature) -
 ///
 /// Statements of fleet and region scope live in `fleet`, those of a site's scope in that site's
 /// document. A Host lives in the document of its own site, whatever the scope: `site/none` without
-/// one. The version that moves or ends it is also an entry of `fleet` and of the site that it left,
-/// so that whoever is shown an older one knows better (RULES S4).
+/// one. The version that moves or ends it, or puts another machine in its place, is also an entry of
+/// `fleet` and of the site that it left, so that whoever is shown an older one knows better (RULES
+/// S4).
 pub fn documents_of(statement: &Statement) -> BTreeSet<DocumentId> {
     let payload = statement.payload();
     let mut documents = BTreeSet::new();
     for resource in &payload.resources {
         documents.insert(home_of(&resource.kind, &payload.scope, resource.site.as_ref()));
         if resource.kind == Kind::Host.name() {
+            if let Some(replaced) = &resource.replaces {
+                documents.insert(site_document(replaced.site.as_ref()));
+            }
             if let Some(left) = &resource.moved_from {
                 documents.insert(site_document(Some(left)));
             }
-            if resource.gone || resource.moved_from.is_some() {
+            if resource.gone || resource.moved_from.is_some() || resource.replaces.is_some() {
                 documents.insert(DocumentId::Fleet);
             }
         }

@@ -6,14 +6,44 @@
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::id::{FleetId, ResourceId};
-use crate::resource::{Kind, SCHEMA, Scope, Spec, Target};
+use crate::id::{FleetId, KeyId, ResourceId};
+use crate::resource::{HostSpec, Kind, SCHEMA, Scope, Spec, Target, TokenSpec};
+use crate::target::NO_SITE;
 use crate::time::WallTime;
-use crate::trust::{RefusedStatement, Seen, Statement};
+use crate::trust::{Context, RefusedStatement, Replaced, Seen, Signature, SigningKey, Statement};
 
 /// The id of a named resource (RULES Q4). Hosts have none: their id is their key id.
 pub fn named_id(kind: Kind, fleet: &FleetId, scope: &Scope, name: &str) -> ResourceId {
     ResourceId::derive(kind.prefix(), fleet, &scope.to_string(), kind.name(), name)
+}
+
+/// Version 1 of a Host as a token fixes it, with the two signatures that let it in: the token's key's
+/// and the machine's own (RULES S9).
+///
+/// # Errors
+/// If the name or a label breaks a limit so that nobody could read it.
+pub fn join_by_token(
+    fleet: FleetId,
+    issued: WallTime,
+    name: &str,
+    token: &TokenSpec,
+    token_key: &SigningKey,
+    machine: &SigningKey,
+) -> Result<(Statement, [(KeyId, Signature); 2]), RefusedStatement> {
+    let public = machine.public();
+    let spec = Spec::Host(HostSpec {
+        name: name.to_owned(),
+        public_key: public.to_string(),
+        labels: token.labels.clone(),
+        ..HostSpec::default()
+    });
+    let host = ResourceDraft::new(public.id().into(), 1, &spec).site(token.site.clone());
+    let none = || NO_SITE.parse().expect("`none` is a resource id");
+    let scope = Scope::Site(token.site.clone().unwrap_or_else(none));
+    let statement = Draft::new(fleet, scope, issued).resource(host).finish()?;
+    let signed = [token_key, machine]
+        .map(|key| (key.public().id(), key.sign(Context::Statement, statement.bytes())));
+    Ok((statement, signed))
 }
 
 /// A statement being written.
@@ -109,6 +139,8 @@ pub struct ResourceDraft {
     #[serde(skip_serializing_if = "Option::is_none")]
     moved_from: Option<ResourceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<Replaced>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     spec: Option<Box<RawValue>>,
 }
 
@@ -135,6 +167,7 @@ impl ResourceDraft {
             target: None,
             site: None,
             moved_from: None,
+            replaces: None,
             spec,
         }
     }
@@ -150,6 +183,13 @@ impl ResourceDraft {
     #[must_use]
     pub fn site(mut self, site: Option<ResourceId>) -> Self {
         self.site = site;
+        self
+    }
+
+    /// Hosts: sets the machine whose place it takes, and which thereby ends.
+    #[must_use]
+    pub fn replaces(mut self, replaced: Replaced) -> Self {
+        self.replaces = Some(replaced);
         self
     }
 

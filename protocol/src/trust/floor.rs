@@ -30,6 +30,15 @@ pub enum FloorRecord {
         /// Whether this version is a tombstone.
         gone: bool,
     },
+    /// A root took back what set a floor (RULES R6).
+    Lowered {
+        /// Kind as written.
+        kind: String,
+        /// Id.
+        id: ResourceId,
+        /// The resource digest that no longer holds.
+        digest: Digest,
+    },
     /// An entry that is held whole: halts and resumes, statement and signatures alike.
     Whole(Vec<u8>),
 }
@@ -52,6 +61,7 @@ impl FloorRecord {
                 let word = if *gone { GONE } else { SAID };
                 format!("version {kind} {id} {version} {digest} {document} {word}")
             }
+            Self::Lowered { kind, id, digest } => format!("lowered {kind} {id} {digest}"),
             Self::Whole(entry) => format!("whole {}", BASE64.encode(entry)),
         };
         format!("{} {body}\n", checksum(&body)).into_bytes()
@@ -76,6 +86,11 @@ impl FloorRecord {
                     gone: *word == GONE,
                 })
             }
+            ["lowered", kind, id, digest] => Ok(Self::Lowered {
+                kind: (*kind).to_owned(),
+                id: id.parse().map_err(|_| BadLine)?,
+                digest: digest.parse().map_err(|_| BadLine)?,
+            }),
             ["whole", entry] => {
                 BASE64.decode(entry.as_bytes()).map(Self::Whole).map_err(|_| BadLine)
             }
@@ -140,10 +155,12 @@ impl Floors {
         ReadJournal { floors, damaged_lines, complete_bytes }
     }
 
-    /// Takes one record; whether it changed anything. Floors only ever rise.
+    /// Takes one record; whether it changed anything. Floors only ever rise, unless a root took back
+    /// what set them.
     pub fn apply(&mut self, record: FloorRecord) -> bool {
         let (kind, id, version, digest, document, gone) = match record {
             FloorRecord::Whole(entry) => return self.whole.insert(entry),
+            FloorRecord::Lowered { kind, id, digest } => return self.lower(&kind, &id, &digest),
             FloorRecord::Version { kind, id, version, digest, document, gone } => {
                 (kind, id, version, digest, document, gone)
             }
@@ -162,6 +179,16 @@ impl Floors {
             floor.document = first.document.min(floor.document.clone());
         }
         floor.digests.insert(digest)
+    }
+
+    fn lower(&mut self, kind: &str, id: &ResourceId, digest: &Digest) -> bool {
+        let Some(of_kind) = self.versions.get_mut(kind) else { return false };
+        let Some(floor) = of_kind.get_mut(id) else { return false };
+        let lowered = floor.digests.remove(digest);
+        if floor.digests.is_empty() {
+            of_kind.remove(id);
+        }
+        lowered
     }
 
     /// Whether a record of this version would change anything.

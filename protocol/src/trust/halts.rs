@@ -9,7 +9,7 @@ use crate::limits;
 use crate::resource::{Kind, Scope, Spec};
 use crate::time::WallTime;
 use crate::trust::lines::Lines;
-use crate::trust::{HaltLine, SignerScope, Validity, Version};
+use crate::trust::{HaltLine, Validity, Version};
 
 /// The halts that stand, and the statements that must not be lost: of all halts and resumes that
 /// are valid or fallen. A tombstone of a halt is nothing: halts are not versions of each other, and
@@ -21,13 +21,22 @@ pub(super) fn settle(lines: &Lines) -> (Vec<HaltLine>, BTreeSet<Digest>) {
     };
     let mut halts: BTreeMap<Digest, Arc<Version>> = of_kind(Kind::Halt).collect();
     let resumes: BTreeMap<Digest, Arc<Version>> = of_kind(Kind::Resume).collect();
+    let mut lapsing: BTreeMap<Digest, HaltLine> = BTreeMap::new();
     for resume in resumes.values() {
-        for halt in named_by(resume) {
-            if halts.get(halt).is_some_and(|halt| covers(resume, halt)) {
-                halts.remove(halt);
+        for digest in named_by(resume) {
+            let Some(halt) = halts.get(digest).filter(|halt| covers(resume, halt)) else {
+                continue;
+            };
+            if let Some(until) = resume.signers_until {
+                let line = HaltLine { version: Arc::clone(halt), flood: None, lifted_until: None };
+                let line = lapsing.entry(*digest).or_insert(line);
+                line.lifted_until = line.lifted_until.max(Some(until));
+            } else {
+                halts.remove(digest);
             }
         }
     }
+    lapsing.retain(|digest, _| halts.remove(digest).is_some());
     let mut of_key: BTreeMap<KeyId, BTreeSet<HaltPlace>> = BTreeMap::new();
     for halt in halts.values() {
         for key in &halt.signers {
@@ -44,12 +53,13 @@ pub(super) fn settle(lines: &Lines) -> (Vec<HaltLine>, BTreeSet<Digest>) {
         kept.extend(room.iter().map(|place| place.statement));
     }
     let flood = |signers: &[KeyId]| signers.iter().filter_map(|key| floods.get(key)).max().copied();
-    let lines = halts
-        .into_iter()
-        .filter(|(digest, _)| kept.contains(digest))
-        .map(|(_, version)| HaltLine { flood: flood(&version.signers), version })
-        .collect();
-    (lines, kept.into_iter().chain(resumes.into_keys()).collect())
+    let lines =
+        halts.into_iter().filter(|(digest, _)| kept.contains(digest)).map(|(_, version)| {
+            HaltLine { flood: flood(&version.signers), version, lifted_until: None }
+        });
+    let whole = kept.iter().copied().chain(lapsing.keys().copied()).chain(resumes.into_keys());
+    let whole = whole.collect();
+    (lines.chain(lapsing.into_values()).collect(), whole)
 }
 
 /// Where a halt stands in the room of a key that signed it: those that end last come first, so
@@ -76,8 +86,6 @@ fn named_by(resume: &Version) -> &[Digest] {
 
 /// A resume reaches no further than its scope and its signers' scope (RULES S4).
 fn covers(resume: &Version, halt: &Version) -> bool {
-    let signers = match resume.signer_scope {
-        SignerScope::Fleet => true,
-    };
-    signers && (resume.scope == Scope::Fleet || resume.scope == halt.scope)
+    resume.signer_scope.covers(&halt.scope)
+        && (resume.scope == Scope::Fleet || resume.scope == halt.scope)
 }

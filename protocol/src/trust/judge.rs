@@ -10,25 +10,28 @@ use std::sync::Arc;
 
 use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
-use crate::resource::Kind;
-use crate::trust::bench::Bench;
+use crate::resource::{Kind, Scope};
+use crate::trust::bench::{Bench, HeldLists, Stood, Voided};
 use crate::trust::lines::{LineId, Lines};
+use crate::trust::speakers::Voice;
 use crate::trust::{
-    FloorRecord, Floors, Grounds, Held, Judgement, Resource, RootChain, SignerScope, Stance,
-    Statement, UnknownKindLine, Validity, Verified, Version, halts,
+    FloorRecord, Floors, Grounds, Heartbeat, Held, Judgement, Loss, Pending, PublicKey, Replaced,
+    Resource, RootChain, Stance, Statement, UnknownKindLine, Validity, Verified, Version, halts,
+    tokens,
 };
 
 /// Judges all held statements. `keeps` tells of which documents everything is meant to be here: a
 /// floor in any other misses nothing.
 pub fn judge(
     chain: &RootChain,
+    lists: &HeldLists,
     held: &BTreeMap<Digest, Held>,
     floors: &Floors,
     keeps: &dyn Fn(&DocumentId) -> bool,
     verified: &mut Verified,
 ) -> Judgement {
     let mut judge = Judge::default();
-    judge.anew(&Grounds { chain, held, floors, keeps }, verified);
+    judge.anew(&Grounds { chain, lists, held, floors, keeps }, verified);
     verified.retain(held);
     let raised = judge.take_raised();
     Judgement { raised, ..judge.judgement }
@@ -63,9 +66,14 @@ impl Judge {
         resumes.filter(|resume| resume.validity == Validity::Valid && !resume.gone)
     }
 
+    /// Sets the newest heartbeats, which are judged apart.
+    pub(crate) fn set_heartbeats(&mut self, heartbeats: BTreeMap<Scope, Heartbeat>) {
+        self.judgement.standing.heartbeats = heartbeats;
+    }
+
     /// Judges everything: after a change of the roots, or of what documents are kept.
     pub fn anew(&mut self, grounds: &Grounds<'_>, verified: &mut Verified) {
-        *self = Self { bench: Bench::new(grounds.chain), ..Self::default() };
+        *self = Self { bench: Bench::new(grounds.chain, grounds.lists), ..Self::default() };
         let Some(bench) = &self.bench else {
             self.judgement.wait = grounds.chain.wait().cloned();
             return;
@@ -73,15 +81,47 @@ impl Judge {
         self.judgement.standing.root = Some(bench.state().clone());
         let mut moved: BTreeSet<LineId> =
             grounds.floors.versions().map(|(kind, id, _)| LineId::new(kind, id)).collect();
+        moved.extend(bench.void_ids().map(|(kind, id)| LineId::new(kind, id)));
         for (digest, held) in grounds.held {
             self.hear(*digest, held, grounds.chain, verified, &mut moved);
         }
         self.settle(moved, grounds);
+        self.let_in(grounds, verified);
+    }
+
+    /// Judges those hosts again that tokens let in, or no longer, after tokens changed.
+    fn let_in(&mut self, grounds: &Grounds<'_>, verified: &mut Verified) {
+        let Some(bench) = &mut self.bench else { return };
+        let before: BTreeSet<KeyId> = bench.grants().iter().map(|grant| grant.key).collect();
+        if !bench.set_grants(tokens::grants(&self.judgement.standing)) {
+            return;
+        }
+        let keys: BTreeSet<KeyId> =
+            bench.grants().iter().map(|grant| grant.key).chain(before).collect();
+        let signed = |(_, held): &(&Digest, &Held)| {
+            let resources = &held.statement.payload().resources;
+            resources.iter().any(|resource| resource.known_kind() == Some(Kind::Host))
+                && held.signatures.keys().any(|key| keys.contains(key))
+        };
+        let hosts: Vec<Digest> =
+            grounds.held.iter().filter(signed).map(|(digest, _)| *digest).collect();
+        self.redo(&hosts, grounds, verified);
     }
 
     /// Judges again what follows from statements that came, changed or went, under the same roots
     /// and with the same documents kept. Returns whether halts or resumes are among them.
     pub fn again<'d>(
+        &mut self,
+        touched: impl IntoIterator<Item = &'d Digest>,
+        grounds: &Grounds<'_>,
+        verified: &mut Verified,
+    ) -> bool {
+        let stops = self.redo(touched, grounds, verified);
+        self.let_in(grounds, verified);
+        stops
+    }
+
+    fn redo<'d>(
         &mut self,
         touched: impl IntoIterator<Item = &'d Digest>,
         grounds: &Grounds<'_>,
@@ -109,12 +149,18 @@ impl Judge {
         moved: &mut BTreeSet<LineId>,
     ) {
         let Some(bench) = &self.bench else { return };
-        let (stance, signers) = bench.stand(held, chain, verified);
-        if let Stance::Counts(validity) = stance {
+        let Stood { stance, voice, loss } = bench.stand(held, chain, verified);
+        if let (Stance::Counts(validity), Some(voice)) = (&stance, &voice) {
             for resource in &held.statement.payload().resources {
+                let version = version_of(&held.statement, resource, (*validity, loss), voice);
+                if let Some(replaced) = &resource.replaces {
+                    let id = LineId::of_host(replaced.host);
+                    self.lines.add(id.clone(), Arc::new(ended(&version, replaced)), false);
+                    moved.insert(id);
+                }
                 let id = LineId::of(resource);
-                let version = version_of(&held.statement, resource, validity, &signers);
-                self.lines.add(id.clone(), Arc::new(version), resource);
+                let closes = resource.closes && !resource.gone;
+                self.lines.add(id.clone(), Arc::new(version), closes);
                 moved.insert(id);
             }
             self.counting.insert(digest, held.statement.clone());
@@ -130,20 +176,41 @@ impl Judge {
             let id = LineId::of(resource);
             self.lines.remove(&id, digest);
             moved.insert(id);
+            if let Some(replaced) = &resource.replaces {
+                let id = LineId::of_host(replaced.host);
+                self.lines.remove(&id, digest);
+                moved.insert(id);
+            }
         }
+    }
+
+    /// The key of a token that counts or once did: it may sign Hosts.
+    pub fn token_key(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.bench.as_ref()?.token_key(id)
+    }
+
+    /// What a statement lacks to count under the newest root alone.
+    pub fn lacks(
+        &self,
+        held: &Held,
+        chain: &RootChain,
+        verified: &mut Verified,
+    ) -> Option<Pending> {
+        self.bench.as_ref()?.lacks(held, chain, verified)
     }
 
     /// Brings about what follows for the ids of which versions came or went.
     fn settle(&mut self, moved: BTreeSet<LineId>, grounds: &Grounds<'_>) -> bool {
         let (mut stops, mut unknown_kinds) = (false, false);
         for line in moved {
+            let voided = self.voided(&line);
             self.note_seen(&line, grounds);
             match &line {
                 LineId::Known(Kind::Halt | Kind::Resume, _) => stops = true,
                 LineId::Known(kind, id) => {
                     let key = (*kind, id.clone());
                     let lines = &mut self.judgement.standing.lines;
-                    match self.lines.settled(&line, grounds) {
+                    match self.lines.settled(&line, voided, grounds) {
                         Some(settled) => drop(lines.insert(key, settled)),
                         None => drop(lines.remove(&key)),
                     }
@@ -151,7 +218,7 @@ impl Judge {
                 }
                 LineId::Unknown(..) => {
                     unknown_kinds = true;
-                    let settled = self.lines.settled_unknown_kind(&line, grounds);
+                    let settled = self.lines.settled_unknown_kind(&line, voided, grounds);
                     self.unknown_kinds.insert(line.clone(), settled);
                     self.raise(line, grounds.floors);
                 }
@@ -169,8 +236,13 @@ impl Judge {
         stops
     }
 
+    fn voided(&self, line: &LineId) -> Option<Voided> {
+        let (kind, id) = line.as_written();
+        self.bench.as_ref()?.voided(&kind, &id)
+    }
+
     fn raise(&mut self, line: LineId, floors: &Floors) {
-        let raised = self.lines.raised(&line, floors);
+        let raised = self.lines.raised(&line, self.voided(&line), floors);
         if raised.is_empty() {
             self.raised.remove(&line);
         } else {
@@ -191,8 +263,10 @@ impl Judge {
             let written = line.as_written();
             let floor = grounds.floors.get(&written.0, &written.1);
             let floor = floor.filter(|floor| (grounds.keeps)(&floor.document));
+            let floor = floor.map(|floor| floor.version);
+            let void = self.voided(line).map(|voided| voided.counts_from.saturating_sub(1));
             let held = &mut self.judgement.standing.held;
-            match self.lines.highest(line).max(floor.map(|floor| floor.version)) {
+            match self.lines.highest(line).max(floor).max(void) {
                 Some(version) => drop(held.insert(written, version)),
                 None => drop(held.remove(&written)),
             }
@@ -200,20 +274,37 @@ impl Judge {
     }
 }
 
+/// What a Host that takes the place of another says of that one: it is gone.
+fn ended(version: &Version, replaced: &Replaced) -> Version {
+    Version {
+        version: replaced.version,
+        gone: true,
+        target: None,
+        site: replaced.site.clone(),
+        replaces: None,
+        spec: Ok(None),
+        ..version.clone()
+    }
+}
+
 fn version_of(
     statement: &Statement,
     resource: &Resource,
-    validity: Validity,
-    signers: &BTreeSet<KeyId>,
+    (validity, loss): (Validity, Option<Loss>),
+    voice: &Voice,
 ) -> Version {
     let payload = statement.payload();
     Version {
         version: resource.version,
         digest: resource.digest(),
         statement: statement.digest(),
-        signers: signers.iter().copied().collect(),
+        signers: voice.quorum.have.iter().copied().collect(),
         validity,
-        signer_scope: SignerScope::Fleet,
+        loss,
+        signer_scope: voice.scope.clone(),
+        signers_until: voice.until,
+        token: voice.token.clone(),
+        replaces: resource.replaces.as_ref().map(|replaced| replaced.host),
         scope: payload.scope.clone(),
         issued: payload.issued,
         until: payload.until,

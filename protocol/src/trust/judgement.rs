@@ -7,7 +7,8 @@ use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
 use crate::resource::Role;
 use crate::trust::{
-    ChainWait, FloorRecord, Floors, Quorum, RootChain, Signature, Standing, Statement, Validity,
+    ChainWait, FloorRecord, Floors, HeldLists, Quorum, RootChain, Signature, Standing, Statement,
+    Validity,
 };
 
 /// A statement with the signatures that came for it, at most one by each key, verified or not.
@@ -24,6 +25,8 @@ pub struct Held {
 pub struct Grounds<'a> {
     /// The roots held.
     pub chain: &'a RootChain,
+    /// Lists that roots name, as far as they are held.
+    pub lists: &'a HeldLists,
     /// The statements held, by digest.
     pub held: &'a BTreeMap<Digest, Held>,
     /// The floors ever reached.

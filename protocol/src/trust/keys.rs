@@ -38,11 +38,19 @@ pub enum Context {
     Liveness,
     /// A machine's request to be enrolled.
     Enrolment,
+    /// A word on what is newest (RULES K1).
+    Heartbeat,
 }
 
 impl Context {
-    const ALL: [Self; 5] =
-        [Self::Root, Self::Statement, Self::Report, Self::Liveness, Self::Enrolment];
+    const ALL: [Self; 6] = [
+        Self::Root,
+        Self::Statement,
+        Self::Report,
+        Self::Liveness,
+        Self::Enrolment,
+        Self::Heartbeat,
+    ];
 
     /// The DSSE `payloadType`.
     pub fn payload_type(self) -> &'static str {
@@ -52,6 +60,7 @@ impl Context {
             Self::Report => "application/vnd.daymark.report.v1",
             Self::Liveness => "application/vnd.daymark.liveness.v1",
             Self::Enrolment => "application/vnd.daymark.enrolment.v1+json",
+            Self::Heartbeat => "application/vnd.daymark.heartbeat.v1+json",
         }
     }
 

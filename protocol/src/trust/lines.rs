@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::document::home_of;
-use crate::id::{Digest, ResourceId};
-use crate::resource::{Kind, Scope, Target};
-use crate::time::WallTime;
+use crate::id::{Digest, KeyId, ResourceId};
+use crate::resource::{Kind, Target};
+use crate::trust::bench::Voided;
 use crate::trust::{
-    Floor, FloorRecord, Floors, Grounds, Line, Resource, SignerScope, State, UnknownKindLine,
-    Validity, Version,
+    Floor, FloorRecord, Floors, Grounds, Line, Loss, Resource, State, UnknownKindLine, Validity,
+    Version, overreach,
 };
 
 /// What versions are versions of: a kind, known to this agent or not, and an id.
@@ -30,6 +30,17 @@ impl LineId {
 
     pub(super) fn of(resource: &Resource) -> Self {
         Self::new(&resource.kind, &resource.id)
+    }
+
+    pub(super) fn of_host(host: KeyId) -> Self {
+        Self::Known(Kind::Host, host.into())
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Known(kind, _) => Some(*kind),
+            Self::Unknown(..) => None,
+        }
     }
 
     fn parts(&self) -> (&str, &ResourceId) {
@@ -58,10 +69,10 @@ struct Said {
 pub(super) struct Lines(BTreeMap<LineId, Vec<Said>>);
 
 impl Lines {
-    pub(super) fn add(&mut self, id: LineId, version: Arc<Version>, resource: &Resource) {
+    pub(super) fn add(&mut self, id: LineId, version: Arc<Version>, closes: bool) {
         let of_id = self.0.entry(id).or_default();
         let at = of_id.partition_point(|said| said.version.statement < version.statement);
-        of_id.insert(at, Said { version, closes: resource.closes && !resource.gone });
+        of_id.insert(at, Said { version, closes });
     }
 
     pub(super) fn remove(&mut self, id: &LineId, statement: &Digest) {
@@ -74,6 +85,19 @@ impl Lines {
 
     fn of(&self, id: &LineId) -> &[Said] {
         self.0.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The versions of an id that have an effect, and apart from them those that roots took back
+    /// with all below (RULES R6).
+    fn effective(
+        &self,
+        line: &LineId,
+        voided: Option<Voided>,
+    ) -> (Vec<Arc<Version>>, Vec<Arc<Version>>) {
+        let versions = self.of(line).iter().map(|said| Arc::clone(&said.version)).collect();
+        let from = voided.map_or(0, |voided| voided.counts_from);
+        let versions = overreach::within(line.kind(), versions).into_iter();
+        versions.partition(|version| version.version >= from)
     }
 
     /// All versions of a known kind, by id.
@@ -94,15 +118,28 @@ impl Lines {
     /// Floors that the highest versions of an id raise. Of unknown kinds only those that close, and
     /// what ends them: losing any other opens nothing, and a floor that everything waits for must
     /// not be cheap to set.
-    pub(super) fn raised(&self, line: &LineId, floors: &Floors) -> Vec<FloorRecord> {
+    ///
+    /// Nor does one that may never have counted raise any (RULES R5), nor what a token let in, which
+    /// `enroll` outranks under the same number (S9).
+    pub(super) fn raised(
+        &self,
+        line: &LineId,
+        voided: Option<Voided>,
+        floors: &Floors,
+    ) -> Vec<FloorRecord> {
         let (kind, id) = line.parts();
-        let closed = floors.get(kind, id).is_some() || self.of(line).iter().any(|said| said.closes);
-        let counts = |said: &&Said| match line {
+        let closing: BTreeSet<Digest> = self.closing(line);
+        let closed = floors.get(kind, id).is_some() || !closing.is_empty();
+        let counts = |version: &&Arc<Version>| match line {
             LineId::Known(..) => true,
-            LineId::Unknown(..) => said.closes || (said.version.gone && closed),
+            LineId::Unknown(..) => closing.contains(&version.digest) || (version.gone && closed),
         };
+        let certain = |version: &&Arc<Version>| {
+            version.loss != Some(Loss::MaybeListed) && version.token.is_none()
+        };
+        let (effective, _) = self.effective(line, voided);
         let versions: Vec<&Version> =
-            self.of(line).iter().filter(counts).map(|said| &*said.version).collect();
+            effective.iter().filter(counts).filter(certain).map(|version| &**version).collect();
         let top = versions.iter().map(|version| version.version).max();
         let mut said: BTreeMap<Digest, &Version> = BTreeMap::new();
         for version in versions.into_iter().filter(|version| Some(version.version) == top) {
@@ -123,11 +160,26 @@ impl Lines {
     }
 
     /// What an id of a known kind comes to, if anything is held of it or missed.
-    pub(super) fn settled(&self, line: &LineId, grounds: &Grounds<'_>) -> Option<Line> {
+    pub(super) fn settled(
+        &self,
+        line: &LineId,
+        voided: Option<Voided>,
+        grounds: &Grounds<'_>,
+    ) -> Option<Line> {
         let LineId::Known(kind, id) = line else { return None };
-        let versions: Vec<Arc<Version>> =
-            self.of(line).iter().map(|said| Arc::clone(&said.version)).collect();
-        let floor = grounds.floors.get(kind.name(), id);
+        let (mut versions, below) = self.effective(line, voided);
+        let floor = floor_of(grounds.floors.get(kind.name(), id), voided);
+        if let Some(floor) = floor.filter(|floor| floor.gone && *kind == Kind::Host)
+            && !versions.is_empty()
+            && is_lost(&versions, floor)
+        {
+            // Whoever is shown an older statement of a removed machine knows better (RULES A2).
+            versions.push(Arc::new(Version { gone: true, ..lost_version(floor) }));
+        }
+        if let (true, Some(voided)) = (versions.is_empty() && !below.is_empty(), voided) {
+            let versions = merge_equal(below, kind.closes());
+            return Some(Line { state: State::Unknown(took_back(voided)), versions });
+        }
         let nothing = versions.is_empty() && !floor.is_some_and(|floor| is_missed(floor, grounds));
         let mut settled = settle(*kind, versions, floor);
         let finds_room = floor.is_some() || grounds.floors.has_room(kind.name());
@@ -137,19 +189,28 @@ impl Lines {
         (!nothing).then_some(settled)
     }
 
+    /// The digests of versions of an unknown kind that say that they close.
+    fn closing(&self, line: &LineId) -> BTreeSet<Digest> {
+        let closing = self.of(line).iter().filter(|said| said.closes);
+        closing.map(|said| said.version.digest).collect()
+    }
+
     /// What an id of an unknown kind comes to.
     pub(super) fn settled_unknown_kind(
         &self,
         line: &LineId,
+        voided: Option<Voided>,
         grounds: &Grounds<'_>,
     ) -> Vec<UnknownKindLine> {
         let (kind, id) = line.parts();
-        let versions = self.of(line);
-        let floor = grounds.floors.get(kind, id);
+        let (versions, below) = self.effective(line, voided);
+        let floor = floor_of(grounds.floors.get(kind, id), voided);
+        let void = versions.is_empty() && !below.is_empty();
+        let versions = if void { below } else { versions };
         if versions.is_empty() && !floor.is_some_and(|floor| is_missed(floor, grounds)) {
             return Vec::new();
         }
-        settle_unknown_kind(kind, id, versions, floor)
+        settle_unknown_kind((kind, id), versions, &self.closing(line), floor, void)
     }
 }
 
@@ -158,6 +219,16 @@ impl Lines {
 /// tombstones overflow in the course of years, and nobody is to wait for one.
 fn is_missed(floor: &Floor, grounds: &Grounds<'_>) -> bool {
     !floor.gone && (grounds.keeps)(&floor.document)
+}
+
+/// A floor below what roots took back is settled by them: nothing below returns.
+fn floor_of(floor: Option<&Floor>, voided: Option<Voided>) -> Option<&Floor> {
+    floor.filter(|floor| voided.is_none_or(|voided| voided.counts_from <= floor.version))
+}
+
+fn took_back(voided: Voided) -> String {
+    let Voided { root, counts_from } = voided;
+    format!("root {root} took back what it said; it counts again from version {counts_from}")
 }
 
 fn settle(kind: Kind, versions: Vec<Arc<Version>>, floor: Option<&Floor>) -> Line {
@@ -178,14 +249,12 @@ fn settle(kind: Kind, versions: Vec<Arc<Version>>, floor: Option<&Floor>) -> Lin
 /// An unknown kind whose highest version is not in doubt is what that version says. In doubt, all
 /// that close do.
 fn settle_unknown_kind(
-    kind: &str,
-    id: &ResourceId,
-    said: &[Said],
+    (kind, id): (&str, &ResourceId),
+    versions: Vec<Arc<Version>>,
+    closing: &BTreeSet<Digest>,
     floor: Option<&Floor>,
+    void: bool,
 ) -> Vec<UnknownKindLine> {
-    let closing: BTreeSet<Digest> =
-        said.iter().filter(|said| said.closes).map(|said| said.version.digest).collect();
-    let versions = said.iter().map(|said| Arc::clone(&said.version)).collect();
     let versions = merge_equal(versions, true);
     let line = |version: Arc<Version>| UnknownKindLine {
         kind: kind.to_owned(),
@@ -200,7 +269,7 @@ fn settle_unknown_kind(
         closes: true,
         version: Arc::new(lost_version(floor)),
     });
-    if doubt(&versions, floor).is_some() || !share_scope(&versions) {
+    if void || doubt(&versions, floor).is_some() || !share_scope(&versions) {
         return lost.into_iter().chain(versions.into_iter().map(line)).collect();
     }
     versions.into_iter().take(1).filter(|top| !top.gone).map(line).collect()
@@ -209,22 +278,14 @@ fn settle_unknown_kind(
 /// What stands for a version that closed, that a floor names, and of which nothing else is left:
 /// it reaches everyone, since nobody can tell any more whom it reached.
 fn lost_version(floor: &Floor) -> Version {
+    let digest = floor.digests.first().copied().unwrap_or(Digest([0; 32]));
     Version {
-        version: floor.version,
-        digest: floor.digests.first().copied().unwrap_or(Digest([0; 32])),
         statement: Digest([0; 32]),
-        signers: Vec::new(),
         validity: Validity::Fallen,
-        signer_scope: SignerScope::Fleet,
-        scope: Scope::Fleet,
-        issued: WallTime::EPOCH,
-        until: None,
-        sees: Vec::new(),
         gone: false,
         target: Some(Target { all: true, ..Target::default() }),
-        site: None,
         spec: Err("it counted here and is not held any more".into()),
-        reason: String::new(),
+        ..Version::saying(floor.version, digest, None)
     }
 }
 
@@ -237,11 +298,13 @@ fn doubt(versions: &[Arc<Version>], floor: Option<&Floor>) -> Option<String> {
     if top_digests(versions).len() > 1 {
         return Some(format!("two different statements share version {}", top.version));
     }
-    let fallen = match top.validity {
-        Validity::Valid => false,
-        Validity::Fallen => true,
-    };
-    fallen.then(|| format!("version {} has lost its signatures to a newer root", top.version))
+    match top.validity {
+        Validity::Valid => None,
+        Validity::Fallen => {
+            let loss = top.loss.unwrap_or(Loss::Signatures);
+            Some(format!("version {} {loss}", top.version))
+        }
+    }
 }
 
 fn is_lost(versions: &[Arc<Version>], floor: &Floor) -> bool {

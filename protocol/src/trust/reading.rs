@@ -29,6 +29,7 @@ fn read_spec(resource: &Resource, payload: &Payload) -> Result<Option<Spec>, Str
     if kind != Kind::Host && (resource.site.is_some() || resource.moved_from.is_some()) {
         return Err(format!("a {kind} cannot have a site beside its target"));
     }
+    resource.check_replaced()?;
     let Some(json) = &resource.raw_spec else { return Ok(None) };
     let spec = Spec::parse(kind, resource.schema, json.get()).map_err(|e| e.to_string())?;
     spec.validate().map_err(|invalid| invalid.to_string())?;
@@ -54,7 +55,7 @@ fn read_spec(resource: &Resource, payload: &Payload) -> Result<Option<Spec>, Str
 }
 
 /// A key as a spec writes it.
-pub(super) fn read_key(hex: &str) -> Result<PublicKey, String> {
+pub(crate) fn read_key(hex: &str) -> Result<PublicKey, String> {
     let raw = data_encoding::HEXLOWER.decode(hex.as_bytes()).ok();
     let raw =
         raw.and_then(|raw| raw.try_into().ok()).ok_or("its public key is not 64 hex digits")?;

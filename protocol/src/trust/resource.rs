@@ -1,10 +1,25 @@
 //! One resource of a change set, and its digest (RULES S2, Q5).
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::id::{Digest, ResourceId};
+use crate::id::{Digest, KeyId, ResourceId};
+use crate::limits;
 use crate::resource::{Kind, SCHEMA, Spec, Target};
 use crate::trust::fields::{FieldError, Fields};
+
+/// The host that another one takes the place of (RULES S2, S4): the statement ends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replaced {
+    /// The key that ends.
+    pub host: KeyId,
+    /// The version of its line at which it does: like a tombstone of that version.
+    pub version: u64,
+    /// Its site; none for hosts without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<ResourceId>,
+}
 
 /// One resource of a change set. What stands outside the spec is understood even by an agent too
 /// old for the spec.
@@ -28,6 +43,8 @@ pub struct Resource {
     pub site: Option<ResourceId>,
     /// Hosts only: the site left by this version.
     pub moved_from: Option<ResourceId>,
+    /// Hosts only: the machine in whose place it comes.
+    pub replaces: Option<Replaced>,
     /// The spec as received.
     pub raw_spec: Option<Box<RawValue>>,
     pub(super) spec: Result<Option<Spec>, String>,
@@ -50,11 +67,17 @@ impl Resource {
             target: None,
             site: fields.optional("site")?,
             moved_from: fields.optional("movedFrom")?,
+            replaces: None,
             raw_spec: raw_spec.map(ToOwned::to_owned),
             spec: Ok(None),
             digest: Digest([0; 32]),
         };
         resource.digest = resource.digest_with(raw_target, &fields);
+        let replaces = fields.raw("replaces").map(|raw| serde_json::from_str(raw.get()));
+        match replaces.transpose() {
+            Ok(replaces) => resource.replaces = replaces,
+            Err(error) => resource.spec = Err(format!("what it replaces cannot be read: {error}")),
+        }
         match raw_target.map(|raw| serde_json::from_str::<Target>(raw.get())).transpose() {
             Ok(target) => resource.target = target,
             Err(error) => {
@@ -66,6 +89,15 @@ impl Resource {
             resource.spec = Err(format!("field {unknown:?} is not known to this version"));
         }
         Ok(resource)
+    }
+
+    /// Whether what it replaces makes sense: a host another host, at a version that there may be.
+    pub(super) fn check_replaced(&self) -> Result<(), String> {
+        let Some(replaced) = &self.replaces else { return Ok(()) };
+        let fits = (1..=limits::RESOURCE_VERSION_MAX).contains(&replaced.version)
+            && self.known_kind() == Some(Kind::Host)
+            && self.id.as_host() != Some(replaced.host);
+        if fits { Ok(()) } else { Err("only a host can replace another host".into()) }
     }
 
     /// The kind, if this version knows it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::id::{Digest, FleetId, KeyId, ResourceId};
 use crate::resource::{Kind, Scope, Spec, Target};
 use crate::time::WallTime;
-use crate::trust::Seen;
+use crate::trust::{Freshness, Heartbeat, Seen};
 
 /// Everything that counts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Standing {
     /// too, what only a floor still names, and what a root's void names without its being held
     /// (RULES S5).
     pub held: BTreeMap<(String, ResourceId), u64>,
+    /// The newest heartbeat of each scope, under the newest root (RULES K1, D7).
+    pub heartbeats: BTreeMap<Scope, Heartbeat>,
 }
 
 impl Standing {
@@ -34,6 +36,25 @@ impl Standing {
             .range((kind, ResourceId::lowest())..)
             .take_while(move |((other, _), _)| *other == kind)
             .map(|((_, id), line)| (id, line))
+    }
+
+    /// Tokens by id, each with how many machines it is meant for and the hosts that joined by it and
+    /// that nobody countersigned. More hosts than uses is an alarm (RULES S9).
+    pub fn tokens(&self) -> BTreeMap<ResourceId, (u32, Vec<ResourceId>)> {
+        let uses = self.of_kind(Kind::Token).filter_map(|(id, line)| {
+            match line.versions.first().map(|top| &top.spec) {
+                Some(Ok(Some(Spec::Token(token)))) => Some((id.clone(), (token.uses, Vec::new()))),
+                Some(_) | None => None,
+            }
+        });
+        let mut tokens: BTreeMap<_, (u32, Vec<ResourceId>)> = uses.collect();
+        for (host, line) in self.of_kind(Kind::Host) {
+            let token = line.versions.first().and_then(|top| top.token.as_ref());
+            if let Some((_, hosts)) = token.and_then(|token| tokens.get_mut(token)) {
+                hosts.push(host.clone());
+            }
+        }
+        tokens
     }
 }
 
@@ -46,8 +67,12 @@ pub struct RootState {
     pub version: u64,
     /// Digest of its payload.
     pub digest: Digest,
+    /// When its signers say that they wrote it.
+    pub issued: WallTime,
     /// When it expires.
     pub expires: WallTime,
+    /// How old the newest heartbeat may be.
+    pub freshness: Freshness,
 }
 
 /// All held versions of one (kind, id).
@@ -79,13 +104,50 @@ pub enum Validity {
     Fallen,
 }
 
-/// Scope of the signers that met the threshold; with delegations (trust issue) narrower than the
-/// fleet.
+/// Why a version that counted once is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Loss {
+    /// Its signers may no longer speak.
+    #[error("has lost its signatures to a newer root")]
+    Signatures,
+    /// As before, and a list that may keep it is not held.
+    #[error("has lost its signatures, unless a list of the newest root keeps it that is missing")]
+    MaybeKept,
+    /// A signer's key was revoked, and its list names the statement.
+    #[error("is signed with a key that was revoked")]
+    Revoked,
+    /// A signer's key was revoked, and a list of what it signed is not held: it may never have
+    /// counted.
+    #[error("is signed with a revoked key, and a list of what that key signed is missing")]
+    MaybeListed,
+}
+
+/// Scope of the signers that met the threshold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SignerScope {
     /// Keys of the role itself.
     #[default]
     Fleet,
+    /// Keys of a delegation (RULES R7).
+    Only(Scope),
+}
+
+impl SignerScope {
+    /// That of a delegation.
+    pub(super) fn of(delegated: &Scope) -> Self {
+        match delegated {
+            Scope::Fleet => Self::Fleet,
+            Scope::Region(_) | Scope::Site(_) => Self::Only(delegated.clone()),
+        }
+    }
+
+    /// Whether it covers all that a scope holds.
+    pub(super) fn covers(&self, scope: &Scope) -> bool {
+        match self {
+            Self::Fleet => true,
+            Self::Only(own) => own == scope,
+        }
+    }
 }
 
 /// One version of a resource.
@@ -101,8 +163,17 @@ pub struct Version {
     pub signers: Vec<KeyId>,
     /// How the statement stands.
     pub validity: Validity,
+    /// Why it fell, if it did.
+    pub loss: Option<Loss>,
     /// Scope of those signers.
     pub signer_scope: SignerScope,
+    /// When their delegation or token ends: past it what they opened counts as unknown.
+    pub signers_until: Option<WallTime>,
+    /// Hosts: the token that let it in, until `enroll` countersigns. Such a host is served and
+    /// updates itself, and is never counted for others (RULES S9).
+    pub token: Option<ResourceId>,
+    /// Hosts: the machine in whose place it came.
+    pub replaces: Option<KeyId>,
     /// The statement's scope.
     pub scope: Scope,
     /// When it was issued.
@@ -133,7 +204,11 @@ impl Version {
             statement: digest,
             signers: Vec::new(),
             validity: Validity::Valid,
+            loss: None,
             signer_scope: SignerScope::Fleet,
+            signers_until: None,
+            token: None,
+            replaces: None,
             scope: Scope::Fleet,
             issued: WallTime::EPOCH,
             until: None,
@@ -155,6 +230,8 @@ pub struct HaltLine {
     /// Until when more than 64 halts of a key that signed it stand, if so: as long that key halts
     /// all that it may (C4). [`WallTime::MAX`] if none of them ends.
     pub flood: Option<WallTime>,
+    /// Until when resumes lift it whose signers' delegation then ends; from there on it stands.
+    pub lifted_until: Option<WallTime>,
 }
 
 /// A resource of a kind that this version does not know.

@@ -17,7 +17,8 @@ pub use self::gossip::GossipMessage;
 pub use self::join::JoinMessage;
 pub use self::liveness::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, Fetching, Liveness, RefusedLiveness};
 pub use self::sync::{
-    BUCKET_BITS_MAX, Bucket, BucketOf, Fingerprint, Head, Hello, SyncMessage, WantedReports,
+    BUCKET_BITS_MAX, Bucket, BucketOf, Fingerprint, HEARTBEATS_PER_MESSAGE_MAX, Head, Hello,
+    SyncMessage, WantedReports,
 };
 
 use crate::codec::{DecodeError, Reader, Writer};

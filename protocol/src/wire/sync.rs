@@ -18,6 +18,10 @@ const DOCUMENT_BYTES_MAX: usize = 5 + limits::RESOURCE_ID_BYTES_MAX;
 /// Most heads in a message: 80 bytes each.
 const HEADS_MAX: usize = 800;
 
+/// Most heartbeats in a message: a node keeps those of the fleet, its site and the regions, and each
+/// costs its receiver a signature check or several.
+pub const HEARTBEATS_PER_MESSAGE_MAX: usize = 64;
+
 /// The first 16 bytes of the SHA-256 of a sorted set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 16]);
@@ -186,6 +190,8 @@ pub enum SyncMessage {
         /// The piece.
         bytes: Vec<u8>,
     },
+    /// Heartbeats, as envelopes.
+    Heartbeats(Vec<Vec<u8>>),
 }
 
 impl SyncMessage {
@@ -255,6 +261,10 @@ impl SyncMessage {
                 writer = begin(12);
                 writer.raw(digest.as_bytes()).u32(*offset).u32(*total).bytes(bytes);
             }
+            Self::Heartbeats(heartbeats) => {
+                writer = begin(13);
+                write_items(&mut writer, heartbeats);
+            }
         }
         writer.finish()
     }
@@ -313,7 +323,10 @@ impl SyncMessage {
                 total: reader.u32("size")?,
                 bytes: reader.bytes(limits::MESSAGE_BYTES_MAX, "piece")?.to_vec(),
             },
-            0 | 13.. => return Err(DecodeError::Invalid("sync message type")),
+            13 => {
+                Self::Heartbeats(read_items(&mut reader, HEARTBEATS_PER_MESSAGE_MAX, "heartbeats")?)
+            }
+            0 | 14.. => return Err(DecodeError::Invalid("sync message type")),
         };
         reader.end()?;
         Ok(message)

@@ -84,6 +84,8 @@ fn sync_message() -> impl Strategy<Value = SyncMessage> {
         (digest(), any::<u32>(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..99)).prop_map(
             |(digest, offset, total, bytes)| SyncMessage::Blob { digest, offset, total, bytes }
         ),
+        prop::collection::vec(prop::collection::vec(any::<u8>(), 0..99), 0..5)
+            .prop_map(SyncMessage::Heartbeats),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use daymark_protocol::document::{Changes, DocumentId, Interest, Replica, Sites, Stored};
 use daymark_protocol::id::Digest;
 use daymark_protocol::resource::Scope;
-use daymark_protocol::trust::{Floors, Statement, Verified, judge};
+use daymark_protocol::trust::{Floors, HeldLists, Statement, Verified, judge};
 use proptest::prelude::*;
 
 use crate::support::{
@@ -107,7 +107,8 @@ fn check(replica: &Replica, interest: &Interest, store: &Store) -> Result<(), Te
     };
     let statements = replica.statements().map(|(digest, held)| (*digest, held.clone())).collect();
     let (chain, floors) = (replica.chain(), replica.floors());
-    let all = judge(chain, &statements, floors, &keeps, &mut Verified::default());
+    let all =
+        judge(chain, &HeldLists::new(), &statements, floors, &keeps, &mut Verified::default());
     prop_assert_eq!(replica.judgement(), &all);
     let (chain, floors) = (chain.clone(), floors.clone());
     let loaded = Replica::load(chain, floors, interest.clone(), &stored(store));

@@ -18,6 +18,7 @@ fn reading(wall: WallTime) -> ClockInput<'static> {
         synchronised: false,
         floor: day(0),
         signed: None,
+        heartbeat: None,
         ceiling: Some(day(365)),
         peers: &[],
     }
@@ -142,6 +143,7 @@ proptest! {
         let input = ClockInput {
             floor: day(floor),
             signed: signed.map(day),
+            heartbeat: None,
             peers: &peers,
             synchronised,
             ..reading(day(wall))
@@ -156,4 +158,20 @@ proptest! {
             prop_assert!((verdict.now.earliest.since_ms(input.wall)).abs() < DAY_MS);
         }
     }
+}
+
+#[test]
+fn k1_a_heartbeat_is_a_floor_while_it_holds_and_stores_none_by_itself() {
+    let heartbeat = Some(day(12));
+    let behind = judged(&ClockInput { heartbeat, synchronised: true, ..reading(day(10)) });
+    assert!(matches!(behind.basis, ClockBasis::BelowFloor { floor, .. } if floor == day(12)));
+    assert_eq!((behind.now.earliest, behind.raise), (day(12), None));
+    // A reading that agrees with it is one that may be stored.
+    let wall = day(12).plus_ms(4 * MINUTE_MS);
+    let agreeing = judged(&ClockInput { heartbeat, synchronised: true, ..reading(wall) });
+    assert_eq!(agreeing.raise, Some(wall.plus_ms(-5 * MINUTE_MS)));
+    // Beyond the root's end it is nonsense, and raises nothing.
+    let nonsense = Some(day(366));
+    let sane = judged(&ClockInput { heartbeat: nonsense, synchronised: true, ..reading(day(10)) });
+    assert!(sane.now.known);
 }

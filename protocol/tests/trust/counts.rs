@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use daymark_protocol::resource::{Kind, Role, Scope};
 use daymark_protocol::trust::{
-    Context, Draft, Floors, Held, Judgement, Line, ResourceDraft, RootChain, Seen, Signature,
-    Stance, State, Statement, Validity, Verified, judge,
+    Context, Draft, Floors, Held, HeldLists, Judgement, Line, ResourceDraft, RootChain, Seen,
+    Signature, Stance, State, Statement, Validity, Verified, judge,
 };
 
 use crate::support::{
@@ -308,14 +308,15 @@ fn c5_remembered_checks_change_no_result() {
     ]);
     let mut memory = Verified::default();
     for chain in [&chain, &rotated, &chain] {
-        let warm = judge(chain, &held, &Floors::default(), &|_| true, &mut memory);
+        let warm =
+            judge(chain, &HeldLists::new(), &held, &Floors::default(), &|_| true, &mut memory);
         let cold = judged(chain, &held, &Floors::default());
         assert_eq!(format!("{warm:?}"), format!("{cold:?}"));
     }
     for held in held.values_mut() {
         corrupt(held);
     }
-    let warm = judge(&chain, &held, &Floors::default(), &|_| true, &mut memory);
+    let warm = judge(&chain, &HeldLists::new(), &held, &Floors::default(), &|_| true, &mut memory);
     assert!(warm.standing.lines.is_empty() && warm.standing.halts.is_empty());
 }
 

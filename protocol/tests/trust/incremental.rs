@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use daymark_protocol::document::DocumentId;
 use daymark_protocol::id::Digest;
 use daymark_protocol::trust::{
-    Context, Floors, Grounds, Held, Judge, Judgement, ResourceDraft, RootChain, Statement,
-    Verified, judge,
+    Context, Floors, Grounds, Held, HeldLists, Judge, Judgement, ResourceDraft, RootChain,
+    Statement, Verified, judge,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -173,7 +173,9 @@ impl World {
         let site = self.site;
         let keeps = |document: &DocumentId| keeps(site, document);
         let chain = &self.chains[self.chain];
-        let grounds = Grounds { chain, held: &self.held, floors: &self.floors, keeps: &keeps };
+        let lists = HeldLists::new();
+        let grounds =
+            Grounds { chain, lists: &lists, held: &self.held, floors: &self.floors, keeps: &keeps };
         match touched {
             Some(touched) => drop(self.judge.again(touched, &grounds, &mut self.verified)),
             None => self.judge.anew(&grounds, &mut self.verified),
@@ -188,7 +190,7 @@ impl World {
     fn made_at_once(&self) -> Judgement {
         let keeps = |document: &DocumentId| keeps(self.site, document);
         let (chain, mut verified) = (&self.chains[self.chain], Verified::default());
-        judge(chain, &self.held, &self.floors, &keeps, &mut verified)
+        judge(chain, &HeldLists::new(), &self.held, &self.floors, &keeps, &mut verified)
     }
 }
 

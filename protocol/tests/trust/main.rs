@@ -4,6 +4,8 @@
 
 mod clock;
 mod counts;
+mod ended_worlds;
+mod ending;
 mod floors;
 mod halts;
 mod incremental;

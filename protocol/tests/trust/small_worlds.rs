@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::id::Digest;
 use daymark_protocol::resource::{Kind, Spec};
-use daymark_protocol::trust::{Floors, Held, Judgement, RootChain, State, Verified, judge};
+use daymark_protocol::trust::{
+    Floors, Held, HeldLists, Judgement, RootChain, State, Verified, judge,
+};
 
 use crate::support::{HeldSet, fleet, floors_of, halt, id, key_id, policy, resume, say, sign};
 
@@ -120,7 +122,14 @@ impl Bench {
         }
         let mut bench = Self { chains, signed, memory: Verified::default() };
         let all = bench.held(&bench.signed.keys().copied().collect());
-        judge(&bench.chains[0], &all, &Floors::default(), &|_| true, &mut bench.memory);
+        judge(
+            &bench.chains[0],
+            &HeldLists::new(),
+            &all,
+            &Floors::default(),
+            &|_| true,
+            &mut bench.memory,
+        );
         bench
     }
 
@@ -134,7 +143,14 @@ impl Bench {
 
     /// Judged with the memory of all worlds at once, which must not matter.
     fn judge(&self, chain: usize, held: &HeldSet, floors: &Floors) -> Judgement {
-        judge(&self.chains[chain], held, floors, &|_| true, &mut self.memory.clone())
+        judge(
+            &self.chains[chain],
+            &HeldLists::new(),
+            held,
+            floors,
+            &|_| true,
+            &mut self.memory.clone(),
+        )
     }
 }
 

@@ -6,8 +6,8 @@ use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{Kind, Role, Scope, Target};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::{
-    Context, Draft, Envelope, FloorRecord, Floors, Held, Judgement, Line, Pin, ResourceDraft, Root,
-    RootChain, RootDraft, SigningKey, Statement, Verified, judge,
+    Context, Draft, Envelope, FloorRecord, Floors, Held, HeldLists, Judgement, Line, Pin,
+    ResourceDraft, Root, RootChain, RootDraft, SigningKey, Statement, Verified, judge,
 };
 use serde_json::value::RawValue;
 
@@ -161,7 +161,7 @@ pub(crate) fn hold(items: impl IntoIterator<Item = Held>) -> HeldSet {
 }
 
 pub(crate) fn judged(chain: &RootChain, held: &HeldSet, floors: &Floors) -> Judgement {
-    judge(chain, held, floors, &|_| true, &mut Verified::default())
+    judge(chain, &HeldLists::new(), held, floors, &|_| true, &mut Verified::default())
 }
 
 /// Judged without floors.

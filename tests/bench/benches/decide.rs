@@ -10,7 +10,7 @@ use daymark_protocol::decide::{Machine, Reach, StagedImage, Verdict, World, deci
 use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{Kind, Spec};
 use daymark_protocol::time::{Now, WallTime};
-use daymark_protocol::trust::{Line, RootState, Standing, State, Version};
+use daymark_protocol::trust::{Freshness, Line, RootState, Standing, State, Version};
 use serde_json::{Value, json};
 
 const HOST: KeyId = KeyId([0; 32]);
@@ -53,7 +53,9 @@ fn fleet() -> Standing {
         fleet: FleetId([1; 32]),
         version: 1,
         digest: Digest([1; 32]),
+        issued: WallTime::EPOCH,
         expires: WallTime::MAX,
+        freshness: Freshness::default(),
     };
     let mut standing = Standing { root: Some(root), ..Standing::default() };
     for number in 0..20_u32 {

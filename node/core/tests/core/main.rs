@@ -6,6 +6,7 @@
 mod admitting;
 mod asking;
 mod delivering;
+mod ending;
 mod enrolling;
 mod gating;
 mod hostile;

@@ -30,7 +30,7 @@ pub(crate) fn key(seed: u8) -> SigningKey {
 }
 
 pub(crate) struct Fleet {
-    key: SigningKey,
+    pub(crate) key: SigningKey,
     pub(crate) id: FleetId,
     pub(crate) roots: Vec<Vec<u8>>,
     pub(crate) pins: Vec<Pin>,
@@ -254,6 +254,7 @@ pub(crate) struct Disk {
     pub(crate) entries: Vec<StoredEntry>,
     pub(crate) reports: Vec<StoredReport>,
     pub(crate) floors: Floors,
+    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
 }
 
 impl Disk {
@@ -276,8 +277,8 @@ impl Disk {
             Write::DropReports { host, below } => {
                 self.reports.retain(|held| held.host != host || held.generation >= below);
             }
-            // What a generation closed is of no use to these tests.
-            Write::PutBlob { .. } | Write::DropBlob { .. } => {}
+            Write::PutBlob { digest, bytes } => self.blobs.push((digest, bytes)),
+            Write::DropBlob { digest } => self.blobs.retain(|(held, _)| *held != digest),
             Write::PutRoot { version, bytes } => {
                 self.roots.retain(|(held, _)| *held != version);
                 self.roots.push((version, bytes));
@@ -313,7 +314,7 @@ impl Rig {
             roots: disk.roots.iter().map(|(_, root)| root.clone()).collect(),
             entries: disk.entries.clone(),
             reports: disk.reports.clone(),
-            blobs: vec![],
+            blobs: disk.blobs.clone(),
             floors: disk.floors.clone(),
         };
         let config = CoreConfig::new(ClockTrust::Synchronised, WallTime::EPOCH, 8).unwrap();

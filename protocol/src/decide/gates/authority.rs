@@ -4,7 +4,7 @@ use crate::decide::because::Because;
 use crate::decide::line::InForce;
 use crate::decide::model::{Gate, GateAnswer};
 use crate::decide::place::{Enrolment, Place};
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 use crate::trust::RootState;
 
 /// Enrolled, at a place that can be told. The words for the first two are EIM's.
@@ -32,13 +32,20 @@ fn enrolled_now(place: &Place, now: &Now) -> GateAnswer {
             InForce::Ended => {
                 ("host-untrusted", format!("the statement of {what} has ended"), None)
             }
+            InForce::Lapsed => {
+                let message = format!(
+                    "the delegation or token of those who signed for {what} is over: have it \
+                     countersigned"
+                );
+                ("host-lapsed", message, None)
+            }
             InForce::Unsure(at) => {
                 ("host-held", format!("the statement of {what} begins or ends at {at}"), Some(at))
             }
         };
         return Because::new(reason, message).changes_at(now, at).fail(Gate::Enrolled);
     }
-    let until = place.spans.iter().filter_map(|(_, span)| span.until).min();
+    let until = place.spans.iter().filter_map(|(_, span)| span.ends()).min();
     let site = place.host.site.as_ref().map_or_else(|| "none".into(), ToString::to_string);
     Because::new("enrolled", "this host is enrolled")
         .fact("host", place.name.clone())
@@ -48,7 +55,12 @@ fn enrolled_now(place: &Place, now: &Now) -> GateAnswer {
 }
 
 /// The whole root chain is held and has not expired: expiry stops starting (RULES R1, R2).
-pub(in crate::decide) fn authority(root: Option<&RootState>, now: &Now) -> GateAnswer {
+/// If the root says how old the newest word of the fleet may be, it is no older (RULES K1).
+pub(in crate::decide) fn authority(
+    root: Option<&RootState>,
+    fresh_as_of: WallTime,
+    now: &Now,
+) -> GateAnswer {
     let Some(root) = root else {
         return Because::new("root-incomplete", "the chain of roots is not held whole")
             .fail(Gate::Authority);
@@ -64,10 +76,25 @@ pub(in crate::decide) fn authority(root: Option<&RootState>, now: &Now) -> GateA
         .fact("root", fact)
         .fail(Gate::Authority);
     }
-    Because::new("root-current", "the newest root held has not expired")
+    let stale_at = root.freshness.stops_at(fresh_as_of);
+    if stale_at.is_some_and(|at| at <= judged) {
+        return Because::new(
+            "not-fresh",
+            "the newest word of the fleet is older than it may be: a newer heartbeat is missing",
+        )
+        .fact("root", fact)
+        .fact("heartbeat", format!("as of {fresh_as_of}"))
+        .fail(Gate::Authority);
+    }
+    let because = Because::new("root-current", "the newest root held has not expired")
         .fact("root", fact)
         .changes_at(now, root.expires)
-        .pass(Gate::Authority)
+        .changes_at(now, stale_at);
+    match root.freshness.alarms_at(fresh_as_of) {
+        Some(at) if at <= judged => because.fact("stale", format!("as of {fresh_as_of}")),
+        Some(_) | None => because,
+    }
+    .pass(Gate::Authority)
 }
 
 /// A clock reading counts (RULES K2).

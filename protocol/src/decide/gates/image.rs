@@ -214,7 +214,7 @@ pub(in crate::decide) fn quarantine<'a>(
                 .fact("attempt", format!("{}: {}", failed.attempt, failed.reason))
                 .fail(Gate::Quarantine);
         };
-        lifted_until = [lifted_until, retry.source.span.until].into_iter().flatten().min();
+        lifted_until = [lifted_until, retry.source.span.ends()].into_iter().flatten().min();
     }
     Because::new("not-quarantined", "this image has not failed here")
         .changes_at(now, lifted_until)

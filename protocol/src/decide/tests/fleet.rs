@@ -8,9 +8,9 @@ use crate::decide::{
     StagedImage, World, decide,
 };
 use crate::id::{Digest, FleetId, KeyId, ResourceId};
-use crate::resource::{Kind, OsType, Scope, Spec, Target};
+use crate::resource::{Kind, OsType, Spec, Target};
 use crate::time::{Now, WallTime};
-use crate::trust::{HaltLine, Line, RootState, SignerScope, Standing, State, Validity, Version};
+use crate::trust::{Freshness, HaltLine, Line, RootState, Standing, State, Version};
 
 pub(super) const HOST: KeyId = KeyId([0xAB; 32]);
 
@@ -48,21 +48,9 @@ pub(super) fn version(kind: Kind, number: u64, target: Value, spec: Value) -> Ve
         .then(|| serde_json::from_value(json!({ "kind": kind.name(), "spec": spec })).unwrap());
     let digest = Digest::of(format!("{kind} {number} {target} {spec:?}").as_bytes());
     Version {
-        version: number,
-        digest,
-        statement: digest,
-        signers: Vec::new(),
-        validity: Validity::Valid,
-        signer_scope: SignerScope::Fleet,
-        scope: Scope::Fleet,
         issued: at("2026-06-01T00:00:00Z"),
-        until: None,
-        sees: Vec::new(),
-        gone: spec.is_none(),
         target: serde_json::from_value::<Option<Target>>(target).unwrap(),
-        site: None,
-        spec: Ok(spec),
-        reason: String::new(),
+        ..Version::saying(number, digest, spec)
     }
 }
 
@@ -82,7 +70,9 @@ impl Fleet {
             fleet: FleetId([1; 32]),
             version: 1,
             digest: Digest([1; 32]),
+            issued: at("2026-01-01T00:00:00Z"),
             expires: at("2030-01-01T00:00:00Z"),
+            freshness: Freshness::default(),
         });
         fleet.put(Kind::Region, "region-a", json!(null), json!({ "name": "a" }));
         fleet.put(Kind::Site, "site-a", json!(null), json!({ "name": "a", "region": "region-a" }));
@@ -158,8 +148,11 @@ impl Fleet {
     }
 
     pub(super) fn halt(&mut self, target: Value, spec: Value) -> &mut HaltLine {
-        let halt =
-            HaltLine { version: Arc::new(version(Kind::Halt, 1, target, spec)), flood: None };
+        let halt = HaltLine {
+            version: Arc::new(version(Kind::Halt, 1, target, spec)),
+            flood: None,
+            lifted_until: None,
+        };
         self.standing.halts.push(halt);
         self.standing.halts.last_mut().unwrap()
     }

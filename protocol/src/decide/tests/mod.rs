@@ -3,7 +3,9 @@
 mod closings;
 mod emergency;
 mod fleet;
+mod freshness;
 mod gates;
+mod lapsing;
 mod order;
 mod properties;
 mod targets;

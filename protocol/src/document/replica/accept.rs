@@ -6,9 +6,9 @@ use super::{Changes, Indexed, Outcome, Replica};
 use crate::document::DocumentId;
 use crate::document::entry::{Entry, documents_of, signature_entry, statement_entry};
 use crate::document::held::WaitingSignature;
-use crate::id::{Digest, ResourceId};
+use crate::id::{Digest, KeyId, ResourceId};
 use crate::resource::Kind;
-use crate::trust::{Accepted, Held, RootError, Statement};
+use crate::trust::{Accepted, FloorRecord, Held, PublicKey, RootError, Statement, own_key};
 
 impl Replica {
     /// Takes a root's envelope.
@@ -36,8 +36,12 @@ impl Replica {
         if !versions.is_empty() {
             changes.roots =
                 self.chain.files().filter(|(version, _)| versions.contains(version)).collect();
+            self.drop_lists(&mut changes);
+            self.lower_floors(&mut changes);
             self.promote(&mut changes);
             self.settle_anew(&mut changes);
+            self.promote_late(&mut changes);
+            self.recheck_heartbeats(&mut changes);
             self.waiting.trim();
             self.drop_all_strangers(&mut changes);
             changes.standing_changed = true;
@@ -60,6 +64,7 @@ impl Replica {
         let Promoted { touched, failed } = self.promote(&mut changes);
         if !touched.is_empty() {
             self.settle(&touched, &mut changes);
+            self.promote_late(&mut changes);
         }
         self.waiting.trim();
         let outcomes = read
@@ -137,10 +142,50 @@ impl Replica {
     fn why_held(&self, came: &WaitingSignature) -> String {
         if self.chain.wait().is_some() {
             "not all roots are held".into()
-        } else if self.chain.key(&came.key).is_none() {
-            "no held root names its key".into()
+        } else if self.chain.key(&came.key).is_none() && self.judge.token_key(&came.key).is_none() {
+            "no held root and no valid token names its key".into()
         } else {
             "its statement is not held".into()
+        }
+    }
+
+    /// The key of this id, if it may sign the statement: one that a root or a token names, or the
+    /// machine's own beside those (RULES D3).
+    fn key_for(&self, statement: &Statement, id: &KeyId) -> Option<PublicKey> {
+        let known = self.chain.key(id).or_else(|| self.judge.token_key(id)).cloned();
+        let beside = || {
+            let held = self.statements.contains_key(&statement.digest());
+            held.then(|| own_key(statement, id)).flatten()
+        };
+        known.or_else(beside)
+    }
+
+    /// Takes in what a token that counts since a moment ago lets in: the Hosts that its key signed,
+    /// then their own signatures beside it.
+    fn promote_late(&mut self, changes: &mut Changes) {
+        loop {
+            let Promoted { touched, .. } = self.promote(changes);
+            if touched.is_empty() {
+                return;
+            }
+            self.settle(&touched, changes);
+        }
+    }
+
+    /// Lowers the floors that void statements set (RULES R6).
+    pub(super) fn lower_floors(&mut self, changes: &mut Changes) {
+        let void = self.chain.held().flat_map(|root| &root.void).flat_map(|void| &void.ids);
+        let lowered: Vec<FloorRecord> = void
+            .map(|void| FloorRecord::Lowered {
+                kind: void.kind.clone(),
+                id: void.id.clone(),
+                digest: void.digest,
+            })
+            .collect();
+        for record in lowered {
+            if self.floors.apply(record.clone()) {
+                changes.floors.push(record);
+            }
         }
     }
 
@@ -153,13 +198,14 @@ impl Replica {
         }
         let waiting: Vec<WaitingSignature> = self.waiting.signatures().copied().collect();
         for signature in waiting {
-            let Some(key) = self.chain.key(&signature.key) else { continue };
             let held = self.statements.get(&signature.statement).map(|held| &held.statement);
             let Some(statement) = held.or_else(|| self.waiting.statement(&signature.statement))
             else {
                 continue;
             };
-            let verifies = self.verified.check(signature.key, key, statement, &signature.signature);
+            let Some(key) = self.key_for(statement, &signature.key) else { continue };
+            let verifies =
+                self.verified.check(signature.key, &key, statement, &signature.signature);
             self.waiting.take_signature(&signature);
             if !verifies {
                 promoted.failed.insert(signature);
@@ -221,7 +267,12 @@ impl Replica {
     pub(super) fn change_hosts(&mut self, hosts: &BTreeSet<ResourceId>, changes: &mut Changes) {
         let of_hosts = |held: &Held| {
             let mut resources = held.statement.payload().resources.iter();
-            resources.any(|one| one.kind == Kind::Host.name() && hosts.contains(&one.id))
+            resources.any(|one| {
+                let replaced = one.replaces.as_ref().map(|replaced| replaced.host.into());
+                let named =
+                    hosts.contains(&one.id) || replaced.is_some_and(|old| hosts.contains(&old));
+                one.kind == Kind::Host.name() && named
+            })
         };
         let held = self.statements.iter().filter(|(_, held)| of_hosts(held));
         let documents: Vec<(Digest, BTreeSet<DocumentId>)> = held
@@ -236,8 +287,10 @@ impl Replica {
     /// Whether it is the Host statement of a machine that this one talks with.
     fn is_of_interest(&self, statement: &Statement) -> bool {
         statement.payload().resources.iter().any(|resource| {
-            let host = resource.id.as_host().filter(|_| resource.kind == Kind::Host.name());
-            host.is_some_and(|host| self.interest.hosts.contains(&host))
+            let replaced = resource.replaces.as_ref().map(|replaced| replaced.host);
+            let hosts = [resource.id.as_host(), replaced].into_iter().flatten();
+            resource.kind == Kind::Host.name()
+                && hosts.into_iter().any(|host| self.interest.hosts.contains(&host))
         })
     }
 }

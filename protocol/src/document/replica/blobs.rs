@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Changes, Outcome, Replica};
 use crate::document::closed::BLOB_BYTES_MAX;
 use crate::id::{Digest, KeyId};
+use crate::trust::LIST_BYTES_MAX;
 
 /// Held blobs and who names them.
 #[derive(Clone, Debug, Default)]
@@ -45,14 +46,22 @@ impl Blobs {
 }
 
 impl Replica {
-    /// Takes a blob. It is kept only if a held report names it.
+    /// Takes a blob. It is kept only if a root or a held report names it, or if it is a heartbeat.
     pub fn accept_blob(&mut self, bytes: &[u8]) -> (Outcome, Changes) {
         let mut changes = Changes::default();
+        if bytes.len() > LIST_BYTES_MAX {
+            let why = format!("a blob has at most {LIST_BYTES_MAX} bytes, not {}", bytes.len());
+            return (Outcome::Refused(why), changes);
+        }
+        let digest = Digest::of(bytes);
+        let other = self.accept_list(digest, bytes).or_else(|| self.accept_heartbeat(bytes));
+        if let Some(taken) = other {
+            return taken;
+        }
         if bytes.len() > BLOB_BYTES_MAX {
             let why = format!("a blob has at most {BLOB_BYTES_MAX} bytes, not {}", bytes.len());
             return (Outcome::Refused(why), changes);
         }
-        let digest = Digest::of(bytes);
         if self.blobs.held.contains_key(&digest) {
             return (Outcome::Known, changes);
         }
@@ -65,14 +74,17 @@ impl Replica {
         (Outcome::New, changes)
     }
 
-    /// A held blob.
+    /// A held blob, lists included.
     pub fn blob(&self, digest: &Digest) -> Option<&[u8]> {
-        self.blobs.held.get(digest).map(Vec::as_slice)
+        self.list(digest).or_else(|| self.blobs.held.get(digest).map(Vec::as_slice))
     }
 
-    /// The held blobs.
-    pub fn blobs(&self) -> impl Iterator<Item = (&Digest, &[u8])> {
-        self.blobs.held.iter().map(|(digest, bytes)| (digest, bytes.as_slice()))
+    /// The held blobs: what reports name, lists and heartbeats.
+    pub fn blobs(&self) -> impl Iterator<Item = (Digest, &[u8])> {
+        let reported = self.blobs.held.iter().map(|(digest, bytes)| (*digest, bytes.as_slice()));
+        let lists = self.lists.iter().map(|(digest, list)| (*digest, list.bytes()));
+        let beats = self.heartbeats().map(|beat| (Digest::of(beat.bytes()), beat.bytes()));
+        reported.chain(lists).chain(beats)
     }
 
     /// Blobs that held reports name and that are not held.

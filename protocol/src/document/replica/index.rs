@@ -58,18 +58,25 @@ impl Replica {
         let held = self.statements.get(digest)?;
         let payload = held.statement.payload();
         let signers: BTreeSet<KeyId> = held.signatures.keys().copied().collect();
+        // A machine's own key has no room: a token's key could make up machines without end.
+        let paying =
+            |key: &&KeyId| self.chain.key(key).is_some() || self.judge.token_key(key).is_some();
+        let by: BTreeSet<KeyId> = signers.iter().filter(paying).copied().collect();
+        let resources = resources_of(&held.statement);
         let standing = match self.judge.judgement().stances.get(digest) {
             Some(Stance::Counts(_)) if is_of(&held.statement, Kind::Halt) => {
                 let lifted = self.is_lifted(digest, &payload.scope);
-                retention::Standing::Halt { by: signers.clone(), lifted, until: payload.until }
+                retention::Standing::Halt { by, lifted, until: payload.until }
             }
             Some(Stance::Counts(_)) if is_of(&held.statement, Kind::Resume) => {
                 retention::Standing::Resume
             }
-            Some(Stance::Counts(_)) => retention::Standing::Finished(signers.clone()),
-            Some(Stance::Pending(_) | Stance::Never(_)) | None => retention::Standing::Draft,
+            Some(Stance::Counts(_)) => retention::Standing::Finished(by),
+            Some(Stance::Pending(_) | Stance::Never(_)) | None => {
+                let standing = retention::Standing::Draft;
+                return Some(Candidate { resources, signers: by, standing });
+            }
         };
-        let resources = resources_of(&held.statement);
         Some(Candidate { resources, signers, standing })
     }
 
@@ -163,16 +170,22 @@ impl Replica {
     }
 }
 
-/// What retention cares for of a statement's resources.
+/// What retention cares for of a statement's resources: a host that another takes the place of ends
+/// by it.
 pub(super) fn resources_of(statement: &Statement) -> Vec<RetainedResource> {
-    let resources = statement.payload().resources.iter();
-    let retained = resources.map(|resource| RetainedResource {
-        kind: resource.kind.clone(),
-        id: resource.id.clone(),
-        version: resource.version,
-        gone: resource.gone,
-    });
-    retained.collect()
+    let mut retained = Vec::new();
+    for resource in &statement.payload().resources {
+        let kind = resource.kind.clone();
+        retained.extend(resource.replaces.iter().map(|replaced| RetainedResource {
+            kind: kind.clone(),
+            id: replaced.host.into(),
+            version: replaced.version,
+            gone: true,
+        }));
+        let (id, version, gone) = (resource.id.clone(), resource.version, resource.gone);
+        retained.push(RetainedResource { kind, id, version, gone });
+    }
+    retained
 }
 
 /// A halt or resume that is no tombstone: those stand alone in their statement (RULES S2).

@@ -123,6 +123,8 @@ impl Loaded {
             }
             match self.replica.accept_blob(bytes).0 {
                 Outcome::New | Outcome::Known => {}
+                // While roots are missing nobody can tell what names it.
+                Outcome::NotKept(_) if self.replica.chain.wait().is_some() => {}
                 Outcome::Held(_) | Outcome::NotKept(_) | Outcome::Refused(_) => {
                     self.changes.dropped_blobs.push(*digest);
                 }

@@ -6,11 +6,14 @@
 mod accept;
 mod blobs;
 mod changes;
+mod heartbeats;
 mod hosts;
 mod index;
+mod lists;
 mod load;
 mod read;
 mod rooms;
+mod rotating;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +28,8 @@ use crate::document::held::Waiting;
 use crate::document::retention::Rooms;
 use crate::document::{DocumentId, Shared};
 use crate::id::{Digest, KeyId, ResourceId};
-use crate::trust::{Floors, Held, Judge, RootChain, Verified};
+use crate::resource::Scope;
+use crate::trust::{Floors, Held, HeldLists, Judge, RootChain, SignedHeartbeat, Verified};
 
 /// What an entry's hash stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,10 @@ impl Indexed {
 #[derive(Clone, Debug)]
 pub struct Replica {
     chain: RootChain,
+    /// Lists that roots name (RULES R5).
+    lists: HeldLists,
+    /// The newest of each scope (RULES D7).
+    heartbeats: BTreeMap<Scope, SignedHeartbeat>,
     floors: Floors,
     interest: Interest,
     /// Kept statements with their signatures, each verified, the lowest of each key (RULES D2).
@@ -96,6 +104,8 @@ impl Replica {
     pub fn sharing(chain: RootChain, floors: Floors, interest: Interest, shared: Shared) -> Self {
         let mut replica = Self {
             chain,
+            lists: HeldLists::new(),
+            heartbeats: BTreeMap::new(),
             floors,
             interest,
             statements: BTreeMap::new(),
@@ -108,6 +118,7 @@ impl Replica {
             blobs: Blobs::default(),
             shared,
         };
+        replica.lower_floors(&mut Changes::default());
         replica.judge_anew();
         replica
     }

@@ -77,6 +77,7 @@ impl Replica {
 
     pub(super) fn judge_anew(&mut self) {
         self.with_judge(Judge::anew);
+        self.tell_heartbeats();
     }
 
     fn judge_again(&mut self, touched: &BTreeSet<Digest>) -> bool {
@@ -87,9 +88,9 @@ impl Replica {
         &mut self,
         act: impl FnOnce(&mut Judge, &Grounds<'_>, &mut Verified) -> T,
     ) -> T {
-        let Self { chain, statements, floors, interest, verified, judge, .. } = self;
+        let Self { chain, lists, statements, floors, interest, verified, judge, .. } = self;
         let keeps = |document: &DocumentId| interest.covers(document);
-        act(judge, &Grounds { chain, held: statements, floors, keeps: &keeps }, verified)
+        act(judge, &Grounds { chain, lists, held: statements, floors, keeps: &keeps }, verified)
     }
 
     /// The halts that a statement lifts, if it is a resume.
@@ -129,11 +130,15 @@ impl Replica {
     }
 
     /// The hosts that a statement is about.
-    fn hosts_named_by(&self, digest: &Digest) -> Option<KeyId> {
-        let statement = &self.statements.get(digest)?.statement;
-        let mut resources = statement.payload().resources.iter();
-        let host = resources.find(|resource| resource.kind == Kind::Host.name())?;
-        host.id.as_host()
+    fn hosts_named_by(&self, digest: &Digest) -> Vec<KeyId> {
+        let statement = self.statements.get(digest).map(|held| &held.statement);
+        let resources = statement.into_iter().flat_map(|statement| &statement.payload().resources);
+        let hosts = resources.filter(|resource| resource.kind == Kind::Host.name());
+        let named = hosts.flat_map(|host| {
+            let replaced = host.replaces.as_ref().map(|replaced| replaced.host);
+            [host.id.as_host(), replaced]
+        });
+        named.flatten().collect()
     }
 
     /// Raises floors, and holds halts and resumes whole (RULES C6).

@@ -8,7 +8,7 @@
 mod outcome;
 mod whole;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use crate::id::{Digest, FleetId, KeyId};
@@ -16,7 +16,7 @@ use crate::limits;
 use crate::resource::Role;
 use crate::trust::envelope::Envelope;
 use crate::trust::root::{RefusedRoot, Root};
-use crate::trust::{Context, Pin, PublicKey, Signature};
+use crate::trust::{Context, EndedKey, KeyEnd, Pin, PublicKey, Signature};
 
 pub use self::outcome::{Accepted, ChainWait, RootError};
 
@@ -232,6 +232,30 @@ impl RootChain {
         }
     }
 
+    /// The lists that still matter: of revoked keys all, of retired ones what the highest version
+    /// repeats (RULES R5).
+    pub fn lists(&self) -> BTreeSet<Digest> {
+        let newest = self.newest_version();
+        let matters = |(root, ended): &(&Root, &EndedKey)| match ended.end {
+            KeyEnd::Revoked => true,
+            KeyEnd::Retired => root.version == newest,
+        };
+        let all = self.held().flat_map(|root| root.lists.values().map(move |ended| (root, ended)));
+        all.filter(matters).flat_map(|(_, ended)| &ended.digests).copied().collect()
+    }
+
+    /// This chain with a root above it that nobody signed yet: what it would change.
+    pub(super) fn supposing(&self, root: Root) -> Self {
+        let mut supposed = self.clone();
+        let envelope = Envelope { context: Context::Root, payload: vec![], signatures: vec![] };
+        let keys = root.keys.iter().map(|(id, key)| (*id, key.public.clone()));
+        supposed.keys.extend(keys);
+        let (version, digest) = (root.version, root.digest);
+        supposed.held.insert(version, BTreeMap::from([(digest, HeldRoot::new(root, envelope))]));
+        supposed.wait = None;
+        supposed
+    }
+
     /// All held roots, lowest version first.
     pub fn held(&self) -> impl Iterator<Item = &Root> {
         self.held.values().flat_map(BTreeMap::values).map(|held| &held.root)
@@ -240,12 +264,18 @@ impl RootChain {
     /// Up to the pinned version the digest decides: the pin's, or one that a later root names.
     fn check_digest(&self, root: &Root) -> Result<(), RootError> {
         let (version, digest) = (root.version, root.digest);
+        let needs = version + 1;
+        let later = self.held.get(&needs);
+        let named = || {
+            let mut later = later.into_iter().flat_map(BTreeMap::values);
+            later.any(|held| held.root.previous.contains(&digest))
+        };
         let named = if version == self.pin.version {
-            digest == self.pin.digest
+            digest == self.pin.digest || named()
+        } else if later.is_none() {
+            return Err(RootError::NotYet { version, needs });
         } else {
-            let needs = version + 1;
-            let later = self.held.get(&needs).ok_or(RootError::NotYet { version, needs })?;
-            later.values().any(|held| held.root.previous.contains(&digest))
+            named()
         };
         if named { Ok(()) } else { Err(RootError::NotInChain { version, digest }) }
     }

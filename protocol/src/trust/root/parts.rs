@@ -97,6 +97,18 @@ pub struct Freshness {
     pub stop_seconds: Option<u32>,
 }
 
+impl Freshness {
+    /// When tools say that the newest word, of `as_of`, is old.
+    pub fn alarms_at(&self, as_of: WallTime) -> Option<WallTime> {
+        self.alarm_seconds.map(|seconds| as_of.plus_ms(i64::from(seconds) * 1_000))
+    }
+
+    /// When nothing new starts any more, if no newer word than that of `as_of` comes.
+    pub fn stops_at(&self, as_of: WallTime) -> Option<WallTime> {
+        self.stop_seconds.map(|seconds| as_of.plus_ms(i64::from(seconds) * 1_000))
+    }
+}
+
 /// All of these parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Parts {

@@ -8,7 +8,7 @@ use daymark_protocol::decide::{Activity, Installed, InstalledSource, Machine, Pl
 use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{Kind, OsType, Spec};
 use daymark_protocol::time::WallTime;
-use daymark_protocol::trust::{Line, RootState, Standing, State, Version};
+use daymark_protocol::trust::{Freshness, Line, RootState, Standing, State, Version};
 use serde_json::{Value, json};
 
 use super::os_type;
@@ -72,7 +72,9 @@ pub(super) fn fleet(host: &Host, vector: &Value) -> Result<Standing, String> {
         fleet: FleetId([1; 32]),
         version: 1,
         digest: Digest([1; 32]),
+        issued: WallTime::EPOCH,
         expires: WallTime::MAX,
+        freshness: Freshness::default(),
     };
     let mut standing = Standing { root: Some(root), ..Standing::default() };
     place(&mut standing, host, vector)?;

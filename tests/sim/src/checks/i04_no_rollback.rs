@@ -56,6 +56,11 @@ impl Floors {
                 *held = *version;
                 None
             }
+            // Only what a root took back lowers a floor (RULES R6).
+            Write::AppendFloor(FloorRecord::Lowered { kind, id, .. }) => {
+                self.versions.remove(&(kind.clone(), id.clone()));
+                None
+            }
             Write::PutState(state) => {
                 let pin = state.pin.map_or(0, |pin| pin.version);
                 let fell = pin < self.pin

@@ -1,0 +1,93 @@
+//! What a root would change, before anyone signs it (RULES R5, R6), and floors that it lowers.
+
+use std::collections::BTreeSet;
+
+use daymark_protocol::resource::{Kind, Role};
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::{Context, Envelope, FloorRecord, RootDraft, SigningKey, State};
+
+use crate::support::{Fleet, NOW, accept, id_of, key, signed};
+
+fn next(fleet: &Fleet) -> RootDraft {
+    RootDraft::after(fleet.roots.last().unwrap(), NOW, WallTime::MAX)
+}
+
+fn envelope(draft: &RootDraft) -> Vec<u8> {
+    let (payload, _) = draft.finish().unwrap();
+    Envelope::signed(Context::Root, payload, [&key(9)]).to_json()
+}
+
+#[test]
+fn r5_a_preview_says_what_falls_and_what_to_sign_anew() {
+    let fleet = Fleet::new();
+    let (leaves, stays) = (fleet.site("one", 1, "x"), fleet.site("two", 1, "x"));
+    let mut replica = fleet.replica();
+    accept(&mut replica, &signed(&leaves, &[&key(1), &key(2)]));
+    accept(&mut replica, &signed(&stays, &[&key(2), &key(3)]));
+    let lists = replica.lists_of(&id_of(&key(1)));
+    let kept = next(&fleet).retire(id_of(&key(1)), &lists);
+    assert_eq!(replica.preview(&kept, &lists).unwrap(), Default::default(), "all is listed");
+    let bare = next(&fleet).retire(id_of(&key(1)), &[]);
+    let preview = replica.preview(&bare, &[]).unwrap();
+    assert_eq!(preview.falls.keys().collect::<Vec<_>>(), [&leaves.digest()]);
+    let lacks = &preview.falls[&leaves.digest()];
+    assert_eq!((lacks.role, lacks.quorum.have.len(), lacks.quorum.need), (Role::Policy, 1, 2));
+    assert_eq!(lacks.may_sign, BTreeSet::from([id_of(&key(3))]));
+    assert_eq!(preview.unknown.len(), 1);
+    // Nothing happened yet; and the same bytes signed once more are enough.
+    let line = |replica: &daymark_protocol::document::Replica| {
+        let id = leaves.payload().resources[0].id.clone();
+        replica.standing().lines[&(Kind::Site, id)].state.clone()
+    };
+    assert_eq!(line(&replica), State::Counts);
+    accept(&mut replica, &signed(&leaves, &[&key(3)]));
+    assert!(replica.preview(&bare, &[]).unwrap().falls.is_empty());
+    replica.accept_root(&envelope(&bare));
+    assert_eq!(line(&replica), State::Counts);
+}
+
+#[test]
+fn r5_a_preview_says_who_waits_and_which_halts_fall() {
+    let fleet = Fleet::new();
+    let host = key(30);
+    let mut replica = fleet.replica_with(&host);
+    let halt = fleet.halt("stop");
+    accept(&mut replica, &signed(&halt, &[&key(1)]));
+    let bare = next(&fleet).retire(id_of(&key(5)), &[]);
+    let preview = replica.preview(&bare, &[]).unwrap();
+    let own = (Kind::Host, id_of(&host).into());
+    assert_eq!(preview.waits[&id_of(&host)], BTreeSet::from([own]));
+    let void = replica.void_of(&halt.digest(), |_| 1).unwrap();
+    let preview = replica.preview(&next(&fleet).void(void), &[]).unwrap();
+    assert_eq!(preview.lifted, BTreeSet::from([halt.digest()]));
+    assert_eq!(preview.ends, BTreeSet::from([halt.digest()]));
+    let revoked = next(&fleet).revoke(id_of(&key(1)), &[]);
+    assert_eq!(replica.preview(&revoked, &[]).unwrap().lifted, BTreeSet::from([halt.digest()]));
+    let listed = replica.lists_of(&id_of(&key(1)));
+    let revoked = next(&fleet).revoke(id_of(&key(1)), &listed);
+    assert!(replica.preview(&revoked, &listed).unwrap().lifted.is_empty(), "it is listed");
+}
+
+#[test]
+fn r6_the_floor_of_a_void_version_goes_in_the_same_save_and_stays_gone() {
+    let fleet = Fleet::new();
+    let (sound, frozen) = (fleet.site("one", 1, "x"), fleet.site("one", (1 << 63) - 1, "y"));
+    let both: [&SigningKey; 2] = [&key(1), &key(2)];
+    let mut replica = fleet.replica();
+    accept(&mut replica, &signed(&sound, &both));
+    accept(&mut replica, &signed(&frozen, &both));
+    let mut journal: Vec<FloorRecord> = replica.compact_floors();
+    let void = replica.void_of(&frozen.digest(), |_| 1).unwrap();
+    let (_, changes) = replica.accept_root(&envelope(&next(&fleet).void(void)));
+    assert!(matches!(changes.floors[0], FloorRecord::Lowered { .. }), "{:?}", changes.floors);
+    let id = sound.payload().resources[0].id.clone();
+    let line = &replica.standing().lines[&(Kind::Site, id.clone())];
+    assert_eq!((line.state.clone(), line.versions[0].version), (State::Counts, 1));
+    let (_, later) = accept(&mut replica, &signed(&fleet.site("one", 2, "z"), &both));
+    journal.extend(changes.floors.into_iter().chain(later.floors));
+    let mut floors = daymark_protocol::trust::Floors::default();
+    for record in journal {
+        floors.apply(record);
+    }
+    assert_eq!(floors.get("Site", &id).unwrap().version, 2, "and a later one is a floor again");
+}
