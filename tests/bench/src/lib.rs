@@ -1,6 +1,8 @@
 //! What the benchmarks share: fleets of any size, hosts that report, and how figures are printed.
 //! It measures nothing by itself.
 
+pub mod fleet;
+
 use std::time::{Duration, Instant};
 
 use daymark_core::event::Carried;
@@ -12,7 +14,8 @@ use daymark_protocol::id::FleetId;
 use daymark_protocol::resource::OsType;
 use daymark_protocol::time::{Now, WallTime};
 use daymark_protocol::trust::{Floors, RootChain, SigningKey, Standing};
-use daymark_sim::fleet::Fleet;
+
+use self::fleet::Fleet;
 
 /// When everything here happens: 2026-06-16T02:30:00Z.
 pub fn now() -> WallTime {
@@ -36,7 +39,7 @@ pub struct Enrolled {
 impl Enrolled {
     /// A fleet of `count` hosts.
     pub fn new(count: u32) -> Self {
-        let fleet = Fleet::new(1, now());
+        let fleet = Fleet::new(now());
         let mut items = fleet.create_site(SITE);
         let hosts: Vec<SigningKey> = (0..count)
             .map(|number| {
