@@ -224,7 +224,7 @@ fn i8_i10_replicas_that_hold_the_same_agree_whatever_happened_before() {
         }
         world.deliver_all();
         let first = &world.replicas[0];
-        assert_eq!(first.chain().newest_version() as usize, world.fleet.roots.len(), "{seed}");
+        assert_eq!(first.chain().newest_version(), world.fleet.roots.len() as u64, "{seed}");
         assert!(first.missing_lists().is_empty(), "{seed}");
         let expected = judged(first);
         for other in &world.replicas[1..] {
