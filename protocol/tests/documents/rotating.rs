@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use daymark_protocol::document::{Interest, Replica, Stored};
 use daymark_protocol::resource::{Kind, Role};
 use daymark_protocol::time::WallTime;
-use daymark_protocol::trust::{Context, Envelope, FloorRecord, RootDraft, SigningKey, State};
+use daymark_protocol::trust::{
+    Context, Envelope, FloorRecord, Floors, RootDraft, SigningKey, State,
+};
 
 use crate::support::{Fleet, NOW, accept, id_of, key, signed};
 
@@ -35,7 +38,7 @@ fn r5_a_preview_says_what_falls_and_what_to_sign_anew() {
     assert_eq!(lacks.may_sign, BTreeSet::from([id_of(&key(3))]));
     assert_eq!(preview.unknown.len(), 1);
     // Nothing happened yet; and the same bytes signed once more are enough.
-    let line = |replica: &daymark_protocol::document::Replica| {
+    let line = |replica: &Replica| {
         let id = leaves.payload().resources[0].id.clone();
         replica.standing().lines[&(Kind::Site, id)].state.clone()
     };
@@ -78,6 +81,12 @@ fn r6_the_floor_of_a_void_version_goes_in_the_same_save_and_stays_gone() {
     accept(&mut replica, &signed(&frozen, &both));
     let mut journal: Vec<FloorRecord> = replica.compact_floors();
     let void = replica.void_of(&frozen.digest(), |_| 1).unwrap();
+    // Likewise at a start, if the power failed after the root was stored.
+    let (mut chain, mut before) = (fleet.chain(), Floors::default());
+    chain.accept(&envelope(&next(&fleet).void(void.clone()))).unwrap();
+    journal.iter().for_each(|record| drop(before.apply(record.clone())));
+    let loaded = Replica::load(chain, before, Interest::default(), &Stored::default());
+    assert!(matches!(loaded.changes.floors[..], [FloorRecord::Lowered { .. }]));
     let (_, changes) = replica.accept_root(&envelope(&next(&fleet).void(void)));
     assert!(matches!(changes.floors[0], FloorRecord::Lowered { .. }), "{:?}", changes.floors);
     let id = sound.payload().resources[0].id.clone();
@@ -85,7 +94,7 @@ fn r6_the_floor_of_a_void_version_goes_in_the_same_save_and_stays_gone() {
     assert_eq!((line.state.clone(), line.versions[0].version), (State::Counts, 1));
     let (_, later) = accept(&mut replica, &signed(&fleet.site("one", 2, "z"), &both));
     journal.extend(changes.floors.into_iter().chain(later.floors));
-    let mut floors = daymark_protocol::trust::Floors::default();
+    let mut floors = Floors::default();
     for record in journal {
         floors.apply(record);
     }

@@ -49,6 +49,11 @@ impl Replica {
     /// This replica with what was stored; as [`Self::load`], if it is new.
     pub fn loaded(self, stored: &Stored) -> Loaded {
         let mut loaded = Loaded { replica: self, changes: Changes::default(), corrupt: Vec::new() };
+        // A power cut may have come between a root that takes something back and the journal's line.
+        loaded.replica.lower_floors(&mut loaded.changes);
+        if !loaded.changes.floors.is_empty() {
+            loaded.replica.judge_anew();
+        }
         loaded.load_entries(&stored.entries);
         loaded.load_reports(&stored.reports);
         loaded.load_blobs(&stored.blobs);
@@ -88,7 +93,7 @@ impl Loaded {
         self.changes.puts =
             puts.filter(|put| !sound.contains(&(&put.document, &put.hash))).collect();
         self.changes.drops = drops;
-        self.changes.floors = accepted.floors;
+        self.changes.floors.extend(accepted.floors);
         self.changes.standing_changed = true;
     }
 

@@ -118,7 +118,6 @@ impl Replica {
             blobs: Blobs::default(),
             shared,
         };
-        replica.lower_floors(&mut Changes::default());
         replica.judge_anew();
         replica
     }
