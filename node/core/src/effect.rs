@@ -287,6 +287,14 @@ impl Batch {
         self.writes.push(write);
     }
 
+    /// The durable state, before the reports that tell of it: a report that outlived a power cut
+    /// must not tell of an attempt that never began (I12).
+    pub(crate) fn write_state(&mut self, state: DurableState) {
+        let is_report = |write: &Write| matches!(write, Write::PutReport { .. });
+        let place = self.writes.iter().position(is_report).unwrap_or(self.writes.len());
+        self.writes.insert(place, Write::PutState(Box::new(state)));
+    }
+
     /// An effect that relies on this batch's writes.
     pub(crate) fn after(&mut self, effect: Effect) {
         self.deferred.push(effect);

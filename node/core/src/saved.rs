@@ -1,7 +1,7 @@
 //! The durable state and whether it changed: one write per step, before all that relies on it.
 
 use crate::durable::{DurableState, UpdateState};
-use crate::effect::{Batch, OpId, Write};
+use crate::effect::{Batch, OpId};
 
 /// The durable state as this step leaves it.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Saved {
     /// Asks for the save, if anything changed.
     pub(crate) fn write(&mut self, batch: &mut Batch) {
         if std::mem::take(&mut self.changed) {
-            batch.write(Write::PutState(Box::new(self.state.clone())));
+            batch.write_state(self.state.clone());
         }
     }
 }

@@ -54,7 +54,13 @@ pub(super) fn differences(world: &World) -> Vec<(usize, String)> {
                 found.push((number, format!("the site's entries are not those of {other}")));
             }
             Some((other, _, theirs)) if *theirs != heads => {
-                found.push((number, format!("the site's reports are not those of {other}")));
+                let differs = theirs.iter().zip(&heads).find(|(one, two)| one != two);
+                let of = differs.map(|(one, two)| {
+                    let host = world.number_of(&one.0).unwrap_or(usize::MAX);
+                    format!(" of host {host}: {}.{} and {}.{}", two.1, two.2, one.1, one.2)
+                });
+                let of = of.unwrap_or_default();
+                found.push((number, format!("reports{of} are not those of {other}")));
             }
             Some(_) => {}
         }

@@ -181,14 +181,21 @@ impl Operators {
         self.sign(&draft, &[Saying::Host { key: machine, gone: true }], Role::Enroll, &[0])
     }
 
-    /// A policy key leaves with a new root: retired, and what it signed is kept, or revoked, and
-    /// nothing of it counts any more. The two that stay are both needed from then on.
+    /// A policy key leaves with a new root: retired, and what it signed is kept, or dropped from
+    /// its roles, and what needed it has fallen. The two that stay are both needed from then on.
     pub fn leave(&mut self, at: WallTime, key: usize, keep: bool) -> Vec<Carried> {
         let gone = self.policy.keys[key].public().id();
         self.left.push(key);
         let signed: Vec<_> = self.ledger.signed_by(&gone).collect();
-        self.next_root(at, |draft| {
-            if keep { draft.retire(gone, &[]).keep(signed) } else { draft.revoke(gone, &[]) }
+        self.next_root(at, |mut draft| {
+            if keep {
+                return draft.retire(gone, &[]).keep(signed);
+            }
+            for role in draft.roles.values_mut() {
+                role.keys.remove(&gone);
+            }
+            draft.keys.remove(&gone);
+            draft
         })
     }
 

@@ -422,7 +422,7 @@ pub enum Happening {
         at: Span,
         /// Which of the policy keys.
         key: usize,
-        /// Whether it is retired, and the root keeps what it signed; else it is revoked.
+        /// Whether it is retired, and the root keeps what it signed; else it is dropped from its roles.
         #[serde(default)]
         keep: bool,
         /// To whom the root is handed.

@@ -196,6 +196,11 @@ impl World {
         self.numbers.get(key).map(|number| self.hosts[*number].site)
     }
 
+    /// The number of a machine.
+    pub fn number_of(&self, key: &KeyId) -> Option<usize> {
+        self.numbers.get(key).copied()
+    }
+
     /// Prints what happens to one host from now on.
     pub fn watch(&mut self, host: usize) {
         self.watched = Some(host);

@@ -62,7 +62,6 @@ impl World {
         }
         self.note(10, host, 0);
         let of = &mut self.hosts[host];
-        of.doom = None;
         let connections = std::mem::take(&mut of.connections);
         of.overlay.clear();
         let after_ms = if silently { super::wires::SILENCE_MS } else { 1 };
@@ -77,6 +76,7 @@ impl World {
     pub(super) fn crash(&mut self, host: usize, doomed: bool) {
         let power = doomed && self.hosts[host].doom.is_some_and(|doom| doom.power);
         if doomed {
+            self.hosts[host].doom = None;
             self.counts.bit(if power { Fault::PowerCut } else { Fault::Kill });
         }
         if power {
@@ -257,6 +257,7 @@ impl World {
         let tears = power && dice.below(2) == 0;
         self.hosts[host].doom = Some(Doom { points_left, power, tears });
         if at_once {
+            self.hosts[host].doom = None;
             let unfinished =
                 self.hosts[host].staging.is_some() || self.hosts[host].acting.is_some();
             if unfinished && !power {

@@ -55,7 +55,8 @@ impl World {
         let mut staging = Staging::new(op, Some(image));
         staging.progress.total_bytes = self.image_bytes(image);
         self.hosts[host].staging = Some(staging);
-        self.next_chunk(host);
+        // The first chunk is asked for in an event of its own, like all others.
+        self.later(1, Next::Chunk { host, life, came: Came::Nothing });
     }
 
     fn image_bytes(&self, image: ImageId) -> u64 {
