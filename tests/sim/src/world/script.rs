@@ -35,7 +35,12 @@ impl World {
                 let placed = self.operators.order(begins, &order, true, vec![]);
                 self.reference.contradict(&order);
                 self.counts.happened(Fault::Contradiction);
-                (to, placed.now)
+                let before = crate::watch::stand(self, to);
+                self.hand(to, placed.now);
+                if crate::watch::stand(self, to) != before {
+                    self.counts.bit(Fault::Contradiction);
+                }
+                return;
             }
             Happening::Halt { to, .. } => {
                 self.reference.halt(self.now_ms);

@@ -46,7 +46,8 @@ fn world(bug: PlantedBug) -> String {
             format!("{WORLD}{}", ORDER.replacen("version = \"2.0.0\"\n[[image]]", fails, 1))
         }
         PlantedBug::NoBudget => {
-            format!("{WORLD}{ORDER}\n[hostile]\nperCent = 30\nacts = [\"flood\"]\n")
+            let short = WORLD.replace("\"8h\"", "\"40m\"").replace("\"7h\"", "\"20m\"");
+            format!("{short}{ORDER}\n[hostile]\nperCent = 30\nacts = [\"flood\"]\n")
         }
         PlantedBug::Dawdle => format!("{WORLD}{ORDER}").replace("\"7h\"", "\"1h\""),
         PlantedBug::IgnoreWindow
