@@ -84,7 +84,9 @@ fn r6_the_floor_of_a_void_version_goes_in_the_same_save_and_stays_gone() {
     // Likewise at a start, if the power failed after the root was stored.
     let (mut chain, mut before) = (fleet.chain(), Floors::default());
     chain.accept(&envelope(&next(&fleet).void(void.clone()))).unwrap();
-    journal.iter().for_each(|record| drop(before.apply(record.clone())));
+    for record in &journal {
+        before.apply(record.clone());
+    }
     let loaded = Replica::load(chain, before, Interest::default(), &Stored::default());
     assert!(matches!(loaded.changes.floors[..], [FloorRecord::Lowered { .. }]));
     let (_, changes) = replica.accept_root(&envelope(&next(&fleet).void(void)));
