@@ -158,15 +158,40 @@ impl Node {
         let mut outcomes: Vec<(usize, ItemOutcome)> = Vec::new();
         let mut take = |node: &mut Self, kind: Vec<(usize, Vec<u8>)>, taker: Taker| {
             let (places, bytes): (Vec<usize>, Vec<Vec<u8>>) = kind.into_iter().unzip();
-            let taken = taker(node, &bytes, Origin::Local, batch);
+            let taken = taker(node, &bytes, batch);
             outcomes.extend(places.into_iter().zip(taken.into_iter().map(ItemOutcome::from)));
         };
-        take(self, roots, Self::take_roots);
-        take(self, entries, Self::take_entries);
-        take(self, reports, Self::take_reports);
-        take(self, blobs, Self::take_blobs);
+        take(self, roots, |node, roots, batch| node.take_roots(roots, Origin::Local, batch));
+        take(self, entries, Self::take_own_and_entries);
+        take(self, reports, |node, reports, batch| {
+            node.take_reports(reports, Origin::Local, batch)
+        });
+        take(self, blobs, |node, blobs, batch| node.take_blobs(blobs, Origin::Local, batch));
         outcomes.sort_by_key(|(place, _)| *place);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// Takes entries that were handed in. They may enrol this machine, or move it: what of them
+    /// was of a site that it did not keep is then taken again.
+    fn take_own_and_entries(&mut self, entries: &[Vec<u8>], batch: &mut Batch) -> Vec<Outcome> {
+        let mut outcomes = self.take_entries(entries, Origin::Local, batch);
+        let before = self.kept_interest.clone();
+        self.refresh_interest(batch);
+        if self.kept_interest == before {
+            return outcomes;
+        }
+        let left_out = |(_, outcome): &(usize, &Outcome)| matches!(outcome, Outcome::NotKept(_));
+        let places: Vec<usize> =
+            outcomes.iter().enumerate().filter(left_out).map(|(place, _)| place).collect();
+        let again: Vec<Vec<u8>> =
+            places.iter().filter_map(|place| entries.get(*place).cloned()).collect();
+        let taken = self.take_entries(&again, Origin::Local, batch);
+        for (place, outcome) in places.into_iter().zip(taken) {
+            if let Some(old) = outcomes.get_mut(place) {
+                *old = outcome;
+            }
+        }
+        outcomes
     }
 
     pub(crate) fn take_roots(
@@ -315,4 +340,4 @@ impl Node {
     }
 }
 
-type Taker = fn(&mut Node, &[Vec<u8>], Origin, &mut Batch) -> Vec<Outcome>;
+type Taker = fn(&mut Node, &[Vec<u8>], &mut Batch) -> Vec<Outcome>;

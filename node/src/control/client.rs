@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use daymark_protocol::control::{
     CONTROL_BODY_BYTES_MAX, DecisionAnswer, Done, Fetched, Inhibit, Join, Peer, Refusal,
-    ReplicaIndex, Status, Submission, SubmitAnswer, Submitted, Wanted,
+    ReplicaIndex, Status, Submission, SubmitAnswer, SubmitOutcome, Submitted, Wanted,
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -113,21 +113,33 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; items of earlier requests are then submitted.
     pub async fn submit(&self, items: Vec<Submitted>) -> Result<SubmitAnswer, ClientError> {
-        let mut answer = SubmitAnswer::default();
-        let mut batch = Submission::default();
-        let mut bytes = 0;
-        for item in items {
-            let size = size(&item);
-            if bytes + size > SUBMIT_BYTES_MAX && !batch.items.is_empty() {
-                let full = std::mem::take(&mut batch);
-                answer.outcomes.extend(self.submit_once(&full).await?.outcomes);
-                bytes = 0;
-            }
-            bytes += size;
-            batch.items.push(item);
+        let mut outcomes = Vec::with_capacity(items.len());
+        let batches = in_batches(&items);
+        for batch in &batches {
+            outcomes.extend(self.submit_once(batch).await?.outcomes);
         }
-        answer.outcomes.extend(self.submit_once(&batch).await?.outcomes);
-        Ok(answer)
+        if batches.len() > 1 {
+            // A later batch may have told the machine its site: what it did not keep before is
+            // offered once more.
+            let left_out: Vec<usize> = outcomes
+                .iter()
+                .enumerate()
+                .filter(|(_, outcome)| matches!(outcome, SubmitOutcome::NotKept(_)))
+                .map(|(place, _)| place)
+                .collect();
+            let again: Vec<Submitted> =
+                left_out.iter().filter_map(|place| items.get(*place).cloned()).collect();
+            let mut taken = Vec::with_capacity(again.len());
+            for batch in in_batches(&again).iter().filter(|batch| !batch.items.is_empty()) {
+                taken.extend(self.submit_once(batch).await?.outcomes);
+            }
+            for (place, outcome) in left_out.into_iter().zip(taken) {
+                if let Some(old) = outcomes.get_mut(place) {
+                    *old = outcome;
+                }
+            }
+        }
+        Ok(SubmitAnswer { outcomes })
     }
 
     async fn submit_once(&self, batch: &Submission) -> Result<SubmitAnswer, ClientError> {
@@ -214,6 +226,24 @@ impl Client {
             Err(ClientError::Refused(self.parse(&bytes)?))
         }
     }
+}
+
+/// Items in as many submissions as they need; at least one.
+fn in_batches(items: &[Submitted]) -> Vec<Submission> {
+    let mut batches = vec![Submission::default()];
+    let mut bytes = 0;
+    for item in items {
+        let size = size(item);
+        if bytes > 0 && bytes + size > SUBMIT_BYTES_MAX {
+            batches.push(Submission::default());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(batch) = batches.last_mut() {
+            batch.items.push(item.clone());
+        }
+    }
+    batches
 }
 
 fn size(item: &Submitted) -> usize {

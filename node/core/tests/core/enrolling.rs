@@ -1,7 +1,7 @@
 //! A machine that is enrolled while it runs (RULES A1, A2).
 
 use daymark_core::Event;
-use daymark_core::effect::{Admission, Channel};
+use daymark_core::effect::{Admission, Channel, ItemOutcome, Reply, Write};
 use daymark_core::event::Carried;
 
 use crate::support::{Fleet, Rig, entries, inspection, key, talk};
@@ -81,4 +81,35 @@ fn d5_a_machine_that_is_enrolled_later_and_meets_nobody_opens_its_generation() {
     rig.submit(entries(fleet.enroll(&rig.key, "berlin")));
     rig.wait(1_000);
     assert_eq!(rig.node.status().generation, 1);
+}
+
+/// A stick brings a machine its own enrolment together with what is said of its site, in any
+/// order: nothing of it is lost for want of knowing the site.
+#[test]
+fn q2_what_is_handed_in_with_the_own_enrolment_is_kept() {
+    let fleet = Fleet::new(1, 1);
+    let neighbour = fleet.enroll(&key(12), "berlin");
+    let elsewhere = fleet.enroll(&key(13), "munich");
+    let hash = daymark_protocol::id::Digest::of(&neighbour[0]);
+    let site = daymark_protocol::document::site_document(Some(&"berlin".parse().unwrap()));
+    for own_first in [false, true] {
+        let mut rig = newcomer(&fleet, 11);
+        let own = fleet.enroll(&rig.key, "berlin");
+        let others = [neighbour.clone(), elsewhere.clone()].concat();
+        let items = if own_first {
+            [own.to_vec(), others].concat()
+        } else {
+            [others, own.to_vec()].concat()
+        };
+        let asked = rig.submit(entries(items.clone()));
+        let Reply::Submitted(told) = asked.reply() else { panic!("it was taken") };
+        for (item, outcome) in items.iter().zip(&told) {
+            let kept = !elsewhere.contains(item);
+            assert_eq!(matches!(outcome, ItemOutcome::New), kept, "own first: {own_first}");
+        }
+        assert!(rig.node.replica().unwrap().has(&site, &hash));
+        let stored =
+            |write: &Write| matches!(write, Write::PutEntry { hash: put, .. } if *put == hash);
+        assert!(asked.writes.iter().any(stored), "it is durable with the answer");
+    }
 }
