@@ -180,7 +180,10 @@ impl Node {
         if self.kept_interest == before {
             return outcomes;
         }
-        let left_out = |(_, outcome): &(usize, &Outcome)| matches!(outcome, Outcome::NotKept(_));
+        let left_out = |(_, outcome): &(usize, &Outcome)| match outcome {
+            Outcome::NotKept(_) | Outcome::Held(_) => true,
+            Outcome::New | Outcome::Known | Outcome::Refused(_) => false,
+        };
         let places: Vec<usize> =
             outcomes.iter().enumerate().filter(left_out).map(|(place, _)| place).collect();
         let again: Vec<Vec<u8>> =
