@@ -84,9 +84,13 @@ async fn story(demo: &mut Demo, keep: bool) -> anyhow::Result<()> {
         .into_iter()
         .map(|(address, times)| format!("{} ({times} times)", demo.name_at(address)))
         .collect();
-    let refused = if refused.is_empty() { "nobody else asked".into() } else { refused.join(", ") };
+    let refused = if refused.is_empty() {
+        "nobody else asked".into()
+    } else {
+        format!("it refused {}", refused.join(", "))
+    };
     output::text(&format!(
-        "\nThe release service answered {} only; it refused {refused}.",
+        "\nThe release service answered {} only; {refused}.",
         MACHINES[ORIGIN_FOR].0
     ));
     if keep {

@@ -1,6 +1,8 @@
 //! The words that `explain` prints are stable, so each must be documented: every hyphenated string
 //! of the decision's code stands in the gate table of `docs/architecture.md` or below it.
 
+#![allow(clippy::unwrap_used, reason = "a test states what must hold")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
