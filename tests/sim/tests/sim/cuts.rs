@@ -57,6 +57,7 @@ fn cut(point: u32, power: bool, tears: bool) -> (bool, bool) {
 }
 
 /// Cuts at every point in turn.
+#[allow(clippy::print_stdout, reason = "the number of cuts is a figure to print")]
 fn survives(power: bool, tears: bool) {
     let (mut cuts, mut updated) = (0, 0);
     for point in 0.. {
