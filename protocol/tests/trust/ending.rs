@@ -115,7 +115,7 @@ fn r5_while_a_kept_list_is_missing_what_it_could_name_is_unknown() {
     let listed = go(1, "AB");
     let mut ending = retired(&[&listed]);
     ending.lists.clear();
-    let judgement = ending.judged([listed.clone()]);
+    let judgement = ending.judged([listed]);
     assert!(why(&judgement).contains("missing"));
     assert_eq!(policy_line(&judgement).versions[0].loss, Some(Loss::MaybeKept));
     // What needs no list counts all the same.
@@ -141,7 +141,7 @@ fn n1_the_thief_of_a_revoked_key_changes_nothing_by_signing_on() {
     let sound = go(1, "BC");
     let ending = revoked(&[]);
     let thief = [go(TOP, "AB"), stop("h", "A"), sign(&stop("i", "A").statement, "A")];
-    let judgement = ending.judged([sound.clone()].into_iter().chain(thief));
+    let judgement = ending.judged([sound].into_iter().chain(thief));
     assert!(counts(&judgement) && judgement.standing.halts.is_empty());
 }
 
