@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use data_encoding::HEXLOWER;
+use daymark_protocol::time::WallTime;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
@@ -45,8 +46,32 @@ fn an_image_becomes_a_release_and_a_profile_that_can_be_promoted() {
     let profiles = admin.run(&["get", "osprofiles", "-o", "name"]).ends(0).out;
     assert_eq!(profiles, "edge@1.0.0\n");
     admin.run(&["promote", "edge", "1.0.0", "--yes"]).ends(0);
+    a_target_policy_ends_after_90_days(&admin);
     let again = admin.run(&[&add[..], &["--yes"]].concat()).ends(0).out;
     assert!(again.contains("was there already") && again.contains("Nothing changes"), "{again}");
+}
+
+/// RULES S6: an order for one image does not stand for ever, unless it says so.
+fn a_target_policy_ends_after_90_days(admin: &Admin) {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let policy = "spec: {name: new, updatePolicy: UPDATE_POLICY_TARGET, targetOs: edge@1.0.0}";
+    let target = admin.file("target.yaml", policy);
+    let apply = ["apply", "-f", text(&target), "--all", "--yes"];
+    let signed = |more: &[&str]| {
+        admin.run(&[&apply[..], more].concat()).ends(0);
+        let told = admin.run(&["describe", "policy", "new", "-o", "json"]).ends(0).json();
+        let until = told.pointer("/versions/0/until").or(told.pointer("/until")).cloned();
+        serde_json::from_value::<WallTime>(until.expect("it says until when")).unwrap()
+    };
+    let before = WallTime::from(jiff::Timestamp::now());
+    let until = signed(&[]);
+    let after = WallTime::from(jiff::Timestamp::now());
+    let days = |at: WallTime, days: i64| at.plus_ms(days * DAY_MS);
+    // Times are signed in whole seconds.
+    let (earliest, latest) = (days(before, 90).plus_ms(-1_000), days(after, 90));
+    assert!(earliest <= until && until <= latest, "{until:?} is not 90 days from {before:?}");
+    let soon = signed(&["--until", "7d"]);
+    assert!(soon < days(after, 8) && soon > days(before, 6), "{soon:?}");
 }
 
 #[test]
