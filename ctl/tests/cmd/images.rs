@@ -60,7 +60,7 @@ fn a_target_policy_ends_after_90_days(admin: &Admin) {
     let signed = |more: &[&str]| {
         admin.run(&[&apply[..], more].concat()).ends(0);
         let told = admin.run(&["describe", "policy", "new", "-o", "json"]).ends(0).json();
-        let until = told.pointer("/versions/0/until").or(told.pointer("/until")).cloned();
+        let until = told.pointer("/versions/0/until").or_else(|| told.pointer("/until")).cloned();
         serde_json::from_value::<WallTime>(until.expect("it says until when")).unwrap()
     };
     let before = WallTime::from(jiff::Timestamp::now());
