@@ -1,5 +1,6 @@
 //! Power cuts: `kill -9` of boot program and agent at once.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -79,11 +80,21 @@ async fn cut_at(fleet: &mut Fleet, state: &'static str, image: Image) -> anyhow:
 
 /// One record, and what it says is what runs; the slot that runs is the one that boots next.
 async fn ends_well(fleet: &Fleet, version: &str, before: Option<&str>) -> anyhow::Result<()> {
-    let run = fleet.run_to(version, 0, 0).await?;
     let machine = &fleet.machines[0];
-    let status = until("it is idle", WITHIN, async || {
+    // A cut before the switch fails that attempt, and the next one follows in the same window: only
+    // an image that was updated to, or put away, is the end.
+    let (run, status) = until("it has come to an end", WITHIN, async || {
+        let mut runs = fleet.runs(0, 0).await?;
+        runs.retain(|run| run.to.as_deref().is_some_and(|to| to.ends_with(version)));
+        let attempts: BTreeSet<_> = runs.iter().map(|run| run.attempt).collect();
         let status = machine.status().await?;
-        if status.update == "idle" { Ok(status) } else { Err(status.update) }
+        let newest = runs.iter().max_by_key(|run| run.attempt).cloned();
+        let ended = runs.iter().all(|run| run.end.is_some()) && attempts.len() == runs.len();
+        let last = newest.filter(|run| run.status == "UPDATED" || !status.quarantined.is_empty());
+        match last {
+            Some(run) if ended && status.update == "idle" => Ok((run, status)),
+            Some(_) | None => Err(format!("{runs:?} {}", status.update)),
+        }
     })
     .await?;
     let wanted = format!("edge@{version}");
