@@ -275,10 +275,7 @@ impl Node {
             Timer::Report => self.facts_changed = true,
             Timer::RetryConfig => self.deliver_config(batch),
             Timer::HearAgain => self.hear_again(batch),
-            Timer::RetryStage
-            | Timer::RestartOverdue
-            | Timer::RetryConfirm
-            | Timer::RetryFallBack => {
+            Timer::RetryStage | Timer::ActOverdue | Timer::RetryConfirm | Timer::RetryFallBack => {
                 self.look = true;
                 self.with_updater(batch, |updater, cx| updater.woke(cx, timer));
             }

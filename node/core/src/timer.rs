@@ -22,8 +22,8 @@ pub(crate) enum Timer {
     Report,
     /// Staging failed and is tried again.
     RetryStage,
-    /// The machine should have restarted by now.
-    RestartOverdue,
+    /// An act of the update should have ended by now.
+    ActOverdue,
     /// Confirming the boot failed and is tried again.
     RetryConfirm,
     /// Falling back failed and is tried again.
@@ -44,7 +44,7 @@ impl Timer {
             Self::OpenGeneration => "own reports on other machines had time to arrive",
             Self::Report => "changed facts may be reported",
             Self::RetryStage => "staging is tried again",
-            Self::RestartOverdue => "the machine should have restarted by now",
+            Self::ActOverdue => "an act of the update should have ended by now",
             Self::RetryConfirm => "confirming the boot is tried again",
             Self::RetryFallBack => "falling back is tried again",
             Self::RetryConfig => "delivering custom configuration is tried again",

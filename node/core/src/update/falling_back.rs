@@ -18,7 +18,6 @@ impl Updater {
     }
 
     pub(super) fn fall_back(&mut self, cx: &mut Context<'_>, mut attempt: Attempt, reason: String) {
-        cx.timers.clear(Timer::RestartOverdue);
         attempt.failure = Some(attempt::cut(&reason, FAILURE_BYTES_MAX));
         self.failures = 0;
         self.order_fall_back(cx, &attempt);

@@ -30,6 +30,10 @@ const RETRY_MS_FIRST: u64 = 30_000;
 const RETRY_MS_MAX: u64 = 3_600_000;
 /// Tries of confirming after the first.
 const CONFIRM_RETRIES_MAX: u32 = 3;
+/// How long an ordered restart may take before it counts as failed.
+const RESTART_MS_MAX: u64 = 600_000;
+/// How long any other act but staging may take: longer than a platform lets one (a day).
+const ACT_MS_MAX: u64 = 25 * 3_600_000;
 /// Longest text of a failure that is kept, in bytes: fits a run's detail with its frame.
 const FAILURE_BYTES_MAX: usize = 400;
 
@@ -187,6 +191,10 @@ impl Updater {
         let Some((_, act)) = self.running.take_if(|(running, _)| *running == op) else {
             return false;
         };
+        // A restart that was ordered is still to come.
+        if act != Act::Reboot {
+            cx.timers.clear(Timer::ActOverdue);
+        }
         match (act, cx.saved.get().update.clone()) {
             (Act::Stage { .. }, UpdateState::Staging(attempt)) => {
                 self.staged(cx, attempt, result);
@@ -231,12 +239,7 @@ impl Updater {
     pub(crate) fn woke(&mut self, cx: &mut Context<'_>, timer: Timer) {
         let state = cx.saved.get().update.clone();
         match timer {
-            Timer::RestartOverdue => {
-                if let UpdateState::Rebooting(attempt) = state {
-                    self.running = None;
-                    self.take_back(cx, attempt, "the machine did not restart in time".to_owned());
-                }
-            }
+            Timer::ActOverdue => self.overdue(cx, state),
             Timer::RetryFallBack => {
                 if let (UpdateState::FallingBack(attempt), None) = (state, &self.running) {
                     self.paused = true;
@@ -261,9 +264,35 @@ impl Updater {
         }
     }
 
+    /// The act under way did not end in time: whatever it still does, the way back is taken.
+    /// Staging is bounded by its window, and a slot that it may still write must not be used.
+    fn overdue(&mut self, cx: &mut Context<'_>, state: UpdateState) {
+        match state {
+            UpdateState::Idle | UpdateState::Staging(_) | UpdateState::Staged(_) => {}
+            UpdateState::Activating(attempt) => {
+                self.running = None;
+                self.take_back(cx, attempt, "the boot switch did not end in time".to_owned());
+            }
+            UpdateState::Rebooting(attempt) => {
+                self.running = None;
+                self.take_back(cx, attempt, "the machine did not restart in time".to_owned());
+            }
+            UpdateState::Confirming(attempt) => {
+                self.running = None;
+                self.fall_back(cx, attempt, "the boot was not confirmed in time".to_owned());
+            }
+            UpdateState::FallingBack(_) => {
+                if self.running.take().is_some() {
+                    let error = "falling back did not end in time".to_owned();
+                    self.retry(cx, Timer::RetryFallBack, error);
+                }
+            }
+        }
+    }
+
     fn finish(&mut self, cx: &mut Context<'_>, attempt: Attempt, outcome: Outcome) {
         for timer in
-            [Timer::RetryStage, Timer::RetryFallBack, Timer::RetryConfirm, Timer::RestartOverdue]
+            [Timer::RetryStage, Timer::RetryFallBack, Timer::RetryConfirm, Timer::ActOverdue]
         {
             cx.timers.clear(timer);
         }
@@ -283,6 +312,18 @@ impl Updater {
         debug_assert!(self.running.is_none(), "one act at a time");
         let op = cx.ops.mint();
         self.running = Some((op, act.clone()));
+        let longest_ms = match act {
+            Act::Stage { .. } => None,
+            Act::Reboot => Some(RESTART_MS_MAX),
+            Act::Activate { .. }
+            | Act::CheckHealth { .. }
+            | Act::Confirm
+            | Act::FallBack { .. }
+            | Act::DeliverConfig { .. } => Some(ACT_MS_MAX),
+        };
+        if let Some(longest_ms) = longest_ms {
+            cx.timers.set(Timer::ActOverdue, cx.reading.mono.plus_ms(longest_ms));
+        }
         cx.batch.after(Effect::Perform { op, act });
     }
 }

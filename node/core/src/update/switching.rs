@@ -6,10 +6,6 @@ use super::{Context, Surroundings, Updater, attempt};
 use crate::durable::{Attempt, UpdateState};
 use crate::effect::Act;
 use crate::event::OpOutput;
-use crate::timer::Timer;
-
-/// How long an ordered restart may take before it counts as failed.
-const RESTART_MS_MAX: u64 = 600_000;
 
 impl Updater {
     pub(super) fn activate(
@@ -40,7 +36,6 @@ impl Updater {
             Some(reason) => self.take_back(cx, attempt, reason),
             None => {
                 self.order(cx, Act::Reboot);
-                cx.timers.set(Timer::RestartOverdue, cx.reading.mono.plus_ms(RESTART_MS_MAX));
                 cx.saved.change().update = UpdateState::Rebooting(attempt);
             }
         }

@@ -3,4 +3,5 @@
 mod crashes;
 mod rig;
 mod slotless;
+mod state_table;
 mod table;

@@ -21,7 +21,7 @@ fn name(state: &UpdateState) -> &'static str {
 }
 
 /// What was saved and then ordered, as `saved state > act, act`.
-fn trace(asked: &Asked) -> String {
+pub(super) fn trace(asked: &Asked) -> String {
     let saved = asked.save.as_ref().map_or("-", |state| name(&state.update));
     let acts = asked.acts.iter().map(|(_, act)| match act {
         Act::Stage { .. } => "stage",
@@ -305,7 +305,7 @@ fn a_switch_or_restart_that_fails_goes_back_and_blames_no_image() {
     let restart = restart.done(Ok(OpOutput::Done), "idle > ");
     assert_eq!(restart.runs(), [(1, "FAILED", "the machine did not restart: refused")]);
     let mut overdue = at_rebooting();
-    let asked = overdue.rig.step(|updater, cx| updater.woke(cx, Timer::RestartOverdue));
+    let asked = overdue.rig.step(|updater, cx| updater.woke(cx, Timer::ActOverdue));
     overdue.expect(&asked, "falling back > fall back");
     let overdue = overdue.done(Ok(OpOutput::Done), "idle > ");
     assert_eq!(overdue.runs(), [(1, "FAILED", "the machine did not restart in time")]);
