@@ -3,12 +3,14 @@
 //! The only place where private role keys are used. It decides nothing for any host: what hosts
 //! would do is asked of [`daymark_protocol::decide`], the function that they use themselves.
 
+pub(crate) mod authority;
 pub(crate) mod change;
 pub(crate) mod cli;
 pub(crate) mod commands;
 mod conflicts;
 pub(crate) mod demo;
 mod draft_root;
+mod drafts;
 pub(crate) mod exit;
 pub(crate) mod files;
 pub(crate) mod home;
@@ -19,8 +21,10 @@ mod occurrences;
 pub(crate) mod output;
 pub(crate) mod passphrase;
 pub(crate) mod preview;
+mod public_keys;
 pub mod release;
 mod review;
+mod rotation;
 mod scopes;
 pub(crate) mod session;
 mod signing;

@@ -10,15 +10,21 @@ use serde_json::Value;
 use crate::exit::{Failure, Outcome};
 use crate::names;
 
-/// The scope of `--scope`: `fleet` or `site=SITE`.
+/// The scope of `--scope`: `fleet`, `site=SITE` or `region=REGION`.
 pub(crate) fn parse(standing: &Standing, text: &str) -> Outcome<Scope> {
     if text == "fleet" {
         return Ok(Scope::Fleet);
     }
-    let site = text.strip_prefix("site=").filter(|site| !site.is_empty()).ok_or_else(|| {
-        Failure::usage(format!("{text:?} is not a scope")).next("write site=SITE, or fleet")
-    })?;
-    names::find_site(standing, site).map(Scope::Site)
+    match text.split_once('=') {
+        Some(("site", site)) if !site.is_empty() => {
+            names::find_site(standing, site).map(Scope::Site)
+        }
+        Some(("region", region)) if !region.is_empty() => {
+            names::find(standing, &[Kind::Region], region).map(|(_, id)| Scope::Region(id))
+        }
+        _ => Err(Failure::usage(format!("{text:?} is not a scope"))
+            .next("write site=SITE, region=REGION, or fleet")),
+    }
 }
 
 /// The scope in a file: `fleet` or `{site: SITE}`.

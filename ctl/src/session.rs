@@ -1,6 +1,7 @@
 //! One command's work on one fleet: its replica, loaded from the context's folder, and what it
 //! adds to it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::hosts::HostSummary;
-use crate::{names, output, scopes, targets, times};
+use crate::{authority, names, output, rotation, scopes, targets, times};
 
 /// A command's work on a fleet.
 #[derive(Debug)]
@@ -70,6 +71,9 @@ impl Session {
         let replica = loaded.replica;
         let session = Self { global, home, name, folder, context, issued: None, store, replica };
         session.store_changes(&loaded.changes)?;
+        rotation::falls_on(&session)
+            .iter()
+            .for_each(|line| output::note(&format!("warning: {line}")));
         Ok(session)
     }
 
@@ -318,14 +322,13 @@ impl Session {
         })
     }
 
-    /// Names of the own keys that hold a role, `--key`'s first.
-    pub(crate) fn keys_for(&self, role: Role) -> Outcome<Vec<(String, KeyId)>> {
+    /// Names of the own keys among those that may speak under a role; those of `--key` if given.
+    pub(crate) fn own_keys(
+        &self,
+        role: Role,
+        may: &BTreeSet<KeyId>,
+    ) -> Outcome<Vec<(String, KeyId)>> {
         let root = self.root()?;
-        let holders = |role| root.role(role).map(|keys| keys.keys.clone()).unwrap_or_default();
-        let mut may = holders(role);
-        if role == Role::Halt {
-            may.extend(holders(Role::Policy));
-        }
         let mut keys = self.home.keys().list()?;
         if !self.global.keys.is_empty() {
             keys.retain(|key| self.global.keys.contains(&key.name));
@@ -334,7 +337,7 @@ impl Session {
                     "key {} does not have the role {role}",
                     key.name
                 ))
-                .next("`daymarkctl fleet info` shows who has it"));
+                .next("`daymarkctl root show` shows who has it"));
             }
         }
         let usable: Vec<_> = keys
@@ -343,10 +346,7 @@ impl Session {
             .map(|key| (key.name, key.id))
             .collect();
         if usable.is_empty() {
-            let who: Vec<String> = may
-                .iter()
-                .map(|id| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone()))
-                .collect();
+            let who = authority::holders(root, may);
             return Err(Failure::refused(format!("no key of this machine has the role {role}"))
                 .next(format!("it is held by {}", who.join(", "))));
         }

@@ -1,6 +1,6 @@
 //! From changes to signed statements. Knows the role keys; submits nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::document::retention::RoomOf;
@@ -8,13 +8,15 @@ use daymark_protocol::document::{
     DocumentId, Entry, Replica, documents_of, signature_entry, statement_entry,
 };
 use daymark_protocol::id::{Digest, FleetId, KeyId};
-use daymark_protocol::resource::{Kind, Role};
-use daymark_protocol::trust::{Context, Draft, ResourceDraft, Signature, SigningKey, Statement};
+use daymark_protocol::resource::Kind;
+use daymark_protocol::trust::{
+    Context, Draft, MaySpeak, ResourceDraft, Signature, SigningKey, Statement,
+};
 
 use crate::change::{self, Change, StatementPlan};
 use crate::exit::{Failure, Outcome};
 use crate::session::Session;
-use crate::{names, passphrase, times};
+use crate::{authority, names, passphrase, times};
 
 /// Signed statements.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(crate) fn sign(session: &Session, changes: Vec<Change>) -> Outcome<Signed> {
     let mut signed = Signed { items: Vec::new(), statements: Vec::new() };
     for plan in change::plan(session.standing(), changes)? {
         let statement = draft(session, fleet, &plan)?;
-        signed.items.extend(signer.sign(&statement, plan.role)?);
+        signed.items.extend(signer.sign(&statement)?);
         signed.statements.push(statement.digest());
     }
     Ok(signed)
@@ -79,32 +81,38 @@ impl<'a> Signer<'a> {
     }
 
     /// The entries of a statement with the signatures of this machine's keys, as many as are
-    /// needed.
-    pub(crate) fn sign(&mut self, statement: &Statement, role: Role) -> Outcome<Vec<Item>> {
+    /// needed. The keys of a role and those of a delegation count apart (RULES R7): what is signed
+    /// for is whichever is closest to being enough.
+    pub(crate) fn sign(&mut self, statement: &Statement) -> Outcome<Vec<Item>> {
         let session = self.session;
-        let held = session
+        let held: BTreeSet<KeyId> = session
             .replica()
             .statement(&statement.digest())
-            .map(|held| held.signatures.keys().copied().collect::<Vec<KeyId>>())
+            .map(|held| held.signatures.keys().copied().collect())
             .unwrap_or_default();
-        let mine: Vec<_> =
-            session.keys_for(role)?.into_iter().filter(|(_, id)| !held.contains(id)).collect();
-        if mine.is_empty() {
-            return Err(Failure::refused("this machine's keys have signed it already")
-                .next("another holder of the role must sign"));
-        }
-        let needed = if role == Role::Halt {
-            1
-        } else {
-            session.root()?.role(role).map_or(1, |keys| keys.threshold as usize)
+        let voices = authority::speakers(session.root()?, statement, &held)?;
+        let may = voices.iter().flat_map(|voice| &voice.speakers.keys).copied().collect();
+        let role = statement.role()?;
+        let mut mine = session.own_keys(role, &may)?;
+        mine.retain(|(_, id)| !held.contains(id));
+        let helps = |voice: &&MaySpeak| mine.iter().any(|(_, id)| voice.speakers.keys.contains(id));
+        let Some(voice) = voices.iter().find(helps) else {
+            let lacks = authority::statement_lacks(session.root()?, statement, &held);
+            return Err(Failure::refused(format!(
+                "this machine's keys have signed statement {} already: it {lacks}",
+                statement.digest().short()
+            )));
         };
+        mine.retain(|(_, id)| voice.speakers.keys.contains(id));
+        let needed = voice.speakers.threshold as usize;
+        let have = voice.speakers.count(&held).have.len();
         // Keys that are named are all used; otherwise as many as are still needed.
         let count = if session.global.keys.is_empty() {
-            needed.saturating_sub(held.len()).clamp(1, mine.len())
+            needed.saturating_sub(have).clamp(1, mine.len())
         } else {
             mine.len()
         };
-        let finishes = held.len() + count >= needed;
+        let finishes = have + count >= needed;
         let mine = &mine[..count];
         self.check_room(statement, mine, finishes)?;
         let mut entries = vec![statement_entry(statement.bytes())];

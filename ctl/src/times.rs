@@ -97,6 +97,18 @@ pub(crate) fn relative(at: WallTime, now: WallTime) -> String {
     if ms < 0 { format!("{amount} ago") } else { format!("in {amount}") }
 }
 
+/// A length for people, in its largest whole unit: `90 min`, `36 h`, `7 days`.
+pub(crate) fn length(ms: i64) -> String {
+    let seconds = ms / 1000;
+    let whole = |unit: i64| seconds >= unit && seconds % unit == 0;
+    match () {
+        () if whole(86_400) => format!("{} days", seconds / 86_400),
+        () if whole(3_600) => format!("{} h", seconds / 3_600),
+        () if whole(60) => format!("{} min", seconds / 60),
+        () => format!("{seconds} s"),
+    }
+}
+
 /// Bytes, for people, in decimal units.
 pub(crate) fn bytes(count: u64) -> String {
     #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]

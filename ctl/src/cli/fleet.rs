@@ -114,4 +114,7 @@ pub(crate) struct SignArgs {
     /// Everything that waits.
     #[arg(long)]
     pub all: bool,
+    /// What has lost its signatures, or would by the draft of the next root.
+    #[arg(long)]
+    pub fallen: bool,
 }

@@ -4,6 +4,7 @@ mod act;
 mod fleet;
 mod read;
 mod resource;
+mod root;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,8 @@ pub(crate) use self::resource::{
     ApplyArgs, CreateBlackoutArgs, CreateCommand, CreateScheduleArgs, DiffArgs, NamedArgs,
     ReleaseCommand, StatusArg, TargetArgs,
 };
+
+pub(crate) use self::root::{NextRootArgs, RoleArg, RootCommand};
 
 /// Keeps a fleet of edge machines up to date without a control plane.
 #[derive(Debug, Parser)]
@@ -124,6 +127,9 @@ pub(crate) enum Command {
     /// The fleet's root.
     #[command(subcommand)]
     Fleet(FleetCommand),
+    /// The next root: keys, delegations, expiries.
+    #[command(subcommand)]
+    Root(RootCommand),
     /// Fleets known to this machine.
     #[command(subcommand)]
     Context(ContextCommand),

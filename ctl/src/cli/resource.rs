@@ -30,6 +30,8 @@ pub(crate) enum CreateCommand {
     Schedule(Box<CreateScheduleArgs>),
     /// A time in which no window is open.
     Blackout(Box<CreateBlackoutArgs>),
+    /// The word that what is held here is the newest as of now; for the part of --scope, or everyone.
+    Heartbeat,
 }
 
 /// Whom a new resource is for.

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::change::Change;
 use crate::cli::{CreateBlackoutArgs, CreateCommand, CreateScheduleArgs, StatusArg};
-use crate::commands::submit;
+use crate::commands::{heartbeat, submit};
 use crate::exit::{Failure, Outcome};
 use crate::session::Session;
 use crate::{names, scopes, targets, times};
@@ -18,6 +18,7 @@ use crate::{names, scopes, targets, times};
 /// Runs `create …`.
 pub(crate) async fn run(mut session: Session, command: CreateCommand) -> Outcome {
     let (spec, target) = match command {
+        CreateCommand::Heartbeat => return heartbeat::create(session).await,
         CreateCommand::Region { name, parent } => (region(&session, name, parent)?, None),
         CreateCommand::Site { name, region, zone } => (site(&session, name, region, zone)?, None),
         CreateCommand::Schedule(args) => {

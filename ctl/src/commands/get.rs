@@ -164,7 +164,7 @@ pub(crate) async fn run(session: Session, args: GetArgs) -> Outcome {
         "conflict" | "conflicts" => output::rows(format, &conflicts(&session), &as_of)?,
         "halt" | "halts" => output::rows(format, &halts(&session), &as_of)?,
         "quarantine" => output::rows(format, &quarantine(&session, only)?, &as_of)?,
-        "approval" | "approvals" => output::rows(format, &sign::approvals(&session), &as_of)?,
+        "approval" | "approvals" => output::rows(format, &sign::approvals(&session)?, &as_of)?,
         other => {
             let kinds = listed_kinds(other)?;
             output::rows(format, &resources(&session, &kinds, only)?, &as_of)?;

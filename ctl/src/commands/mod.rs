@@ -9,10 +9,12 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fleet;
 pub(crate) mod get;
+pub(crate) mod heartbeat;
 pub(crate) mod host;
 pub(crate) mod key;
 pub(crate) mod peers;
 pub(crate) mod release;
+pub(crate) mod root;
 pub(crate) mod sign;
 pub(crate) mod signed;
 pub(crate) mod stop;
@@ -37,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         Command::Key(command) => key::run(&global, command),
         Command::Fleet(FleetCommand::Init(args)) => fleet::init(&global, &args),
         Command::Fleet(FleetCommand::Info) => fleet::info(&session()?),
+        Command::Root(command) => root::run(session()?, command).await,
         Command::Context(command) => context::run(global, command).await,
         Command::Sync(args) => sync::run(session()?, args).await,
         Command::Status => describe::status(&sync::fresh(session()?).await?),

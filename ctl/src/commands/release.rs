@@ -14,11 +14,12 @@ use crate::commands::submit;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::release::{AddProgress, add_image, read_profile};
 use crate::session::Session;
-use crate::{output, times};
+use crate::{authority, output, times};
 
 /// Runs `release add`.
 pub(crate) async fn add(mut session: Session, image: &Path, profile: &Path, to: &Path) -> Outcome {
-    session.keys_for(Role::Release)?;
+    let may = authority::all_who_may(session.root()?, Role::Release, None);
+    session.own_keys(Role::Release, &may)?;
     let spec = read_profile(profile).map_err(Failure::usage)?;
     let bar = progress_bar(image);
     let added = add_image(image, spec, to, &mut |progress: AddProgress| {

@@ -1,54 +1,160 @@
 //! `sign`: adds this machine's signatures to statements and to roots that wait for them.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::id::Digest;
 use daymark_protocol::resource::Role;
-use daymark_protocol::trust::Context;
+use daymark_protocol::trust::{Context, Root, Validity};
 
 use crate::cli::SignArgs;
 use crate::commands::get::Fact;
-use crate::commands::submit;
+use crate::commands::root::statement;
+use crate::commands::{heartbeat, root, submit};
 use crate::draft_root::DraftRoot;
+use crate::drafts::{self, Draft, Said};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::keys::KeyInfo;
 use crate::session::Session;
 use crate::signing::Signer;
-use crate::{conflicts, output, passphrase, review};
+use crate::{authority, conflicts, output, passphrase, review, rotation};
 
 /// Runs `sign`.
 pub(crate) async fn run(mut session: Session, args: SignArgs) -> Outcome {
-    let waits_for_root = session.replica().chain().newest().is_none();
-    if waits_for_root && args.what.is_empty() {
+    let unfounded = session.replica().chain().newest_version() == 0;
+    if unfounded && args.what.is_empty() {
         return sign_root(&mut session, None);
     }
-    let mut files = Vec::new();
-    let mut statements: Vec<Digest> = Vec::new();
-    if args.all {
-        statements.extend(session.replica().judgement().pending().map(|(digest, _)| *digest));
-    }
-    for what in &args.what {
-        if Path::new(what).exists() {
-            files.push(what.clone());
-        } else {
-            statements.push(pending(&session, what)?);
-        }
-    }
-    if files.is_empty() && statements.is_empty() {
+    let work = chosen(&session, &args)?;
+    if work.is_empty() {
         output::text("Nothing waits for a signature.");
         return Ok(Exit::Done);
     }
     let mut exit = Exit::Done;
-    for file in files {
-        exit = sign_root(&mut session, Some(Path::new(&file)))?;
+    for file in &work.first_roots {
+        exit = sign_root(&mut session, Some(file))?;
     }
-    if statements.is_empty() {
+    for (draft, file) in work.drafts {
+        let ended = sign_draft(&mut session, draft, file.as_deref()).await?;
+        exit = if exit == Exit::Done { ended } else { exit };
+    }
+    if work.statements.is_empty() {
         return Ok(exit);
     }
-    sign_statements(&mut session, &statements).await
+    let ended = sign_statements(&mut session, &work.statements).await?;
+    Ok(if exit == Exit::Done { ended } else { exit })
+}
+
+/// What is to be signed.
+#[derive(Debug, Default)]
+struct Work {
+    /// Files with the fleet's first root.
+    first_roots: Vec<PathBuf>,
+    /// Next roots and heartbeats, with the file that is to get the signatures too.
+    drafts: Vec<(Draft, Option<PathBuf>)>,
+    statements: Vec<Digest>,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.first_roots.is_empty() && self.drafts.is_empty() && self.statements.is_empty()
+    }
+}
+
+fn chosen(session: &Session, args: &SignArgs) -> Outcome<Work> {
+    let mut work = Work::default();
+    let drafts = drafts::open(session)?;
+    let own = session.home.keys().list()?;
+    // What this machine has signed already is somebody else's turn.
+    let mine = |digest: &Digest| {
+        let held = session.replica().statement(digest);
+        let signed = |id| held.is_some_and(|held| held.signatures.contains_key(id));
+        own.iter().any(|key| signed(&key.id))
+    };
+    if args.all {
+        work.statements.extend(session.replica().judgement().pending().map(|(digest, _)| *digest));
+        work.drafts.extend(drafts.iter().map(|draft| (draft.clone(), None)));
+        work.statements.retain(|digest| !mine(digest));
+        work.drafts.retain(|(draft, _)| !own.iter().any(|key| draft.signers().contains(&key.id)));
+    }
+    if args.fallen {
+        let fallen = fallen(session)?.statements.into_iter();
+        work.statements.extend(fallen.filter(|digest| !mine(digest)));
+    }
+    for what in &args.what {
+        let path = Path::new(what);
+        if path.exists() {
+            let bytes = fs::read(path).with_context(|| format!("cannot read {what}"))?;
+            match Draft::read(&bytes, session.replica().chain()) {
+                Ok(draft) => work.drafts.push((draft, Some(path.to_owned()))),
+                Err(_) => work.first_roots.push(path.to_owned()),
+            }
+        } else if let Some(draft) = the_draft(&drafts, what) {
+            work.drafts.push((draft.clone(), None));
+        } else {
+            work.statements.push(held(session, what)?);
+        }
+    }
+    Ok(work)
+}
+
+fn the_draft<'a>(drafts: &'a [Draft], start: &str) -> Option<&'a Draft> {
+    let mut fits = drafts.iter().filter(|draft| draft.id().to_string().starts_with(start));
+    fits.next().filter(|_| fits.next().is_none())
+}
+
+/// What has lost its signatures and is still the newest word on something, and what the draft of the
+/// next root would let fall: signing the same bytes once more is enough (RULES R5).
+fn fallen(session: &Session) -> Outcome<Fallen> {
+    let lines = session.standing().lines.values();
+    let newest = lines.filter_map(|line| line.versions.first());
+    let fallen = newest.filter(|version| version.validity == Validity::Fallen);
+    let mut statements: BTreeSet<Digest> = fallen.map(|version| version.statement).collect();
+    let mut under = session.replica().chain().newest().cloned();
+    if let Some(draft) = drafts::next_root(session)?
+        && let Said::Root(root) = draft.said
+    {
+        statements.extend(rotation::batch(session, &root, &draft.lists));
+        under = Some(*root);
+    }
+    Ok(Fallen { statements, under })
+}
+
+/// What is to be signed anew, and the root under which.
+struct Fallen {
+    statements: BTreeSet<Digest>,
+    under: Option<Root>,
+}
+
+/// Signs the draft of a next root or of a heartbeat, after the author's preview.
+async fn sign_draft(session: &mut Session, draft: Draft, file: Option<&Path>) -> Outcome {
+    match &draft.said {
+        Said::Root(said) => root::show_preview(session, said, &draft)?,
+        Said::Heartbeat(said) => {
+            heartbeat::lines(session, said).iter().for_each(|line| output::text(line));
+        }
+    }
+    if session.global.dry_run {
+        output::text("Nothing was signed (--dry-run).");
+        return Ok(Exit::Done);
+    }
+    let id = draft.id();
+    let ended = root::sign(session, draft).await?;
+    let kept = drafts::open(session)?.into_iter().find(|kept| kept.id() == id);
+    if let (Some(path), Some(kept)) = (file, kept) {
+        fs::write(path, kept.to_json()?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ended)
+}
+
+/// The held statement that the start of a digest means: one that waits, or one that is to be signed
+/// once more.
+fn held(session: &Session, start: &str) -> Outcome<Digest> {
+    pending(session, start).or_else(|failure| statement(session, start).map_err(|_| failure))
 }
 
 fn pending(session: &Session, start: &str) -> Outcome<Digest> {
@@ -86,13 +192,7 @@ async fn sign_statements(session: &mut Session, statements: &[Digest]) -> Outcom
         if !session.global.yes && !output::confirm("Add your signature?") {
             return Err(Failure::refused("nothing was signed"));
         }
-        let role = session
-            .replica()
-            .judgement()
-            .pending()
-            .find(|(pending, _)| *pending == digest)
-            .map_or(Role::Policy, |(_, pending)| pending.role);
-        items.extend(signer.sign(&held.statement, role)?);
+        items.extend(signer.sign(&held.statement)?);
     }
     if items.is_empty() {
         return Ok(Exit::Done);
@@ -157,7 +257,7 @@ fn root_signers(session: &Session, draft: &DraftRoot) -> Outcome<Vec<KeyInfo>> {
     keys.retain(|key| may.contains(&key.id));
     if keys.is_empty() {
         return Err(Failure::refused("no key of this machine has the role root in it").next(
-            format!("it is held by {}", submit::holders(&draft.root, may.iter()).join(", ")),
+            format!("it is held by {}", authority::holders(&draft.root, may.iter()).join(", ")),
         ));
     }
     keys.retain(|key| !draft.is_signed_by(&key.id));
@@ -169,29 +269,29 @@ fn root_signers(session: &Session, draft: &DraftRoot) -> Outcome<Vec<KeyInfo>> {
 }
 
 /// The rows of `get approvals`.
-pub(crate) fn approvals(session: &Session) -> Vec<Fact> {
-    let root = session.root().ok();
-    session
-        .replica()
-        .judgement()
-        .pending()
-        .map(|(digest, pending)| {
-            let who = root.map(|root| submit::holders(root, &pending.may_sign)).unwrap_or_default();
-            let what = session
-                .replica()
-                .statement(digest)
-                .map_or_else(String::new, |held| review::headline(&held.statement));
-            Fact {
-                name: digest.short(),
-                about: format!(
-                    "{} of {} signatures of {}; may sign: {}",
-                    pending.quorum.have.len(),
-                    pending.quorum.need,
-                    pending.role,
-                    who.join(", ")
-                ),
-                what,
-            }
+pub(crate) fn approvals(session: &Session) -> Outcome<Vec<Fact>> {
+    let chain = session.replica().chain();
+    let mut rows: Vec<Fact> = drafts::open(session)?
+        .iter()
+        .map(|draft| Fact {
+            name: draft.id().short(),
+            about: draft.lacks(chain).unwrap_or_else(|| "is complete".into()),
+            what: draft.title(),
         })
-        .collect()
+        .collect();
+    let row = |digest: &Digest, root: Option<&Root>, mark: &str| {
+        let held = session.replica().statement(digest)?;
+        let signers = held.signatures.keys().copied().collect();
+        Some(Fact {
+            name: digest.short(),
+            about: authority::statement_lacks(root?, &held.statement, &signers),
+            what: format!("{mark}{}", review::headline(&held.statement)),
+        })
+    };
+    let pending = session.replica().judgement().pending();
+    rows.extend(pending.filter_map(|(digest, _)| row(digest, chain.newest(), "")));
+    let Fallen { statements, under } = fallen(session)?;
+    let fallen = statements.iter();
+    rows.extend(fallen.filter_map(|digest| row(digest, under.as_ref(), "FALLEN ")));
+    Ok(rows)
 }

@@ -11,7 +11,7 @@ use crate::cli::{HaltArgs, HoldArgs, HostArgs, ResumeArgs, SelectArgs};
 use crate::commands::submit;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{names, output, targets, times};
+use crate::{authority, names, output, targets, times};
 
 /// Runs `halt`: everyone, or the target of `--site` and `--label`, or one policy's hosts.
 pub(crate) async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
@@ -40,7 +40,10 @@ pub(crate) async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
 /// A key with more than 64 standing halts halts all that it may (RULES C4), which is more than
 /// this command says.
 fn warn_flood(session: &Session) -> Outcome<()> {
-    let Some((name, key)) = session.keys_for(Role::Halt)?.into_iter().next() else { return Ok(()) };
+    let may = authority::all_who_may(session.root()?, Role::Halt, Some(&session.scope()?));
+    let Some((name, key)) = session.own_keys(Role::Halt, &may)?.into_iter().next() else {
+        return Ok(());
+    };
     let halts = session.standing().halts.iter();
     let standing = halts.filter(|halt| halt.version.signers.contains(&key)).count();
     if standing + 1 >= limits::HALTS_PER_KEY_MAX {

@@ -2,14 +2,14 @@
 
 use daymark_protocol::control::{Item, SubmitOutcome};
 use daymark_protocol::document::Outcome as Taken;
-use daymark_protocol::id::{Digest, KeyId};
-use daymark_protocol::trust::{Root, Stance};
+use daymark_protocol::id::Digest;
+use daymark_protocol::trust::Stance;
 
 use crate::change::{self, Change};
 use crate::commands::sync;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{occurrences, output, preview, signing};
+use crate::{authority, occurrences, output, preview, signing};
 
 /// Signs changes and submits them, after the same preview that a co-signer sees.
 pub(crate) async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
@@ -41,12 +41,6 @@ pub(crate) async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome 
     submit(session, &signed.items, &signed.statements).await
 }
 
-/// The names of the people who hold keys of a root.
-pub(crate) fn holders<'a>(root: &Root, keys: impl IntoIterator<Item = &'a KeyId>) -> Vec<String> {
-    let name = |id: &KeyId| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone());
-    keys.into_iter().map(name).collect()
-}
-
 /// Keeps items in the replica, hands them to the node at hand, and says how the statements stand.
 pub(crate) async fn submit(
     session: &mut Session,
@@ -58,9 +52,18 @@ pub(crate) async fn submit(
         return Err(Failure::refused(format!("the replica refused it: {reason}")));
     }
     let exit = say_stances(session, statements);
+    match deliver(session, items).await? {
+        Exit::Done => Ok(exit),
+        unreached => Ok(unreached),
+    }
+}
+
+/// Hands items to the node at hand, if one is named. That it is not there is said, and is no
+/// failure: the replica has them.
+pub(crate) async fn deliver(session: &Session, items: &[Item]) -> Outcome {
     if session.socket().is_none() {
         output::text("Kept in the replica. `daymarkctl sync NODE|FOLDER` takes it to the fleet.");
-        return Ok(exit);
+        return Ok(Exit::Done);
     }
     let client = session.client()?;
     match sync::hand_in(&client, items).await {
@@ -76,7 +79,7 @@ pub(crate) async fn submit(
                 Some(reason) => Err(Failure::refused(format!("the node refused it: {reason}"))),
                 None => {
                     output::text(handed(&answers));
-                    Ok(exit)
+                    Ok(Exit::Done)
                 }
             }
         }
@@ -100,7 +103,8 @@ fn handed(answers: &[SubmitOutcome]) -> &'static str {
     }
 }
 
-fn refusal(outcome: &Taken) -> Option<&str> {
+/// Why an item was not taken, if so.
+pub(crate) fn refusal(outcome: &Taken) -> Option<&str> {
     match outcome {
         Taken::Refused(why) | Taken::NotKept(why) => Some(why),
         Taken::New | Taken::Known | Taken::Held(_) => None,
@@ -115,17 +119,14 @@ fn say_stances(session: &Session, statements: &[Digest]) -> Exit {
             Some(Stance::Counts(_)) => {
                 output::text(&format!("Signed: statement {}.", digest.short()))
             }
-            Some(Stance::Pending(pending)) => {
+            Some(Stance::Pending(_)) => {
                 exit = Exit::Pending;
-                output::text(&format!(
-                    "Statement {} has {} of {} signatures of the role {}. Next: another holder runs \
-                     `daymarkctl sync` and `daymarkctl sign {}`.",
-                    digest.short(),
-                    pending.quorum.have.len(),
-                    pending.quorum.need,
-                    pending.role,
-                    digest.short()
-                ));
+                let (root, held) = (session.root().ok(), session.replica().statement(digest));
+                let lacks = root.zip(held).map_or_else(String::new, |(root, held)| {
+                    let signers = held.signatures.keys().copied().collect();
+                    authority::statement_lacks(root, &held.statement, &signers)
+                });
+                output::text(&format!("Statement {} {lacks}.", digest.short()));
             }
             Some(Stance::Never(why)) => {
                 exit = Exit::Refused;

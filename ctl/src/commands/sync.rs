@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::cli::SyncArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::{Session, unreachable};
-use crate::{conflicts, output};
+use crate::{conflicts, drafts, output};
 
 /// Items asked for or handed in at once: a few megabytes at most.
 const BATCH_ITEMS_MAX: usize = 256;
@@ -125,13 +125,17 @@ pub(crate) fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
     let mut moved = Moved::default();
     let held = held(session)?;
     let mut missing = folder.names()?;
-    missing.retain(|name| !held.contains(name));
+    // A root that is held may lie there with other signatures, or beside a rival.
+    missing.retain(|name| matches!(name, ItemName::Root(_)) || !held.contains(name));
     for batch in missing.chunks(BATCH_ITEMS_MAX) {
         let read: Vec<Option<Item>> =
             batch.iter().map(|name| folder.read(name)).collect::<Result<_, _>>()?;
         let items: Vec<Item> = read.into_iter().flatten().collect();
         moved.received(&items, &session.take(&items)?);
     }
+    let (received, sent) = drafts::exchange(session, path)?;
+    moved.received += received;
+    moved.sent += sent;
     for item in session.items()? {
         moved.sent += u64::from(folder.write(&item)?);
     }

@@ -19,7 +19,9 @@ mod kinds;
 mod membership;
 mod resources;
 mod rooms;
+mod rotation;
 mod scope;
+mod team;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -41,10 +41,11 @@ pub use self::pin::Pin;
 pub use self::quorum::{Quorum, RoleKeys};
 pub use self::resource::{Replaced, Resource};
 pub use self::root::{
-    Delegation, DigestList, EndedKey, Freshness, KeyEnd, LIST_BYTES_MAX, RefusedList, RefusedRoot,
-    Root, RootDraft, RootKey, Void, VoidId,
+    ANNOUNCED_DAYS, Delegation, DigestList, EndedKey, FallsOn, Freshness, KeyEnd, LIST_BYTES_MAX,
+    RefusedList, RefusedRoot, Root, RootDraft, RootKey, Void, VoidId, announced,
 };
 pub use self::rotation::{Preview, lists_of, preview};
+pub use self::speakers::{MaySpeak, may_speak};
 pub use self::standing::{
     HaltLine, Line, Loss, RootState, SignerScope, Standing, State, UnknownKindLine, Validity,
     Version,

@@ -30,6 +30,8 @@ pub struct Preview {
     pub halted: BTreeSet<Digest>,
     /// Hosts that would wait, by what they would wait for: their own Host, or what reaches them.
     pub waits: BTreeMap<KeyId, BTreeSet<(Kind, ResourceId)>>,
+    /// Hosts that would be members by their token alone, until somebody countersigns them (RULES S9).
+    pub provisional: BTreeSet<KeyId>,
 }
 
 /// What `root`, not signed yet, would change above the chain of `grounds`. Lists that it names must
@@ -70,6 +72,15 @@ fn compare(before: &Judgement, after: &Judgement) -> Preview {
     let (was, is) = (standing(&before.standing), standing(&after.standing));
     preview.lifted = was.difference(&is).copied().collect();
     preview.halted = is.difference(&was).copied().collect();
+    let by_token = |standing: &Standing| -> BTreeSet<KeyId> {
+        let tokens = standing.of_kind(Kind::Host).filter(|(_, line)| {
+            line.state == State::Counts
+                && line.versions.first().is_some_and(|top| top.token.is_some())
+        });
+        tokens.filter_map(|(id, _)| id.as_host()).collect()
+    };
+    let before_by_token = by_token(&before.standing);
+    preview.provisional = &by_token(&after.standing) - &before_by_token;
     let places: Vec<Reach> =
         hosts(&before.standing).map(|host| Reach::new(&before.standing, host)).collect();
     for (id, line) in &before.standing.lines {

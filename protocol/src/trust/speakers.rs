@@ -112,3 +112,39 @@ impl Speakers {
         }
     }
 }
+
+/// Keys that together may speak for a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaySpeak {
+    /// The role under which they do.
+    pub role: Role,
+    /// The delegation's name and end, if it is one; else they are the role's own.
+    pub delegation: Option<(String, WallTime)>,
+    /// They, and how many of them must sign.
+    pub speakers: RoleKeys,
+}
+
+/// Who may sign a statement under a root: the role's own keys, then those of each delegation for
+/// exactly its scope. They count apart (RULES R7).
+///
+/// # Errors
+/// If no role speaks for the statement as a whole.
+pub fn may_speak(root: &Root, statement: &Statement) -> Result<Vec<MaySpeak>, MixedRoles> {
+    let claim = Claim::of(statement)?;
+    let role = claim.role;
+    let speakers = Speakers::of(root);
+    let own = speakers.roles.get(&role).cloned();
+    let own = own.map(|speakers| MaySpeak { role, delegation: None, speakers });
+    let halts = |given: &Delegation| role == Role::Halt && given.role == Role::Policy;
+    let fits = |given: &Delegation| {
+        claim.delegable && (given.role == role || halts(given)) && given.scope == *claim.scope
+    };
+    let given = root.delegations.iter().filter(|(_, given)| fits(given)).map(|(name, given)| {
+        let mut speakers = given.speakers.clone();
+        if role == Role::Halt {
+            speakers.threshold = 1;
+        }
+        MaySpeak { role, delegation: Some((name.clone(), given.until)), speakers }
+    });
+    Ok(own.into_iter().chain(given).collect())
+}

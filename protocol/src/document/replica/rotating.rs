@@ -4,7 +4,7 @@ use super::Replica;
 use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
 use crate::trust::{
-    DigestList, Grounds, Preview, RefusedRoot, RootDraft, Void, VoidId, lists_of, preview,
+    DigestList, Grounds, Preview, RefusedRoot, Root, RootDraft, Void, VoidId, lists_of, preview,
 };
 
 impl Replica {
@@ -38,10 +38,15 @@ impl Replica {
     /// If the root makes no sense by itself.
     pub fn preview(&self, draft: &RootDraft, lists: &[DigestList]) -> Result<Preview, RefusedRoot> {
         let (_, root) = draft.finish()?;
+        Ok(self.preview_root(root, lists))
+    }
+
+    /// As [`Self::preview`], of a root that somebody else wrote.
+    pub fn preview_root(&self, root: Root, lists: &[DigestList]) -> Preview {
         let mut known = self.lists.clone();
         known.extend(lists.iter().map(|list| (list.digest(), list.clone())));
         let keeps = |document: &DocumentId| self.interest.covers(document);
         let (chain, held, floors) = (&self.chain, &self.statements, &self.floors);
-        Ok(preview(&Grounds { chain, lists: &known, held, floors, keeps: &keeps }, root))
+        preview(&Grounds { chain, lists: &known, held, floors, keeps: &keeps }, root)
     }
 }

@@ -5,6 +5,7 @@
 //! signers said.
 
 mod draft;
+mod falls_on;
 mod list;
 mod parts;
 
@@ -23,6 +24,7 @@ use crate::trust::{PublicKey, RoleKeys, WeakKey, strict_json};
 use self::parts::Parts;
 
 pub use self::draft::RootDraft;
+pub use self::falls_on::{ANNOUNCED_DAYS, FallsOn, announced};
 pub use self::list::{DigestList, LIST_BYTES_MAX, RefusedList};
 pub use self::parts::{Delegation, EndedKey, Freshness, KeyEnd, Void, VoidId};
 
