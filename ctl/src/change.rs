@@ -7,7 +7,7 @@ use daymark_protocol::id::{FleetId, ResourceId};
 use daymark_protocol::limits;
 use daymark_protocol::resource::{Kind, Role, Scope, Spec, Target};
 use daymark_protocol::time::WallTime;
-use daymark_protocol::trust::{Seen, Standing, State};
+use daymark_protocol::trust::{Replaced, Seen, Standing, State};
 use serde_json::Value;
 
 use crate::exit::{Failure, Outcome};
@@ -30,6 +30,8 @@ pub(crate) struct Change {
     pub site: Option<ResourceId>,
     /// Hosts: the site they leave.
     pub moved_from: Option<ResourceId>,
+    /// Hosts: the machine in whose place this one comes, and which thereby ends.
+    pub replaces: Option<Replaced>,
     /// When it ends.
     pub until: Option<WallTime>,
     /// Its content; `None` is a tombstone.
@@ -86,6 +88,7 @@ impl Change {
             target,
             site: None,
             moved_from: None,
+            replaces: None,
             until,
             spec: Some(spec),
             version,
@@ -108,6 +111,7 @@ impl Change {
             target: held.target.clone(),
             site: held.site.clone(),
             moved_from: held.site.clone(),
+            replaces: None,
             until: None,
             spec: None,
             version: next_version(standing, kind, id)?,
@@ -137,6 +141,7 @@ impl Change {
             | Kind::RepeatedSchedule
             | Kind::Promotion
             | Kind::CustomConfig
+            | Kind::Emergency
             | Kind::Retry => true,
             Kind::Blackout | Kind::Hold => self.spec.is_none(),
             Kind::Region
@@ -145,7 +150,6 @@ impl Change {
             | Kind::OsProfile
             | Kind::Halt
             | Kind::Resume
-            | Kind::Emergency
             | Kind::Token => false,
         }
     }

@@ -28,6 +28,7 @@ mod rotation;
 mod scopes;
 pub(crate) mod session;
 mod signing;
+mod spread;
 pub(crate) mod targets;
 pub(crate) mod times;
 

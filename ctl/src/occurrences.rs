@@ -172,6 +172,7 @@ mod tests {
             target: None,
             site: None,
             moved_from: None,
+            replaces: None,
             until: None,
             spec: Some(spec),
             version: 1,

@@ -146,6 +146,19 @@ pub(crate) fn confirm(question: &str) -> bool {
     std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
+/// Asks for a number; without a terminal there is none.
+pub(crate) fn number(question: &str) -> Option<usize> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "{question}");
+    let _ = err.flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).ok()?;
+    answer.trim().parse().ok()
+}
+
 /// Whether standard output takes colour: a terminal, and NO_COLOR is unset.
 pub(crate) fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()

@@ -47,6 +47,13 @@ pub(crate) fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
         } else {
             output::paint(&text, colour)
         });
+        if let Some(replaced) = &change.replaces {
+            lines.push(format!(
+                "    takes the place of {}, whose key {} ends",
+                names::host_name(standing, &replaced.host),
+                replaced.host.short()
+            ));
+        }
         if let ChangeEffect::Update(differences) = &change.effect {
             lines.extend(
                 differences
@@ -80,6 +87,31 @@ pub(crate) fn insert(standing: &mut Standing, change: &Change) {
         .or_insert_with(|| Line { state: State::Counts, versions: Vec::new() });
     line.state = State::Counts;
     line.versions.insert(0, Arc::new(version));
+    if let Some(replaced) = &change.replaces {
+        standing.lines.remove(&(Kind::Host, replaced.host.into()));
+    }
+}
+
+/// What each host that a change set reaches would decide under it, by name; `None` for those that
+/// have not described their machine.
+pub(crate) fn outlooks(session: &Session, changes: &[Change]) -> Vec<(String, Option<Decision>)> {
+    let standing = session.standing();
+    let decisions = decisions(session, changes).into_iter();
+    decisions.map(|(host, decision)| (names::host_name(standing, &host), decision)).collect()
+}
+
+fn decisions(session: &Session, changes: &[Change]) -> Vec<(KeyId, Option<Decision>)> {
+    let mut after = session.standing().clone();
+    for change in changes {
+        insert(&mut after, change);
+    }
+    let now = Now::reading(times::now(), 0);
+    names::hosts(session.standing())
+        .into_iter()
+        .map(|(host, _, _)| host)
+        .filter(|host| changes.iter().any(|change| reaches(&after, change, host)))
+        .map(|host| (host, decision(session, &after, &host, &now)))
+        .collect()
 }
 
 /// Lines that say whom a change set reaches, and what each host would decide under it.
@@ -89,32 +121,21 @@ pub(crate) fn insert(standing: &mut Standing, change: &Change) {
 /// that it reaches, as far as they have reported.
 pub(crate) fn hosts(session: &Session, changes: &[Change]) -> Outcome<Vec<String>> {
     let before = session.standing();
-    let mut after = before.clone();
-    for change in changes {
-        insert(&mut after, change);
-    }
-    let reached: Vec<KeyId> = names::hosts(before)
-        .into_iter()
-        .map(|(host, _, _)| host)
-        .filter(|host| changes.iter().any(|change| reaches(&after, change, host)))
-        .collect();
-    if reached.is_empty() {
+    let decisions = decisions(session, changes);
+    if decisions.is_empty() {
         let aims = changes.iter().any(|change| change.target.is_some());
         let nobody = aims.then(|| "It reaches no host that is enrolled.".to_owned());
         return Ok(nobody.into_iter().collect());
     }
-    let now = Now::reading(times::now(), 0);
-    let decisions: Vec<(KeyId, Option<Decision>)> =
-        reached.iter().map(|host| (*host, decision(session, &after, host, &now))).collect();
     refuse_misfit(before, changes, &decisions)?;
     let mut lines =
-        vec![format!("It reaches {} of {} hosts:", reached.len(), names::hosts(before).len())];
+        vec![format!("It reaches {} of {} hosts:", decisions.len(), names::hosts(before).len())];
     lines.extend(decisions.iter().take(HOSTS_SHOWN_MAX).map(|(host, decision)| {
         let outlook = decision.as_ref().map_or_else(|| "has reported nothing yet".into(), outlook);
         format!("  {:<16} {outlook}", names::host_name(before, host))
     }));
-    if reached.len() > HOSTS_SHOWN_MAX {
-        lines.push(format!("  and {} more", reached.len() - HOSTS_SHOWN_MAX));
+    if decisions.len() > HOSTS_SHOWN_MAX {
+        lines.push(format!("  and {} more", decisions.len() - HOSTS_SHOWN_MAX));
     }
     Ok(lines)
 }

@@ -94,6 +94,7 @@ fn changes(session: &Session, statement: &Statement) -> Vec<Change> {
                 target,
                 site: resource.site.clone(),
                 moved_from: resource.moved_from.clone(),
+                replaces: resource.replaces.clone(),
                 until: payload.until,
                 spec,
                 version: resource.version,

@@ -126,7 +126,13 @@ impl Session {
     /// Whether a host holds what this replica holds of the document that a version lives in, and
     /// so the version too.
     pub(crate) fn holds(&self, host: &KeyId, version: &Version) -> bool {
-        let document = match &version.scope {
+        self.holds_document_of(host, &version.scope)
+    }
+
+    /// Whether a host holds what this replica holds of the document that a scope's statements live
+    /// in.
+    pub(crate) fn holds_document_of(&self, host: &KeyId, scope: &Scope) -> bool {
+        let document = match scope {
             Scope::Site(site) => DocumentId::Site(site.clone()),
             Scope::Fleet | Scope::Region(_) => DocumentId::Fleet,
         };

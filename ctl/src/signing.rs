@@ -59,6 +59,9 @@ fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Sta
             resource = resource.target(target.clone());
         }
         resource = resource.site(change.site.clone()).moved_from(change.moved_from.clone());
+        if let Some(replaced) = &change.replaces {
+            resource = resource.replaces(replaced.clone());
+        }
         draft = draft.resource(resource);
     }
     Ok(draft.finish()?)
@@ -70,14 +73,14 @@ fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Sta
 pub(crate) struct Signer<'a> {
     session: &'a Session,
     keys: BTreeMap<String, SigningKey>,
-    /// What was signed and is not in the replica yet.
-    ahead: Vec<Vec<u8>>,
+    /// The replica with what was signed here, which is not stored yet.
+    ahead: Option<Replica>,
 }
 
 impl<'a> Signer<'a> {
     /// A signer for the session's fleet.
     pub(crate) fn new(session: &'a Session) -> Self {
-        Self { session, keys: BTreeMap::new(), ahead: Vec::new() }
+        Self { session, keys: BTreeMap::new(), ahead: None }
     }
 
     /// The entries of a statement with the signatures of this machine's keys, as many as are
@@ -120,7 +123,8 @@ impl<'a> Signer<'a> {
             let signature = self.signature(name, statement.bytes())?;
             entries.push(signature_entry(&statement.digest(), id, &signature));
         }
-        self.ahead.extend(entries.iter().cloned());
+        let ahead = self.ahead.get_or_insert_with(|| session.replica().clone());
+        ahead.accept_entries(&entries.iter().map(Vec::as_slice).collect::<Vec<_>>());
         items(statement, entries)
     }
 
@@ -142,16 +146,7 @@ impl<'a> Signer<'a> {
         keys: &[(String, KeyId)],
         finishes: bool,
     ) -> Outcome<()> {
-        let with_ahead;
-        let replica = if self.ahead.is_empty() {
-            self.session.replica()
-        } else {
-            let mut replica = self.session.replica().clone();
-            let ahead: Vec<&[u8]> = self.ahead.iter().map(Vec::as_slice).collect();
-            replica.accept_entries(&ahead);
-            with_ahead = replica;
-            &with_ahead
-        };
+        let replica = self.ahead.as_ref().unwrap_or_else(|| self.session.replica());
         keys.iter()
             .try_for_each(|(name, id)| room(self.session, replica, statement, name, id, finishes))
     }

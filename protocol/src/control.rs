@@ -2,6 +2,7 @@
 //! HTTP; byte strings travel in base64. Field names are camelCase, unknown fields are ignored.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::decide::Decision;
 use crate::document::DocumentId;
 use crate::id::{Digest, FleetId, KeyId};
+use crate::resource::TokenSpec;
 use crate::time::{Now, WallTime};
 use crate::trust::Pin;
 
@@ -132,6 +134,25 @@ pub struct AttemptStatus {
     /// The last thing that went wrong with a source, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,
+}
+
+/// A token as it is handed to machines: `daymarkctl create token` writes it, `daymark-node join
+/// --token` reads it. Whoever has it can let machines in, provisionally (RULES S9).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenFile {
+    /// The fleet.
+    pub fleet: FleetId,
+    /// What its statement says.
+    pub token: TokenSpec,
+    /// Seed of its key, in hex.
+    pub seed: String,
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenFile({})", self.token.name)
+    }
 }
 
 /// A peer, connected or known.

@@ -7,14 +7,36 @@ use clap::{Args, Subcommand};
 /// `enroll`.
 #[derive(Debug, Args)]
 pub(crate) struct EnrollArgs {
-    /// Request written by `daymark-node init`.
-    pub request: PathBuf,
+    /// Request written by `daymark-node init`, or a folder of them. With --pending: a host.
+    pub request: Option<PathBuf>,
+    /// With --pending: more hosts; all that wait otherwise.
+    #[arg(requires = "pending")]
+    pub hosts: Vec<String>,
+    /// Countersign the hosts that a token let in.
+    #[arg(long, conflicts_with_all = ["name", "baseline", "replace", "csv"])]
+    pub pending: bool,
+    /// The host whose place this machine takes: name, site, labels and history stay, its key ends.
+    #[arg(long, value_name = "HOST")]
+    pub replace: Option<String>,
+    /// With a folder: who is who, by `serial` or `uuid`: columns name, site, labels, baseline.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
     /// Name of the host; the request's otherwise.
     #[arg(long)]
     pub name: Option<String>,
     /// What is installed on it, where the machine cannot tell: `PROFILE@VERSION`.
     #[arg(long, value_name = "PROFILE@VERSION")]
     pub baseline: Option<String>,
+}
+
+/// `revoke …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RevokeCommand {
+    /// A host: its membership ends, its history stays.
+    Host {
+        /// Name, key id or the start of it.
+        host: String,
+    },
 }
 
 /// `label …`.

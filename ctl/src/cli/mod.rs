@@ -12,15 +12,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::act::{
     EnrollArgs, HaltArgs, HoldArgs, LabelCommand, MoveCommand, PromoteArgs, ResumeArgs,
-    RollbackArgs, SelectArgs, UpdateArgs,
+    RevokeCommand, RollbackArgs, SelectArgs, UpdateArgs,
 };
 pub(crate) use self::fleet::{
     ContextCommand, DemoArgs, FleetCommand, FleetInitArgs, KeyCommand, SignArgs, SyncArgs,
 };
 pub(crate) use self::read::{ExportCommand, GetArgs, HostArgs, WaitArgs, WatchArgs};
 pub(crate) use self::resource::{
-    ApplyArgs, CreateBlackoutArgs, CreateCommand, CreateScheduleArgs, DiffArgs, NamedArgs,
-    ReleaseCommand, StatusArg, TargetArgs,
+    ApplyArgs, CreateBlackoutArgs, CreateCommand, CreateEmergencyArgs, CreateScheduleArgs,
+    CreateTokenArgs, DiffArgs, EmergencyArgs, NamedArgs, ReleaseCommand, StatusArg, TargetArgs,
 };
 
 pub(crate) use self::root::{NextRootArgs, RoleArg, RootCommand};
@@ -156,8 +156,11 @@ pub(crate) enum Command {
     Wait(WaitArgs),
     /// Every gate of a host's decision, the evidence, what happens next and when.
     Explain(HostArgs),
-    /// Add a machine to the fleet from its enrolment request.
+    /// Add machines to the fleet from their enrolment requests.
     Enroll(EnrollArgs),
+    /// End a membership.
+    #[command(subcommand)]
+    Revoke(RevokeCommand),
     /// Set labels.
     #[command(subcommand)]
     Label(LabelCommand),

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// hosts, policies, schedules, windows, osprofiles, runs, sites, regions, peers, conflicts,
-    /// halts, holds, blackouts, configs, approvals, quarantine.
+    /// halts, holds, blackouts, configs, approvals, quarantine, tokens, emergencies.
     pub kind: String,
     /// Only this one.
     pub name: Option<String>,

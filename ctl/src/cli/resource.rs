@@ -30,6 +30,10 @@ pub(crate) enum CreateCommand {
     Schedule(Box<CreateScheduleArgs>),
     /// A time in which no window is open.
     Blackout(Box<CreateBlackoutArgs>),
+    /// A key that lets machines of --site in, with the labels of --label, until they are countersigned.
+    Token(Box<CreateTokenArgs>),
+    /// A window beside all schedules, with a reason and an end within 7 days.
+    Emergency(Box<CreateEmergencyArgs>),
     /// The word that what is held here is the newest as of now; for the part of --scope, or everyone.
     Heartbeat,
 }
@@ -116,6 +120,55 @@ pub(crate) struct CreateBlackoutArgs {
     pub target: TargetArgs,
 }
 
+/// `create token`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateTokenArgs {
+    /// Its name; made of the site otherwise.
+    pub name: Option<String>,
+    /// How many machines it is meant for; more raise an alarm.
+    #[arg(long)]
+    pub uses: u32,
+    /// Until when it lets machines in.
+    #[arg(long, value_name = "TIME")]
+    pub until: String,
+    /// The file that gets its key; `NAME.token.json` otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+}
+
+/// `create emergency`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateEmergencyArgs {
+    /// Its name.
+    pub name: String,
+    /// Its end, within 7 days.
+    #[arg(long, value_name = "TIME")]
+    pub until: String,
+    /// Passes blackouts too.
+    #[arg(long)]
+    pub through_blackouts: bool,
+    /// How many hosts act now, where there is no terminal to type it on.
+    #[arg(long, value_name = "N")]
+    pub acts_now: Option<usize>,
+    /// Whom it is for; `--site` and `--label` count too.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// What makes an `apply` an emergency.
+#[derive(Debug, Args)]
+pub(crate) struct EmergencyArgs {
+    /// Open a window for the policies' hosts beside all schedules; needs --reason and --until.
+    #[arg(long)]
+    pub emergency: bool,
+    /// The emergency passes blackouts too.
+    #[arg(long, requires = "emergency")]
+    pub through_blackouts: bool,
+    /// How many hosts act now, where there is no terminal to type it on.
+    #[arg(long, requires = "emergency", value_name = "N")]
+    pub acts_now: Option<usize>,
+}
+
 /// `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
@@ -125,9 +178,12 @@ pub(crate) struct ApplyArgs {
     /// For EIM's files, which name no target; `--site` and `--label` count too.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// When the policies in it end; 90 days for TARGET otherwise.
+    /// When the policies in it end; 90 days for TARGET otherwise. With --emergency, its end.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+    /// Outside all windows.
+    #[command(flatten)]
+    pub emergency: EmergencyArgs,
 }
 
 /// `diff`.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::change::{Change, ChangeEffect};
 use crate::cli::{ApplyArgs, DiffArgs, TargetArgs};
-use crate::commands::{signed, submit, update};
+use crate::commands::{emergency, signed, submit, update};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{self, FileResource};
 use crate::preview;
@@ -30,7 +30,13 @@ pub(crate) async fn apply(mut session: Session, args: ApplyArgs) -> Outcome {
     }
     let resources = files::read(&written)?;
     let changes = changes(&session, &resources, &args.target, args.until.as_deref())?;
-    let applied = submit::run(&mut session, changes).await?;
+    let applied = match args.emergency.emergency {
+        true => {
+            let until = args.until.as_deref();
+            emergency::apply(&mut session, changes, &args.emergency, until).await?
+        }
+        false => submit::run(&mut session, changes).await?,
+    };
     Ok(if exit == Exit::Done { applied } else { exit })
 }
 

@@ -1,4 +1,4 @@
-//! `create region|site|schedule|blackout`: flags to a statement.
+//! `create region|site|schedule|blackout|…`: flags to a statement.
 
 use daymark_protocol::resource::Kind;
 use daymark_protocol::resource::{
@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::change::Change;
 use crate::cli::{CreateBlackoutArgs, CreateCommand, CreateScheduleArgs, StatusArg};
-use crate::commands::{heartbeat, submit};
+use crate::commands::{emergency, heartbeat, submit, token};
 use crate::exit::{Failure, Outcome};
 use crate::session::Session;
 use crate::{names, scopes, targets, times};
@@ -18,6 +18,8 @@ use crate::{names, scopes, targets, times};
 /// Runs `create …`.
 pub(crate) async fn run(mut session: Session, command: CreateCommand) -> Outcome {
     let (spec, target) = match command {
+        CreateCommand::Token(args) => return token::create(session, *args).await,
+        CreateCommand::Emergency(args) => return emergency::create(session, *args).await,
         CreateCommand::Heartbeat => return heartbeat::create(session).await,
         CreateCommand::Region { name, parent } => (region(&session, name, parent)?, None),
         CreateCommand::Site { name, region, zone } => (site(&session, name, region, zone)?, None),

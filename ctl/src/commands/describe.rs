@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::change::Change;
 use crate::cli::NamedArgs;
-use crate::commands::{get, stop, submit};
+use crate::commands::{emergency, enroll, get, heartbeat, stop, submit};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{names, output, scopes, targets, times};
+use crate::{names, output, rotation, scopes, targets};
 
 /// Runs `describe`.
 pub(crate) fn describe(session: &Session, args: &NamedArgs) -> Outcome {
@@ -122,7 +122,11 @@ struct FleetStatus {
     failed: usize,
     waiting_for_signatures: usize,
     unknown: usize,
+    provisional: usize,
     halts: Vec<String>,
+    emergencies: Vec<String>,
+    freshness: String,
+    falls_on: Vec<String>,
     as_of: String,
 }
 
@@ -145,7 +149,11 @@ pub(crate) fn status(session: &Session) -> Outcome {
         failed: indicator("ERROR"),
         waiting_for_signatures: session.replica().judgement().pending().count(),
         unknown: standing.lines.values().filter(|line| line.state != State::Counts).count(),
+        provisional: enroll::provisional(standing).len(),
         halts: standing.halts.iter().map(stop::halt_name).collect(),
+        emergencies: emergency::in_force(standing),
+        freshness: heartbeat::age(session),
+        falls_on: rotation::falls_on(session),
         as_of: session.as_of(),
     };
     output::value(session.global.output, &status, || {
@@ -156,15 +164,22 @@ pub(crate) fn status(session: &Session) -> Outcome {
             format!("  signatures  {} statements wait for more", status.waiting_for_signatures),
             format!("  unknown     {} ids (`daymarkctl get conflicts`)", status.unknown),
         ];
+        if status.provisional > 0 {
+            lines.push(format!(
+                "  provisional {} hosts (`daymarkctl enroll --pending`)",
+                status.provisional
+            ));
+        }
+        lines.push(format!("  newest word {}", status.freshness));
+        if !status.emergencies.is_empty() {
+            lines.push(format!("  EMERGENCY   {}", status.emergencies.join("; ")));
+        }
         if !status.halts.is_empty() {
             lines.push(format!("  HALTED      {}", status.halts.join(", ")));
         }
         lines.push(status.as_of.clone());
         lines.join("\n")
     })?;
-    let root = session.root()?;
-    if root.expires <= times::now() {
-        output::text("The root has EXPIRED: nothing starts until a new one is signed.");
-    }
+    session.root()?;
     Ok(Exit::Done)
 }

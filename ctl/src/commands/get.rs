@@ -5,11 +5,12 @@ use daymark_protocol::trust::{State, Version};
 use serde::Serialize;
 
 use crate::cli::GetArgs;
-use crate::commands::{peers, sign, stop, windows};
+use crate::commands::{peers, sign, stop, token, windows};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files;
 use crate::output::{self, Row};
 use crate::session::Session;
+use crate::spread::Spread;
 use crate::{names, scopes, targets, times};
 
 /// A row of plain cells: the listing's own columns, as one struct per kind would have them.
@@ -165,6 +166,7 @@ pub(crate) async fn run(session: Session, args: GetArgs) -> Outcome {
         "halt" | "halts" => output::rows(format, &halts(&session), &as_of)?,
         "quarantine" => output::rows(format, &quarantine(&session, only)?, &as_of)?,
         "approval" | "approvals" => output::rows(format, &sign::approvals(&session)?, &as_of)?,
+        "token" | "tokens" => output::rows(format, &token::rows(&session, only)?, &as_of)?,
         other => {
             let kinds = listed_kinds(other)?;
             output::rows(format, &resources(&session, &kinds, only)?, &as_of)?;
@@ -182,7 +184,8 @@ pub(crate) fn listed_kinds(word: &str) -> Outcome<Vec<Kind>> {
         Some(kind) => Ok(vec![kind]),
         None => Err(Failure::usage(format!("there is no kind {word:?}")).next(
             "kinds are hosts, policies, schedules, windows, osprofiles, runs, sites, regions, \
-             peers, conflicts, blackouts, holds, halts, promotions, configs, quarantine, approvals",
+             peers, conflicts, blackouts, holds, halts, promotions, configs, quarantine, approvals, \
+             tokens, emergencies",
         )),
     }
 }
@@ -376,8 +379,9 @@ fn halts(session: &Session) -> Vec<Fact> {
                 scopes::suffix(standing, &halt.version.scope)
             ),
             what: format!(
-                "since {}{}{}",
+                "since {}, {}{}{}",
                 times::show(halt.version.issued),
+                Spread::of(session, &halt.version.scope, halt.version.target.as_ref()).line(),
                 halt.version
                     .until
                     .map_or_else(String::new, |at| format!(", until {}", times::show(at))),

@@ -93,3 +93,28 @@ pub(crate) fn lines(session: &Session, heartbeat: &Heartbeat) -> Vec<String> {
     }
     lines
 }
+
+/// How old the newest word of the fleet is, for `status`.
+pub(crate) fn age(session: &Session) -> String {
+    let Ok(root) = session.root() else { return "none".into() };
+    let now = times::now();
+    let beats = session.standing().heartbeats.values();
+    let newest = beats.filter(|beat| beat.scope == Scope::Fleet).map(|beat| beat.time).max();
+    let (what, as_of) = match newest.filter(|time| *time > root.issued) {
+        Some(time) => ("heartbeat of", time),
+        None => ("root of", root.issued),
+    };
+    let limits = root.freshness;
+    let over = |at: Option<daymark_protocol::time::WallTime>| at.is_some_and(|at| at <= now);
+    let alarm = match (over(limits.alarms_at(as_of)), over(limits.stops_at(as_of))) {
+        (_, true) => "; TOO OLD, nothing new starts: `daymarkctl create heartbeat`",
+        (true, false) => "; OLD: `daymarkctl create heartbeat`",
+        (false, false) => "",
+    };
+    format!(
+        "{what} {}, {} (freshness {}){alarm}",
+        times::show(as_of),
+        times::relative(as_of, now),
+        rotation::freshness(root)
+    )
+}

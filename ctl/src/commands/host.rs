@@ -1,4 +1,4 @@
-//! `label host` and `move host`: the next version of a machine's membership. Its key, name and
+//! `label host`, `move host` and `revoke host`: the next version of a machine's membership. Its key, name and
 //! baseline stay what they were enrolled with.
 
 use daymark_protocol::id::KeyId;
@@ -6,11 +6,19 @@ use daymark_protocol::resource::{HostSpec, Kind, Scope, Spec};
 use daymark_protocol::trust::Version;
 
 use crate::change::{self, Change, ChangeEffect};
-use crate::cli::{LabelCommand, MoveCommand};
+use crate::cli::{LabelCommand, MoveCommand, RevokeCommand};
 use crate::commands::submit;
 use crate::exit::{Failure, Outcome};
 use crate::session::Session;
 use crate::{names, targets};
+
+/// Runs `revoke host`: the machine's membership ends by a tombstone, and its history stays.
+pub(crate) async fn revoke(mut session: Session, command: RevokeCommand) -> Outcome {
+    let RevokeCommand::Host { host } = command;
+    let key = names::find_host(session.standing(), &host)?;
+    let change = Change::delete(session.standing(), Kind::Host, &key.into())?;
+    submit::run(&mut session, vec![change]).await
+}
 
 /// Runs `label`: sets labels, or takes away those written as `KEY-`.
 pub(crate) async fn label(mut session: Session, command: LabelCommand) -> Outcome {
@@ -86,6 +94,7 @@ fn next(
             Scope::Site(left) if moves => Some(left.clone()),
             Scope::Site(_) | Scope::Fleet | Scope::Region(_) => None,
         },
+        replaces: None,
         scope,
         until: None,
         spec: Some(spec),

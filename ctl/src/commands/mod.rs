@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod context;
 pub(crate) mod create;
 pub(crate) mod describe;
+pub(crate) mod emergency;
 pub(crate) mod enroll;
 pub(crate) mod explain;
 pub(crate) mod export;
@@ -20,6 +21,7 @@ pub(crate) mod signed;
 pub(crate) mod stop;
 pub(crate) mod submit;
 pub(crate) mod sync;
+pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod watch;
 pub(crate) mod windows;
@@ -53,6 +55,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         Command::Wait(args) => watch::wait(session()?, args).await,
         Command::Explain(args) => explain::run(sync::fresh(session()?).await?, args).await,
         Command::Enroll(args) => enroll::run(session()?, args).await,
+        Command::Revoke(command) => host::revoke(session()?, command).await,
         Command::Label(command) => host::label(session()?, command).await,
         Command::Move(command) => host::relocate(session()?, command).await,
         Command::Sign(args) => sign::run(session()?, args).await,

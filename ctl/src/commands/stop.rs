@@ -11,7 +11,7 @@ use crate::cli::{HaltArgs, HoldArgs, HostArgs, ResumeArgs, SelectArgs};
 use crate::commands::submit;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{authority, names, output, targets, times};
+use crate::{authority, names, output, spread, targets, times};
 
 /// Runs `halt`: everyone, or the target of `--site` and `--label`, or one policy's hosts.
 pub(crate) async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
@@ -32,9 +32,20 @@ pub(crate) async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
         policy: policy.map(|(_, id)| id),
     });
     let (fleet, scope) = (session.fleet()?, session.scope()?);
-    let change = Change::put(standing, &fleet, scope, spec, Some(target), until)?;
+    let change = Change::put(standing, &fleet, scope.clone(), spec, Some(target.clone()), until)?;
     warn_flood(&session)?;
-    submit::run(&mut session, vec![change]).await
+    let exit = submit::run(&mut session, vec![change]).await?;
+    say_spread(&mut session, &scope, &target).await?;
+    Ok(exit)
+}
+
+/// Says who holds what was just signed; the rest goes on by itself.
+async fn say_spread(session: &mut Session, scope: &Scope, target: &Target) -> Outcome<()> {
+    if !session.global.dry_run {
+        let line = spread::follow(session, scope, Some(target)).await?;
+        output::text(&format!("{}{}.", line[..1].to_uppercase(), &line[1..]));
+    }
+    Ok(())
 }
 
 /// A key with more than 64 standing halts halts all that it may (RULES C4), which is more than
@@ -109,7 +120,9 @@ pub(crate) async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
             Change::put(standing, &fleet, scope.clone(), spec, everyone, None)
         })
         .collect::<Outcome<Vec<_>>>()?;
-    submit::run(&mut session, changes).await
+    let exit = submit::run(&mut session, changes).await?;
+    say_spread(&mut session, &scope, &targets::everyone()).await?;
+    Ok(exit)
 }
 
 /// Runs `hold`: pins hosts to what they run.

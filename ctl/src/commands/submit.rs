@@ -13,6 +13,21 @@ use crate::{authority, occurrences, output, preview, signing};
 
 /// Signs changes and submits them, after the same preview that a co-signer sees.
 pub(crate) async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
+    let ask = |session: &Session| {
+        if session.global.yes || output::confirm("Sign this?") {
+            return Ok(());
+        }
+        Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"))
+    };
+    run_if(session, changes, ask).await
+}
+
+/// As [`run`], with a question of its own before anything is signed.
+pub(crate) async fn run_if(
+    session: &mut Session,
+    changes: Vec<Change>,
+    ask: impl FnOnce(&Session) -> Outcome<()>,
+) -> Outcome {
     for line in preview::changes(session.standing(), &changes) {
         output::text(&line);
     }
@@ -34,9 +49,7 @@ pub(crate) async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome 
         output::text("Nothing was signed (--dry-run).");
         return Ok(Exit::Done);
     }
-    if !session.global.yes && !output::confirm("Sign this?") {
-        return Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"));
-    }
+    ask(session)?;
     let signed = signing::sign(session, changes)?;
     submit(session, &signed.items, &signed.statements).await
 }

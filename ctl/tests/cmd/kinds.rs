@@ -6,7 +6,7 @@ use daymark_protocol::resource::OsType;
 use crate::{Admin, text};
 
 /// A machine that runs edge 1.0.0.
-fn machine(os_type: OsType) -> Machine {
+pub(crate) fn machine(os_type: OsType) -> Machine {
     Machine {
         os_type,
         platform: PlatformKind::Slots,

@@ -8,10 +8,12 @@
     reason = "tests state what must hold"
 )]
 
+mod admission;
 mod bad_files;
 mod bad_input;
 mod conflicts;
 mod demo;
+mod emergency;
 mod exit_codes;
 mod founding;
 mod images;

@@ -2,24 +2,53 @@
 //! by one that runs just for this.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use daymark_protocol::control::{Item, Join, SubmitAnswer, SubmitOutcome, Submitted};
-use daymark_protocol::trust::Pin;
+use data_encoding::HEXLOWER;
+use daymark_protocol::control::{
+    Bytes, Item, Join, SubmitAnswer, SubmitOutcome, Submitted, TokenFile,
+};
+use daymark_protocol::document::{documents_of, signature_entry, statement_entry};
+use daymark_protocol::id::Digest;
+use daymark_protocol::trust::{Pin, SigningKey, join_by_token};
 use tokio_util::sync::CancellationToken;
 
 use super::{Usage, print};
+use crate::clock::wall;
 use crate::control::{Client, ClientError};
+use crate::durable::HostKeyFile;
 use crate::folder::{ItemName, ReplicaFolder};
+use crate::platform::facts;
 use crate::settings::Settings;
 
-pub(super) fn join(settings: &Settings, folder: &Path, fleet: &str) -> anyhow::Result<()> {
+/// Largest token file: a name, a key and the labels of a host.
+const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// A token that lets this machine in (RULES S9).
+#[derive(Debug)]
+pub(super) struct ByToken<'a> {
+    /// Its file.
+    pub(super) file: &'a Path,
+    /// The machine's name; its host name if absent.
+    pub(super) name: Option<String>,
+}
+
+pub(super) fn join(
+    settings: &Settings,
+    folder: &Path,
+    fleet: &str,
+    token: Option<ByToken<'_>>,
+) -> anyhow::Result<()> {
     let pin: Pin = fleet.parse().map_err(|error: daymark_protocol::id::InvalidId| {
         Usage(format!("{error}; `daymarkctl fleet info` prints it"))
     })?;
     let folder = ReplicaFolder::open(folder)?;
-    let (roots, others) = read(&folder, pin)?;
+    let (roots, mut others) = read(&folder, pin)?;
+    if let Some(token) = token {
+        others.extend(membership(settings, token)?);
+    }
     let join = Join { pin, items: roots };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -40,6 +69,39 @@ pub(super) fn join(settings: &Settings, folder: &Path, fleet: &str) -> anyhow::R
             }
         }
     })
+}
+
+/// This machine's membership, signed with the token's key and its own.
+fn membership(settings: &Settings, by: ByToken<'_>) -> anyhow::Result<Vec<Submitted>> {
+    let wrong = |why: String| Usage(format!("{} is no token: {why}", by.file.display()));
+    let size = fs::metadata(by.file).map_err(|error| wrong(error.to_string()))?.len();
+    if size > TOKEN_FILE_BYTES_MAX {
+        return Err(wrong("it is too large".into()).into());
+    }
+    let json = fs::read(by.file).map_err(|error| wrong(error.to_string()))?;
+    let token: TokenFile =
+        serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
+    let seed = HEXLOWER.decode(token.seed.as_bytes()).ok().and_then(|raw| raw.try_into().ok());
+    let seed: [u8; 32] = seed.ok_or_else(|| wrong("its seed is not a key".into()))?;
+    let own = SigningKey::from_seed(HostKeyFile::read(&settings.data_dir)?.seed);
+    let name = by.name.unwrap_or_else(|| facts::kernel().0);
+    let issued = wall();
+    let token_key = SigningKey::from_seed(seed);
+    let (statement, signatures) =
+        join_by_token(token.fleet, issued, &name, &token.token, &token_key, &own)
+            .context("the machine cannot be named so")?;
+    let digest = statement.digest();
+    let mut entries = vec![statement_entry(statement.bytes())];
+    entries.extend(signatures.iter().map(|(id, sig)| signature_entry(&digest, id, sig)));
+    let mut items = Vec::new();
+    for document in documents_of(&statement) {
+        for bytes in &entries {
+            let hash = Digest::of(bytes);
+            let (document, bytes) = (document.clone(), Bytes(bytes.clone()));
+            items.push(Submitted::from(Item::Entry { document, hash, bytes }));
+        }
+    }
+    Ok(items)
 }
 
 /// Says that the machine has joined, and what of the folder was not taken.

@@ -64,6 +64,12 @@ enum Command {
         /// The fleet's fingerprint, as `daymarkctl fleet info` prints it
         #[arg(long, value_name = "FINGERPRINT")]
         fleet: String,
+        /// Token that lets this machine in until somebody countersigns it
+        #[arg(long, value_name = "FILE")]
+        token: Option<PathBuf>,
+        /// With a token: the machine's name; its host name if absent
+        #[arg(long, requires = "token")]
+        name: Option<String>,
     },
     /// Runs the agent
     Run,
@@ -192,7 +198,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&inputs)?;
     match arguments.command {
         Command::Init { request, name } => init::init(&settings, request.as_deref(), name)?,
-        Command::Join { folder, fleet } => join::join(&settings, &folder, &fleet)?,
+        Command::Join { folder, fleet, token, name } => {
+            let token = token.as_deref().map(|file| join::ByToken { file, name });
+            join::join(&settings, &folder, &fleet, token)?;
+        }
         Command::Run => return run::run(settings),
         Command::Status { json } => show::status(&settings, json)?,
         Command::Doctor { json } => return crate::doctor::doctor(&settings, json),
