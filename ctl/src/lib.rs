@@ -29,6 +29,7 @@ mod scopes;
 pub(crate) mod session;
 mod signing;
 mod spread;
+mod stored;
 pub(crate) mod targets;
 pub(crate) mod times;
 

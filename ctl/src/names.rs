@@ -177,6 +177,27 @@ pub(crate) fn find_host(standing: &Standing, name: &str) -> Outcome<KeyId> {
     id.as_host().ok_or_else(|| Failure::usage(format!("{name:?} is not a host")))
 }
 
+/// The host that `name` means, also one whose membership has ended.
+pub(crate) fn find_ever(standing: &Standing, name: &str) -> Outcome<KeyId> {
+    let hosts = standing.of_kind(Kind::Host).filter_map(|(id, _)| id.as_host());
+    let fits: BTreeSet<KeyId> = hosts
+        .filter(|host| {
+            let is_start = name.len() >= KEY_ID_START_CHARS && host.to_string().starts_with(name);
+            is_start || host_name(standing, host) == name
+        })
+        .collect();
+    match fits.iter().collect::<Vec<_>>().as_slice() {
+        [one] => Ok(**one),
+        [] => Err(Failure::usage(format!("there never was a host {name:?}"))
+            .next("`daymarkctl audit` names those that there were")),
+        several => {
+            let ids: Vec<String> = several.iter().map(|id| id.to_string()).collect();
+            Err(Failure::usage(format!("{name:?} was the name of several: {}", ids.join(", ")))
+                .next("use the key id"))
+        }
+    }
+}
+
 /// The site that `name` means; `none` for hosts without one.
 pub(crate) fn find_site(standing: &Standing, name: &str) -> Outcome<ResourceId> {
     if name == "none" {

@@ -3,19 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use daymark_node::control::Client;
+use daymark_node::durable::write_atomic;
 use daymark_node::folder::{ItemName, ReplicaFolder};
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::document::{
-    Changes, DocumentId, Interest, Outcome as Taken, Replica, Stored, StoredEntry, StoredReport,
+    Changes, ClosedGeneration, DocumentId, Outcome as Taken, Replica,
 };
-use daymark_protocol::id::{FleetId, KeyId, ResourceId};
+use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{Kind, Role, Scope};
 use daymark_protocol::time::WallTime;
-use daymark_protocol::trust::{FloorRecord, Floors, Root, RootChain, Standing, Version};
+use daymark_protocol::trust::{Root, Standing, Version};
 
 use crate::cli::Global;
 use crate::commands::explain::Explained;
@@ -23,7 +23,11 @@ use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::hosts::HostSummary;
+use crate::stored::{LoadedFolder, append_floors, changes_items, load_folder, read_floors};
 use crate::{authority, names, output, rotation, scopes, targets, times};
+
+/// Where closed generations of reports lie that the mesh dropped, below a context's folder.
+pub(crate) const ARCHIVE: &str = "archive";
 
 /// A command's work on a fleet.
 #[derive(Debug)]
@@ -51,26 +55,17 @@ impl Session {
         let (name, folder) = home.current(&global)?;
         let context = home::read_context(&folder)?;
         let store = ReplicaFolder::open_or_begin(&folder)?;
-        let mut chain = RootChain::new(context.pin);
-        let mut stored = Stored::default();
-        let mut damaged = 0;
-        for name in store.names()? {
-            match store.read(&name)? {
-                Some(item) => sort_in(item, &mut chain, &mut stored),
-                None => damaged += 1,
-            }
-        }
         let floors = read_floors(&folder)?;
-        let loaded = Replica::load(chain, floors, Interest::default(), &stored);
-        damaged += loaded.corrupt.len();
-        if damaged > 0 {
+        let LoadedFolder { replica, changes, problems, .. } =
+            load_folder(&store, context.pin, floors)?;
+        if !problems.is_empty() {
             output::note(&format!(
-                "warning: {damaged} files of the replica are damaged; `daymarkctl sync` replaces them"
+                "warning: {} files of the replica are damaged; `daymarkctl sync` replaces them",
+                problems.len()
             ));
         }
-        let replica = loaded.replica;
         let session = Self { global, home, name, folder, context, issued: None, store, replica };
-        session.store_changes(&loaded.changes)?;
+        session.store_changes(&changes)?;
         rotation::falls_on(&session)
             .iter()
             .for_each(|line| output::note(&format!("warning: {line}")));
@@ -186,7 +181,8 @@ impl Session {
     pub(crate) fn take(&mut self, items: &[Item]) -> Outcome<Vec<Taken>> {
         let mut outcomes = Vec::new();
         let together = |a: &Item, b: &Item| match (a, b) {
-            (Item::Entry { .. }, Item::Entry { .. })
+            (Item::Root { .. }, Item::Root { .. })
+            | (Item::Entry { .. }, Item::Entry { .. })
             | (Item::Report { .. }, Item::Report { .. }) => true,
             (
                 Item::Root { .. } | Item::Entry { .. } | Item::Report { .. } | Item::Blob { .. },
@@ -197,8 +193,8 @@ impl Session {
             let bytes: Vec<&[u8]> = run.iter().map(Item::bytes).collect();
             let (taken, changes) = match run.first() {
                 None => continue,
-                Some(Item::Root { bytes, .. }) => {
-                    outcomes.push(self.take_root(&bytes.0)?);
+                Some(Item::Root { .. }) => {
+                    outcomes.extend(self.take_roots(run)?);
                     continue;
                 }
                 Some(Item::Blob { bytes, .. }) => {
@@ -210,6 +206,23 @@ impl Session {
             };
             self.store_changes(&changes)?;
             outcomes.extend(taken);
+        }
+        Ok(outcomes)
+    }
+
+    /// Takes roots from the pinned one down, then up: each hangs on the one before (RULES R2).
+    fn take_roots(&mut self, items: &[Item]) -> Outcome<Vec<Taken>> {
+        let pinned = self.context.pin.version;
+        let place = |index: &usize| match items.get(*index) {
+            Some(Item::Root { version, .. }) if *version <= pinned => (0, pinned - version),
+            Some(Item::Root { version, .. }) => (1, *version),
+            Some(Item::Entry { .. } | Item::Report { .. } | Item::Blob { .. }) | None => (2, 0),
+        };
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by_key(place);
+        let mut outcomes = vec![Taken::Known; items.len()];
+        for index in order {
+            outcomes[index] = self.take_root(items[index].bytes())?;
         }
         Ok(outcomes)
     }
@@ -257,6 +270,9 @@ impl Session {
         for (document, hash) in &changes.drops {
             self.store.remove(&ItemName::Entry(document.clone(), *hash))?;
         }
+        for digest in &changes.dropped_blobs {
+            self.archive(digest)?;
+        }
         if !changes.dropped_reports.is_empty() {
             for name in self.store.names()? {
                 if let ItemName::Report(host, generation, _) = &name {
@@ -269,6 +285,17 @@ impl Session {
         }
         for digest in &changes.dropped_blobs {
             self.store.remove(&ItemName::Blob(*digest))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a closed generation of reports that the mesh drops (RULES D5), for the audit.
+    fn archive(&self, digest: &Digest) -> Outcome<()> {
+        let Some(item) = self.store.read(&ItemName::Blob(*digest))? else { return Ok(()) };
+        if ClosedGeneration::reports(item.bytes()).is_ok() {
+            let folder = self.folder.join(ARCHIVE);
+            fs::create_dir_all(&folder)?;
+            write_atomic(&folder.join(digest.to_string()), item.bytes(), 0o644)?;
         }
         Ok(())
     }
@@ -343,7 +370,7 @@ impl Session {
                     "key {} does not have the role {role}",
                     key.name
                 ))
-                .next("`daymarkctl root show` shows who has it"));
+                .next("`daymarkctl fleet info` shows who has it"));
             }
         }
         let usable: Vec<_> = keys
@@ -380,82 +407,4 @@ impl Session {
 pub(crate) fn unreachable(error: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Unreachable, error)
         .next("is the node running, and may this user open its socket?")
-}
-
-/// The journal of floors, so that no stick or node can take this replica back (RULES C6).
-fn floors_file(folder: &Path) -> PathBuf {
-    folder.join("floors")
-}
-
-fn read_floors(folder: &Path) -> Outcome<Floors> {
-    let path = floors_file(folder);
-    let journal = match fs::read(&path) {
-        Ok(journal) => journal,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => {
-            let error = anyhow::Error::new(error);
-            return Err(error.context(format!("cannot read {}", path.display())).into());
-        }
-    };
-    let read = Floors::read_journal(&journal);
-    if read.complete_bytes < journal.len() {
-        // A line that was torn off must not run into the next one.
-        fs::OpenOptions::new().write(true).open(&path)?.set_len(read.complete_bytes as u64)?;
-    }
-    if read.damaged_lines > 0 {
-        output::note(&format!(
-            "warning: {} lines of {} are damaged and left out",
-            read.damaged_lines,
-            path.display()
-        ));
-    }
-    Ok(read.floors)
-}
-
-fn append_floors(folder: &Path, records: &[FloorRecord]) -> Outcome<()> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<u8> = records.iter().flat_map(FloorRecord::encode).collect();
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(floors_file(folder))?;
-    file.write_all(&lines)?;
-    file.sync_data()?;
-    Ok(())
-}
-
-fn sort_in(item: Item, chain: &mut RootChain, stored: &mut Stored) {
-    match item {
-        // A root that is not of the chain, or still lacks signatures, changes nothing.
-        Item::Root { bytes, .. } => drop(chain.accept(&bytes.0)),
-        Item::Entry { document, hash, bytes } => {
-            stored.entries.push(StoredEntry { document, hash, bytes: bytes.0 });
-        }
-        Item::Report { host, generation, count, bytes } => {
-            stored.reports.push(StoredReport { host, generation, count, bytes: bytes.0 });
-        }
-        Item::Blob { digest, bytes } => stored.blobs.push((digest, bytes.0)),
-    }
-}
-
-fn changes_items(changes: &Changes) -> Vec<Item> {
-    let own = |bytes: &Vec<u8>| Bytes(bytes.clone());
-    let mut items = Vec::new();
-    for (version, bytes) in &changes.roots {
-        items.push(Item::Root { version: *version, bytes: own(bytes) });
-    }
-    for StoredEntry { document, hash, bytes } in &changes.puts {
-        items.push(Item::Entry { document: document.clone(), hash: *hash, bytes: own(bytes) });
-    }
-    for StoredReport { host, generation, count, bytes } in &changes.reports {
-        items.push(Item::Report {
-            host: *host,
-            generation: *generation,
-            count: *count,
-            bytes: own(bytes),
-        });
-    }
-    for (digest, bytes) in &changes.blobs {
-        items.push(Item::Blob { digest: *digest, bytes: own(bytes) });
-    }
-    items
 }

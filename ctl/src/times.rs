@@ -53,6 +53,14 @@ pub(crate) fn point(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallT
     })
 }
 
+/// A point in the past: as [`point`], but a length is so long ago.
+pub(crate) fn past(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallTime> {
+    match length_ms(text) {
+        Ok(ms) => Ok(now.plus_ms(-ms)),
+        Err(_) => point(text, zone, now),
+    }
+}
+
 /// The zone of this machine.
 pub(crate) fn local_zone() -> TimeZone {
     TimeZone::system()

@@ -17,7 +17,9 @@ pub(crate) use self::act::{
 pub(crate) use self::fleet::{
     ContextCommand, DemoArgs, FleetCommand, FleetInitArgs, KeyCommand, SignArgs, SyncArgs,
 };
-pub(crate) use self::read::{ExportCommand, GetArgs, HostArgs, WaitArgs, WatchArgs};
+pub(crate) use self::read::{
+    AuditArgs, ExportCommand, GetArgs, HostArgs, VerifyArgs, WaitArgs, WatchArgs,
+};
 pub(crate) use self::resource::{
     ApplyArgs, CreateBlackoutArgs, CreateCommand, CreateEmergencyArgs, CreateScheduleArgs,
     CreateTokenArgs, DiffArgs, EmergencyArgs, NamedArgs, ReleaseCommand, StatusArg, TargetArgs,
@@ -188,6 +190,10 @@ pub(crate) enum Command {
     /// Images and release services.
     #[command(subcommand)]
     Release(ReleaseCommand),
+    /// Who signed what, and what each machine held, decided, ran and booted.
+    Audit(AuditArgs),
+    /// Check evidence by its signatures and hashes, where no fleet is known.
+    Verify(VerifyArgs),
     /// Take something out for other tools.
     #[command(subcommand)]
     Export(ExportCommand),

@@ -45,6 +45,33 @@ pub(crate) struct HostArgs {
     pub host: String,
 }
 
+/// `audit`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Only this host, deleted ones too: name, key id or the start of it.
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Only from this time on: `2026-01-01`, `7d` for the last seven days.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Write the table and the evidence it is made of here.
+    #[arg(long, value_name = "DIR")]
+    pub export: Option<PathBuf>,
+}
+
+/// `verify`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A folder that `audit --export` wrote, a stick, or one root, statement or request.
+    pub path: PathBuf,
+    /// The fleet's fingerprint, from somebody you trust.
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub fleet: Option<String>,
+    /// For a statement: a folder with the fleet's roots.
+    #[arg(long, value_name = "DIR")]
+    pub with: Option<PathBuf>,
+}
+
 /// `export …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportCommand {

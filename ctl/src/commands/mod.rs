@@ -1,6 +1,7 @@
 //! What each command does, a file per command.
 
 pub(crate) mod apply;
+pub(crate) mod audit;
 pub(crate) mod context;
 pub(crate) mod create;
 pub(crate) mod describe;
@@ -70,6 +71,8 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         Command::Release(ReleaseCommand::Add { image, profile, to }) => {
             release::add(session()?, &image, &profile, &to).await
         }
+        Command::Audit(args) => audit::fresh(session()?, args).await,
+        Command::Verify(args) => audit::verify(global.output, &args),
         Command::Export(ExportCommand::Document { document, to }) => {
             export::document(&session()?, &document, to)
         }

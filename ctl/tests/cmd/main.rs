@@ -9,6 +9,7 @@
 )]
 
 mod admission;
+mod audit;
 mod bad_files;
 mod bad_input;
 mod conflicts;
