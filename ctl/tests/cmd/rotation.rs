@@ -220,7 +220,8 @@ fn r7_a_delegate_signs_for_exactly_that_part_and_until_that_date() {
     assert_eq!(listed[0]["state"], "in force");
     admin.run(&["sync", text(&stick)]).ends(0);
     dave.run(&["sync", text(&stick)]).ends(0);
-    dave.run(&blackout("site=berlin")).ends(4);
+    let later = ["create", "blackout", "later", "--from", "12-05", "--to", "12-06"];
+    dave.run(&[&later[..], &["--scope", "site=berlin", "--yes"]].concat()).ends(4);
 }
 
 #[test]
