@@ -352,7 +352,7 @@ pub(crate) fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<Sta
                     plan.sees.len(),
                     limits::SEES_MAX
                 ))
-                .next("delete blackouts and policies that are over"));
+                .next("resume halts, and delete blackouts and policies that are over"));
             }
         }
         new.extend(plan.changes.iter().filter(|change| change.closes()).map(|change| {
@@ -362,27 +362,31 @@ pub(crate) fn plan(standing: &Standing, changes: Vec<Change>) -> Outcome<Vec<Sta
     Ok(plans)
 }
 
-/// Closings in force and policies for less than everyone that may reach a host that these changes
-/// reach: what a signer knows (RULES S5). What has ended closes nothing and is left out, so that
-/// the list does not grow for ever.
+/// Closings in force, halts that stand, and policies for less than everyone that may reach a host
+/// that these changes reach: what a signer knows (RULES S5). What has ended closes nothing and is
+/// left out, so that the list does not grow for ever.
 pub(crate) fn known_closings(standing: &Standing, changes: &[Change]) -> Vec<Seen> {
     let now = times::now();
-    standing
-        .lines
-        .iter()
-        .filter(|((_, id), _)| !changes.iter().any(|change| change.id == *id))
-        .filter_map(|((kind, id), line)| {
-            let version = line.versions.first()?;
-            let narrow = *kind == Kind::OsUpdatePolicy
-                && version.target.as_ref().is_some_and(|target| !target.all);
+    let lines = standing.lines.iter().filter_map(|((kind, id), line)| {
+        let version = line.versions.first()?;
+        let narrow = *kind == Kind::OsUpdatePolicy
+            && version.target.as_ref().is_some_and(|target| !target.all);
+        (kind.closes() || narrow).then_some((*kind, id, &**version))
+    });
+    let halts = standing.halts.iter().map(|halt| (Kind::Halt, &halt.id, &*halt.version));
+    lines
+        .chain(halts)
+        .filter(|(_, id, _)| !changes.iter().any(|change| change.id == **id))
+        .filter(|(_, _, version)| {
             let in_force = !version.gone && version.until.is_none_or(|until| until > now);
-            let meets = changes.iter().any(|change| {
-                let (ours, theirs) = (change.target.as_ref(), version.target.as_ref());
-                change.opens() && may_meet((&change.scope, ours), (&version.scope, theirs))
-            });
-            ((kind.closes() || narrow) && in_force && meets).then(|| {
-                Seen(version.scope.clone(), kind.name().into(), id.clone(), version.version)
-            })
+            in_force
+                && changes.iter().any(|change| {
+                    let (ours, theirs) = (change.target.as_ref(), version.target.as_ref());
+                    change.opens() && may_meet((&change.scope, ours), (&version.scope, theirs))
+                })
+        })
+        .map(|(kind, id, version)| {
+            Seen(version.scope.clone(), kind.name().into(), id.clone(), version.version)
         })
         .collect()
 }

@@ -20,6 +20,7 @@ pub(crate) mod names;
 mod occurrences;
 pub(crate) mod output;
 pub(crate) mod passphrase;
+pub(crate) mod plan;
 pub(crate) mod preview;
 mod public_keys;
 pub mod release;

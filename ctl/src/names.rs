@@ -50,6 +50,11 @@ pub(crate) fn version_name(version: &Version, id: &ResourceId) -> String {
 
 /// The name of an id.
 pub(crate) fn name_of(standing: &Standing, kind: Kind, id: &ResourceId) -> String {
+    if kind == Kind::Halt
+        && let Some(halt) = standing.halts.iter().find(|halt| halt.id == *id)
+    {
+        return version_name(&halt.version, id);
+    }
     standing
         .lines
         .get(&(kind, id.clone()))

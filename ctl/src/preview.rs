@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use daymark_protocol::decide::{Decision, Reach, Verdict, World, decide};
 use daymark_protocol::id::{Digest, KeyId};
-use daymark_protocol::resource::Kind;
+use daymark_protocol::resource::{Kind, Spec};
 use daymark_protocol::target::UnknownProfile;
 use daymark_protocol::time::{Now, WallTime};
-use daymark_protocol::trust::{Line, Standing, State, Version};
+use daymark_protocol::trust::{HaltLine, Line, Standing, State, Version};
 
 use crate::change::{Change, ChangeEffect};
 use crate::exit::{Failure, Outcome};
@@ -67,10 +67,6 @@ pub(crate) fn changes(standing: &Standing, changes: &[Change]) -> Vec<String> {
 
 /// Puts a change into a standing as if it had been signed.
 pub(crate) fn insert(standing: &mut Standing, change: &Change) {
-    if change.effect == ChangeEffect::Unchanged || matches!(change.kind, Kind::Halt | Kind::Resume)
-    {
-        return;
-    }
     let digest = Digest::of_parts(&[change.id.as_str().as_bytes(), change.name.as_bytes()]);
     let version = Version {
         scope: change.scope.clone(),
@@ -80,6 +76,26 @@ pub(crate) fn insert(standing: &mut Standing, change: &Change) {
         site: change.site.clone(),
         ..Version::saying(change.version, digest, change.spec.clone())
     };
+    put(standing, change, version);
+}
+
+/// Puts a change into a standing as if this version of it counted.
+pub(crate) fn put(standing: &mut Standing, change: &Change, version: Version) {
+    match (&change.effect, &change.spec) {
+        (ChangeEffect::Unchanged, _) => return,
+        // A set in which each stands until it is lifted by name (RULES C4).
+        (_, Some(Spec::Halt(_))) => {
+            let (id, version) = (change.id.clone(), Arc::new(version));
+            standing.halts.push(HaltLine { id, version, flood: None, lifted_until: None });
+            return;
+        }
+        (_, Some(Spec::Resume(resume))) => {
+            standing.halts.retain(|halt| !resume.halts.contains(&halt.version.statement));
+            return;
+        }
+        _ if matches!(change.kind, Kind::Halt | Kind::Resume) => return,
+        _ => {}
+    }
     let key = (change.kind, change.id.clone());
     let line = standing
         .lines

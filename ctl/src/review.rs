@@ -2,7 +2,7 @@
 //! the author's, every field, and what this replica knows that the author did not (RULES S5).
 
 use daymark_protocol::resource::Role;
-use daymark_protocol::trust::{Root, Seen, Statement};
+use daymark_protocol::trust::{Resource, Root, Seen, Statement, Version};
 
 use crate::change::{self, Change, ChangeEffect};
 use crate::session::Session;
@@ -102,6 +102,28 @@ fn changes(session: &Session, statement: &Statement) -> Vec<Change> {
             })
         })
         .collect()
+}
+
+/// The statement's resources as changes, each with the version that would count.
+pub(crate) fn versions(session: &Session, statement: &Statement) -> Vec<(Change, Version)> {
+    let payload = statement.payload();
+    let version = |change: &Change| {
+        let said =
+            |resource: &&Resource| resource.id == change.id && resource.version == change.version;
+        let resource = payload.resources.iter().find(said)?;
+        Some(Version {
+            statement: statement.digest(),
+            scope: payload.scope.clone(),
+            issued: payload.issued,
+            until: payload.until,
+            sees: payload.sees.clone(),
+            target: change.target.clone(),
+            site: change.site.clone(),
+            ..Version::saying(change.version, resource.digest(), change.spec.clone())
+        })
+    };
+    let changes = changes(session, statement).into_iter();
+    changes.filter_map(|change| Some((version(&change)?, change))).map(|(v, c)| (c, v)).collect()
 }
 
 /// Every field of a spec, a line each.

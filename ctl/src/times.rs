@@ -91,6 +91,16 @@ pub(crate) fn show_utc(at: WallTime) -> String {
     Zoned::new(at.to_timestamp(), TimeZone::UTC).strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
+/// In a zone, to the second, with the day of the week.
+pub(crate) fn show_seconds_in(at: WallTime, zone: &TimeZone) -> String {
+    Zoned::new(at.to_timestamp(), zone.clone()).strftime("%a %Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+/// In UTC, to the second.
+pub(crate) fn show_seconds_utc(at: WallTime) -> String {
+    Zoned::new(at.to_timestamp(), TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
 /// How long ago, or until: `3 min ago`, `in 2 h`.
 pub(crate) fn relative(at: WallTime, now: WallTime) -> String {
     let ms = at.since_ms(now);

@@ -18,7 +18,7 @@ pub(crate) use self::fleet::{
     ContextCommand, DemoArgs, FleetCommand, FleetInitArgs, KeyCommand, SignArgs, SyncArgs,
 };
 pub(crate) use self::read::{
-    AuditArgs, ExportCommand, GetArgs, HostArgs, VerifyArgs, WaitArgs, WatchArgs,
+    AuditArgs, ExportCommand, GetArgs, HostArgs, PlanArgs, VerifyArgs, WaitArgs, WatchArgs,
 };
 pub(crate) use self::resource::{
     ApplyArgs, CreateBlackoutArgs, CreateCommand, CreateEmergencyArgs, CreateScheduleArgs,
@@ -158,6 +158,8 @@ pub(crate) enum Command {
     Wait(WaitArgs),
     /// Every gate of a host's decision, the evidence, what happens next and when.
     Explain(HostArgs),
+    /// Who would update when, and who would not and why; with -f, what the files would change of it.
+    Plan(PlanArgs),
     /// Add machines to the fleet from their enrolment requests.
     Enroll(EnrollArgs),
     /// End a membership.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::TargetArgs;
+
 /// `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
@@ -15,6 +17,22 @@ pub(crate) struct GetArgs {
     /// For windows: how many days ahead.
     #[arg(long, default_value_t = 14)]
     pub days: u32,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Show only what this YAML file, or signed statement (`.json`), would change, as if it were
+    /// signed now; `-` is standard input; may be repeated.
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How many days ahead.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub days: u32,
+    /// `--host`, `--site` and `--label` say which hosts are shown. For EIM's files, which name no
+    /// target, all of these say whom they are for, as with `apply`.
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// `watch`.

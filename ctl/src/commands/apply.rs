@@ -29,7 +29,8 @@ pub(crate) async fn apply(mut session: Session, args: ApplyArgs) -> Outcome {
         return Ok(exit);
     }
     let resources = files::read(&written)?;
-    let changes = changes(&session, &resources, &args.target, args.until.as_deref())?;
+    let standing = session.standing();
+    let changes = changes(&session, standing, &resources, &args.target, args.until.as_deref())?;
     let applied = match args.emergency.emergency {
         true => {
             let until = args.until.as_deref();
@@ -43,7 +44,7 @@ pub(crate) async fn apply(mut session: Session, args: ApplyArgs) -> Outcome {
 /// Runs `diff`.
 pub(crate) fn diff(session: &Session, args: &DiffArgs) -> Outcome {
     let resources = files::read(&args.files)?;
-    let changes = changes(session, &resources, &args.target, None)?;
+    let changes = changes(session, session.standing(), &resources, &args.target, None)?;
     let differs = changes.iter().any(|change| change.effect != ChangeEffect::Unchanged);
     for line in preview::changes(session.standing(), &changes) {
         output::text(&line);
@@ -51,18 +52,19 @@ pub(crate) fn diff(session: &Session, args: &DiffArgs) -> Outcome {
     Ok(if differs { Exit::Failed } else { Exit::Done })
 }
 
-/// The changes of a set of files. Resources of one set may name each other, so those that others
-/// refer to are taken first.
-fn changes(
+/// The changes of a set of files to a standing. Resources of one set may name each other, so those
+/// that others refer to are taken first.
+pub(crate) fn changes(
     session: &Session,
+    standing: &Standing,
     resources: &[FileResource],
     args: &TargetArgs,
     until: Option<&str>,
 ) -> Outcome<Vec<Change>> {
     let mut ordered: Vec<&FileResource> = resources.iter().collect();
     ordered.sort_by_key(|resource| reference_order(resource.kind));
-    let flags = targets::from_flags(session.standing(), args, &session.global)?;
-    let mut standing = session.standing().clone();
+    let flags = targets::from_flags(standing, args, &session.global)?;
+    let mut standing = standing.clone();
     let mut changes: Vec<Change> = Vec::new();
     for resource in ordered {
         let change = one(session, &standing, resource, flags.as_ref(), until)?;

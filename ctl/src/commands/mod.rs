@@ -15,6 +15,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod host;
 pub(crate) mod key;
 pub(crate) mod peers;
+pub(crate) mod plan;
 pub(crate) mod release;
 pub(crate) mod root;
 pub(crate) mod sign;
@@ -55,6 +56,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         Command::Watch(args) => watch::watch(session()?, args).await,
         Command::Wait(args) => watch::wait(session()?, args).await,
         Command::Explain(args) => explain::run(sync::fresh(session()?).await?, args).await,
+        Command::Plan(args) => plan::run(&session()?, &args),
         Command::Enroll(args) => enroll::run(session()?, args).await,
         Command::Revoke(command) => host::revoke(session()?, command).await,
         Command::Label(command) => host::label(session()?, command).await,

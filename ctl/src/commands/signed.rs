@@ -19,6 +19,22 @@ pub(crate) struct SignedFile {
     envelope: Envelope,
 }
 
+impl SignedFile {
+    /// What was signed, for this fleet.
+    pub(crate) fn statement(&self, session: &Session) -> Outcome<Statement> {
+        let path = self.path.display();
+        let statement = Statement::parse(&self.envelope.payload).map_err(|error| {
+            Failure::usage(format!("{path} holds no statement: {error}"))
+                .next("fetch it again from where it was signed")
+        })?;
+        if Some(statement.payload().fleet) == session.fleet_id() {
+            return Ok(statement);
+        }
+        Err(Failure::refused(format!("{path} is signed for another fleet than {}", session.name))
+            .next("choose its fleet with --context"))
+    }
+}
+
 /// Tells files with a signed statement, which end in `.json`, from those with resources.
 pub(crate) fn split(paths: &[PathBuf]) -> Outcome<(Vec<SignedFile>, Vec<PathBuf>)> {
     let mut signed = Vec::new();
@@ -53,25 +69,14 @@ fn read(path: &Path) -> Outcome<Envelope> {
 pub(crate) async fn apply(session: &mut Session, files: &[SignedFile]) -> Outcome {
     let mut items = Vec::new();
     let mut digests = Vec::new();
-    for SignedFile { path, envelope } in files {
-        let statement = Statement::parse(&envelope.payload).map_err(|error| {
-            Failure::usage(format!("{} holds no statement: {error}", path.display()))
-                .next("fetch it again from where it was signed")
-        })?;
-        if Some(statement.payload().fleet) != session.fleet_id() {
-            return Err(Failure::refused(format!(
-                "{} is signed for another fleet than {}",
-                path.display(),
-                session.name
-            ))
-            .next("choose its fleet with --context"));
-        }
+    for file in files {
+        let statement = file.statement(session)?;
         for line in review::statement(session, &statement) {
             output::text(&line);
         }
         let mut entries = vec![statement_entry(statement.bytes())];
         let digest = statement.digest();
-        let signatures = envelope.signatures.iter();
+        let signatures = file.envelope.signatures.iter();
         entries.extend(signatures.map(|(key, sig)| signature_entry(&digest, key, sig)));
         items.extend(signing::items(&statement, entries)?);
         digests.push(digest);

@@ -9,6 +9,7 @@ mod because;
 mod calendar;
 mod closing;
 mod emergency;
+mod foresee;
 mod gates;
 mod image;
 mod latest;
@@ -25,6 +26,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use self::foresee::{ForeseenUpdate, Foresight, Objection, foresee};
 pub use self::model::{
     Activity, Decision, Evidence, Gate, GateAnswer, Installed, InstalledSource, Machine,
     PlatformKind, Quarantined, ResolvedTarget, StagedImage, Verdict, Window, Word, World,

@@ -302,3 +302,13 @@ pub struct Decision {
     /// When the answer may change by time alone: look again then at the latest.
     pub next_look: Option<WallTime>,
 }
+
+impl Decision {
+    /// The gate whose answer decided, if it was one that said no.
+    pub fn decided_by(&self) -> Option<&GateAnswer> {
+        let same = |answer: &&GateAnswer| {
+            !answer.pass && answer.reason == self.reason && answer.message == self.message
+        };
+        self.gates.iter().find(same)
+    }
+}

@@ -8,7 +8,7 @@ use crate::resource::OsUpdatePolicySpec;
 use crate::time::WallTime;
 
 /// Activation time assumed until a host has measured its own (RULES Q8).
-const NEEDED_MS_DEFAULT: u64 = 5 * 60_000;
+pub(super) const NEEDED_MS_DEFAULT: u64 = 5 * 60_000;
 /// Seconds over which hosts spread their start, unless the policy says otherwise (RULES Q7).
 const SPREAD_S_DEFAULT: u32 = 15 * 60;
 /// How long before a window staging may start, unless the policy says otherwise: it destroys the

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::id::{Digest, KeyId};
+use crate::id::{Digest, KeyId, ResourceId};
 use crate::limits;
 use crate::resource::{Kind, Scope, Spec};
 use crate::time::WallTime;
@@ -17,18 +17,20 @@ use crate::trust::{HaltLine, Validity, Version};
 pub(super) fn settle(lines: &Lines) -> (Vec<HaltLine>, BTreeSet<Digest>) {
     let of_kind = |kind| {
         let said = lines.of_kind(kind).filter(|(_, version)| !version.gone);
-        said.map(|(_, version)| (version.statement, Arc::clone(version)))
+        said.map(|(id, version)| (version.statement, (id, Arc::clone(version))))
     };
-    let mut halts: BTreeMap<Digest, Arc<Version>> = of_kind(Kind::Halt).collect();
-    let resumes: BTreeMap<Digest, Arc<Version>> = of_kind(Kind::Resume).collect();
+    let mut halts: BTreeMap<Digest, (&ResourceId, Arc<Version>)> = of_kind(Kind::Halt).collect();
+    let resumes: BTreeMap<Digest, (&ResourceId, Arc<Version>)> = of_kind(Kind::Resume).collect();
     let mut lapsing: BTreeMap<Digest, HaltLine> = BTreeMap::new();
-    for resume in resumes.values() {
+    for (_, resume) in resumes.values() {
         for digest in named_by(resume) {
-            let Some(halt) = halts.get(digest).filter(|halt| covers(resume, halt)) else {
+            let Some((id, halt)) = halts.get(digest).filter(|(_, halt)| covers(resume, halt))
+            else {
                 continue;
             };
             if let Some(until) = resume.signers_until {
-                let line = HaltLine { version: Arc::clone(halt), flood: None, lifted_until: None };
+                let (id, version) = ((*id).clone(), Arc::clone(halt));
+                let line = HaltLine { id, version, flood: None, lifted_until: None };
                 let line = lapsing.entry(*digest).or_insert(line);
                 line.lifted_until = line.lifted_until.max(Some(until));
             } else {
@@ -38,7 +40,7 @@ pub(super) fn settle(lines: &Lines) -> (Vec<HaltLine>, BTreeSet<Digest>) {
     }
     lapsing.retain(|digest, _| halts.remove(digest).is_some());
     let mut of_key: BTreeMap<KeyId, BTreeSet<HaltPlace>> = BTreeMap::new();
-    for halt in halts.values() {
+    for (_, halt) in halts.values() {
         for key in &halt.signers {
             of_key.entry(*key).or_default().insert(HaltPlace::of(halt.until, halt.statement));
         }
@@ -54,8 +56,9 @@ pub(super) fn settle(lines: &Lines) -> (Vec<HaltLine>, BTreeSet<Digest>) {
     }
     let flood = |signers: &[KeyId]| signers.iter().filter_map(|key| floods.get(key)).max().copied();
     let lines =
-        halts.into_iter().filter(|(digest, _)| kept.contains(digest)).map(|(_, version)| {
-            HaltLine { flood: flood(&version.signers), version, lifted_until: None }
+        halts.into_iter().filter(|(digest, _)| kept.contains(digest)).map(|(_, (id, version))| {
+            let flood = flood(&version.signers);
+            HaltLine { id: id.clone(), version, flood, lifted_until: None }
         });
     let whole = kept.iter().copied().chain(lapsing.keys().copied()).chain(resumes.into_keys());
     let whole = whole.collect();

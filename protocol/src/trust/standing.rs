@@ -225,6 +225,8 @@ impl Version {
 /// A halt that stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HaltLine {
+    /// Its id, by which `sees` names it (RULES S5).
+    pub id: ResourceId,
     /// What it says; its `statement` is what a resume names.
     pub version: Arc<Version>,
     /// Until when more than 64 halts of a key that signed it stand, if so: as long that key halts

@@ -57,6 +57,20 @@ fn rt_b4_a_halt_is_not_undone_by_another_under_its_id_nor_by_a_tombstone() {
 }
 
 #[test]
+fn s5_a_halt_is_named_by_its_id_and_satisfies_what_saw_it_when_lifted_too() {
+    let chain = fleet(&[("ABC", 2)]);
+    let halt = say(&chain, halt("h", 1));
+    let lift = sign(&say(&chain, resume("r", &[halt.digest()])), "AB");
+    let standing = fresh(&chain, [sign(&halt, "H")]).standing;
+    assert_eq!(standing.halts[0].id, id("h"));
+    let seen = [(("Halt".to_owned(), id("h")), 1)];
+    assert_eq!(standing.held.into_iter().collect::<Vec<_>>(), seen);
+    let lifted = fresh(&chain, [sign(&halt, "H"), lift]).standing;
+    assert_eq!(lifted.halts, []);
+    assert_eq!(lifted.held.into_iter().collect::<Vec<_>>(), seen);
+}
+
+#[test]
 fn rt_b4_a_halt_stands_when_its_key_is_rotated_out() {
     let chain = fleet(&[("ABC", 2), ("BCD", 2)]);
     assert_eq!(standing(&fresh(&chain, [sign(&say(&chain, halt("h", 1)), "A")])), 1);

@@ -149,6 +149,7 @@ impl Fleet {
 
     pub(super) fn halt(&mut self, target: Value, spec: Value) -> &mut HaltLine {
         let halt = HaltLine {
+            id: id("halt-a"),
             version: Arc::new(version(Kind::Halt, 1, target, spec)),
             flood: None,
             lifted_until: None,

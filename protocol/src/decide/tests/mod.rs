@@ -3,6 +3,7 @@
 mod closings;
 mod emergency;
 mod fleet;
+mod foreseeing;
 mod freshness;
 mod gates;
 mod lapsing;

@@ -3,5 +3,6 @@
 
 mod cuts;
 mod fleet;
+mod plan;
 #[cfg(feature = "planted-bugs")]
 mod planted;
