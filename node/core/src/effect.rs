@@ -10,11 +10,12 @@ use crate::durable::DurableState;
 use crate::event::{GossipId, RequestId};
 
 /// An operation under way; minted by the core, never reused in one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OpId(pub u64);
 
 /// How messages travel between two peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Channel {
     /// Open to strangers: roots, and the asker's own Host statements.
     Join,
@@ -35,7 +36,7 @@ pub enum Admission {
 }
 
 /// A gossip topic: one per document group.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Topic(pub String);
 
 /// A verdict on a gossip message.
@@ -308,6 +309,15 @@ impl Batch {
     /// What must become durable, in this order.
     pub fn writes(&self) -> &[Write] {
         &self.writes
+    }
+
+    /// What of all this a recording keeps: a mark for each effect and write, in order.
+    pub(crate) fn marks(&self) -> Vec<crate::recording::Mark> {
+        use crate::recording::Mark;
+        let immediate = self.immediate.iter().map(Mark::of);
+        let writes = self.writes.iter().map(Mark::of);
+        let deferred = self.deferred.iter().map(Mark::of);
+        immediate.chain(writes).chain(deferred).collect()
     }
 
     /// The effects that rely on the writes. Call only when all of them are durable.

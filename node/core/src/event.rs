@@ -3,11 +3,12 @@
 use daymark_protocol::decide::Machine;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::time::{MonoTime, WallTime};
+use serde::{Deserialize, Serialize};
 
 use crate::effect::{Admission, Channel, OpId, Topic};
 
 /// The host's clocks at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Monotonic time, suspend included.
     pub mono: MonoTime,
@@ -18,15 +19,16 @@ pub struct Reading {
 }
 
 /// A gossip message awaiting a verdict; minted by the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GossipId(pub u64);
 
 /// A request from the control socket; minted by the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
-/// Something that happened.
-#[derive(Clone, Debug)]
+/// Something that happened. As JSON it is what [`crate::recording`] writes down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Event {
     /// A deadline may have passed.
     Wake,
@@ -51,6 +53,7 @@ pub enum Event {
         /// What it came over.
         channel: Channel,
         /// At most [`daymark_protocol::limits::MESSAGE_BYTES_MAX`].
+        #[serde(with = "crate::recording::base64")]
         bytes: Vec<u8>,
     },
     /// A gossip message; answered by [`crate::effect::Effect::Verdict`] in the same step.
@@ -62,6 +65,7 @@ pub enum Event {
         /// Its topic.
         topic: Topic,
         /// At most [`daymark_protocol::limits::MESSAGE_BYTES_MAX`].
+        #[serde(with = "crate::recording::base64")]
         bytes: Vec<u8>,
     },
     /// The node's own listen addresses changed.
@@ -119,21 +123,23 @@ pub enum Event {
 }
 
 /// A thing carried by a folder or by `daymarkctl`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Carried {
     /// A root envelope.
-    Root(Vec<u8>),
+    Root(#[serde(with = "crate::recording::base64")] Vec<u8>),
     /// An entry of a document.
-    Entry(Vec<u8>),
+    Entry(#[serde(with = "crate::recording::base64")] Vec<u8>),
     /// A host's report.
-    Report(Vec<u8>),
+    Report(#[serde(with = "crate::recording::base64")] Vec<u8>),
     /// A blob, named by its digest.
-    Blob(Vec<u8>),
+    Blob(#[serde(with = "crate::recording::base64")] Vec<u8>),
 }
 
 /// What the machine looks like: the parts of [`Machine`] that only the host can see, and who
 /// booted what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Inspection {
     /// The machine; `quarantine`, `activity`, `activation_ms` and `staged` are the core's own and
     /// ignored here.
@@ -149,7 +155,8 @@ pub struct Inspection {
 }
 
 /// What a finished operation gives back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum OpOutput {
     /// It is done.
     Done,
@@ -162,7 +169,7 @@ pub enum OpOutput {
 }
 
 /// Where staging stands, and where the bytes came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageProgress {
     /// Bytes of the image that are verified in the slot.

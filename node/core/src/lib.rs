@@ -28,6 +28,7 @@ mod peers;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod push;
+pub mod recording;
 mod reporting;
 mod rng;
 mod saved;

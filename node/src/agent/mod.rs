@@ -5,10 +5,12 @@
 mod acts;
 mod links;
 mod persist;
+mod recorder;
 mod view;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::links::Members;
 use self::persist::Disk;
+use self::recorder::Recorder;
 use crate::clock::Clock;
 use crate::control::{ControlError, ControlServer, Replica, Request};
 use crate::durable::{DurableError, FORMATS_READ, HostKeyFile};
@@ -100,6 +103,7 @@ struct Agent {
     members: Members,
     peers: watch::Sender<usize>,
     chunks: Option<Arc<ChunkServer>>,
+    recorder: Option<Recorder>,
     settings: Arc<Settings>,
     outcomes: mpsc::Sender<Outcome>,
     look: Arc<tokio::sync::Notify>,
@@ -116,7 +120,20 @@ struct Agent {
 /// # Errors
 /// [`AgentError`]: it could not start, or could no longer make its state durable.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<Ended, AgentError> {
-    run_as(settings, FORMATS_READ, stop).await
+    run_recorded(settings, None, stop).await
+}
+
+/// Runs the agent and writes down in a folder, if one is named, what its core is told and what
+/// comes of it ([`daymark_core::recording`]).
+///
+/// # Errors
+/// As [`run`], and if the recording cannot be begun.
+pub async fn run_recorded(
+    settings: Settings,
+    record: Option<&Path>,
+    stop: CancellationToken,
+) -> Result<Ended, AgentError> {
+    run_with(settings, FORMATS_READ, record, stop).await
 }
 
 /// Runs the agent as a version that knows these layouts of the data folder: it reads all of them,
@@ -128,6 +145,15 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<Ended, A
 pub async fn run_as(
     settings: Settings,
     formats: RangeInclusive<u32>,
+    stop: CancellationToken,
+) -> Result<Ended, AgentError> {
+    run_with(settings, formats, None, stop).await
+}
+
+async fn run_with(
+    settings: Settings,
+    formats: RangeInclusive<u32>,
+    record: Option<&Path>,
     stop: CancellationToken,
 ) -> Result<Ended, AgentError> {
     let settings = Arc::new(settings);
@@ -149,7 +175,14 @@ pub async fn run_as(
     let start = start_of(&identity, durable)?;
     let config = core_config(&settings)?;
     let reading = clock.read();
+    let mut recorder = match record {
+        Some(folder) => Some(Recorder::begin(folder, &config, &start, reading)?),
+        None => None,
+    };
     let (node, batch) = Node::new(config, start, reading);
+    if let Some(recorder) = &mut recorder {
+        recorder.note(None, &batch);
+    }
     let chunks = match machine.backend() {
         Backend::Slots { slots, .. } | Backend::Program { area: slots, .. } => {
             Some(Arc::new(ChunkServer::new(Arc::clone(slots))))
@@ -165,6 +198,7 @@ pub async fn run_as(
         members: Members::default(),
         peers,
         chunks,
+        recorder,
         settings,
         outcomes,
         look: Arc::default(),
@@ -275,7 +309,12 @@ impl Agent {
     }
 
     async fn step(&mut self, event: Event) -> Result<(), AgentError> {
-        let batch = self.node.step(self.clock.read(), event);
+        let reading = self.clock.read();
+        let told = self.recorder.as_ref().map(|_| (reading, event.clone()));
+        let batch = self.node.step(reading, event);
+        if let (Some(recorder), Some(told)) = (&mut self.recorder, told) {
+            recorder.note(Some(told), &batch);
+        }
         self.perform(batch).await
     }
 

@@ -5,6 +5,7 @@
 
 mod init;
 mod join;
+mod replay;
 mod run;
 mod show;
 
@@ -72,7 +73,19 @@ enum Command {
         name: Option<String>,
     },
     /// Runs the agent
-    Run,
+    Run {
+        /// For support: writes down in this folder all that the agent is told, and a mark of all
+        /// that it does, a file for each start, each at most 64 MiB, the newest eight. The machine's
+        /// key is not in it, and what the fleet says is
+        #[arg(long, value_name = "DIR")]
+        record: Option<PathBuf>,
+    },
+    /// Repeats a recording of `run --record` with this machine's key, performs nothing of it, and
+    /// says where it comes to anything else than it did
+    Replay {
+        /// The recording
+        recording: PathBuf,
+    },
     /// Shows what the running agent knows
     Status {
         /// As JSON
@@ -202,7 +215,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let token = token.as_deref().map(|file| join::ByToken { file, name });
             join::join(&settings, &folder, &fleet, token)?;
         }
-        Command::Run => return run::run(settings),
+        Command::Run { record } => return run::run(settings, record),
+        Command::Replay { recording } => replay::replay(&settings, &recording)?,
         Command::Status { json } => show::status(&settings, json)?,
         Command::Doctor { json } => return crate::doctor::doctor(&settings, json),
         Command::Inhibit { why, length, .. } => show::inhibit(&settings, why, length)?,

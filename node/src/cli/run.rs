@@ -1,6 +1,7 @@
 //! `daymark-node run`: the agent as a process.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -16,7 +17,7 @@ use crate::{EXIT_REBOOT, boot};
 /// Threads of the agent: one for its loop, one for everything else.
 const THREADS: usize = 2;
 
-pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(super) fn run(settings: Settings, record: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     start_log(&settings.log)?;
     die_with_the_boot_program();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -27,7 +28,7 @@ pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(&stop)?;
-        anyhow::Ok(crate::agent::run(settings, stop).await?)
+        anyhow::Ok(crate::agent::run_recorded(settings, record.as_deref(), stop).await?)
     })?;
     // A health check or a reboot command may still be waited for.
     runtime.shutdown_background();
