@@ -187,6 +187,6 @@ impl Administrators {
 }
 
 /// Wall-clock time.
-pub(crate) fn now() -> WallTime {
+pub fn now() -> WallTime {
     daymark_node::clock::wall()
 }

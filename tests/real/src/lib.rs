@@ -6,26 +6,32 @@
 
 mod administrators;
 mod bare_peer;
+mod converged;
 mod fleet;
 mod image;
 mod machine;
 mod network;
 mod nginx;
 mod origin;
+mod relay;
 mod said;
 mod small_disk;
 mod view;
 mod wait;
+mod watch;
 
-pub use self::administrators::{ADMIN, Administrators, OFFICE, POLICY, RELEASE, STOP};
+pub use self::administrators::{ADMIN, Administrators, OFFICE, POLICY, RELEASE, STOP, now};
 pub use self::bare_peer::{BarePeer, Seen};
+pub use self::converged::{Everything, all_hold_the_same, everything};
 pub use self::fleet::{Fleet, Plan};
 pub use self::image::{Agent, Image, PROFILE, Published};
 pub use self::machine::{Machine, PORT, Place};
-pub use self::network::Network;
+pub use self::network::{Network, Shaped};
 pub use self::nginx::{Logged, Nginx};
 pub use self::origin::Origin;
+pub use self::relay::{Relay, Relayed, Weather};
 pub use self::said::{Say, everyone, only, wanting};
 pub use self::small_disk::SmallDisk;
 pub use self::view::{Held, held_by};
 pub use self::wait::{WITHIN, until};
+pub use self::watch::Watch;

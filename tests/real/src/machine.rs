@@ -7,7 +7,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ pub struct Machine {
     lines: BTreeMap<String, String>,
     variables: BTreeMap<String, PathBuf>,
     confirm_timeout_s: u64,
+    recorded: bool,
     running: Option<Child>,
 }
 
@@ -104,6 +105,7 @@ impl Machine {
             lines,
             variables: BTreeMap::new(),
             confirm_timeout_s: 60,
+            recorded: false,
             running: None,
         }
     }
@@ -125,6 +127,27 @@ impl Machine {
     /// Sets how long the boot program waits for a new slot to be confirmed.
     pub fn confirm_within(&mut self, seconds: u64) {
         self.confirm_timeout_s = seconds;
+    }
+
+    /// Lets each start of its agent be recorded.
+    pub fn record(&mut self) {
+        self.recorded = true;
+    }
+
+    /// The recordings of its agent's starts, oldest first.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn recordings(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(self.recording_folder())?;
+        let mut found =
+            entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+        found.sort();
+        Ok(found)
+    }
+
+    fn recording_folder(&self) -> PathBuf {
+        self.folder.join("recordings")
     }
 
     /// Its configuration file.
@@ -272,6 +295,9 @@ impl Machine {
             .args(["--confirm-timeout", &self.confirm_timeout_s.to_string()])
             .args(["--", "run", "--config"])
             .arg(self.config());
+        if self.recorded {
+            command.arg("--record").arg(self.recording_folder());
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -287,17 +313,16 @@ impl Machine {
         Pid::from_raw(self.running.as_ref()?.id().cast_signed())
     }
 
-    /// Cuts its power: `kill -9` of boot program and agent at once.
+    /// Cuts its power: `kill -9` of boot program and agent at once. Says what the boot program
+    /// died of.
     ///
     /// # Errors
     /// If it does not run.
-    pub fn cut_power(&mut self) -> anyhow::Result<()> {
+    pub fn cut_power(&mut self) -> anyhow::Result<ExitStatus> {
         let group = self.group().context("it does not run")?;
         kill_process_group(group, Signal::KILL)?;
-        if let Some(mut child) = self.running.take() {
-            child.wait()?;
-        }
-        Ok(())
+        let mut child = self.running.take().context("it does not run")?;
+        Ok(child.wait()?)
     }
 
     /// Cuts its power as soon as its update is durably in a state, and says in which state it
@@ -312,7 +337,7 @@ impl Machine {
         let watched = tokio::time::timeout(crate::WITHIN, watched).await;
         let in_time = watched.with_context(|| format!("{} was never {state}", self.name));
         if in_time.is_err() {
-            self.cut_power()?;
+            let _ = self.cut_power()?;
         }
         in_time???;
         if let Some(mut child) = self.running.take() {
@@ -414,6 +439,14 @@ impl Machine {
     /// If the file is damaged.
     pub fn durable(&self) -> anyhow::Result<DurableState> {
         Ok(read_record(&self.data().join("state"), "state")?.unwrap_or_default())
+    }
+
+    /// The state of its update that is durable.
+    ///
+    /// # Errors
+    /// As [`Machine::durable`].
+    pub fn update_state(&self) -> anyhow::Result<&'static str> {
+        Ok(state_name(&self.durable()?.update))
     }
 
     /// What its boot switch says.

@@ -1,5 +1,6 @@
 //! A network of its own for a test: hosts in network namespaces, on two bridges that one cable
-//! joins. Pulling the cable cuts the network into two halves. Needs root and `ip`.
+//! joins, or on a relay that delays and loses. Pulling the cable cuts the network into two halves;
+//! each host's line may be made narrow. Needs root, `ip` and `tc`.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -7,6 +8,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, ensure};
+
+use crate::relay::{Relay, Weather};
 
 /// Namespaces of this module; then the process that made them, a number, and what they are.
 const PREFIX: &str = "daymark-real";
@@ -20,6 +23,16 @@ static NETWORKS: AtomicU32 = AtomicU32::new(0);
 pub struct Network {
     name: String,
     hosts: Vec<(String, Ipv4Addr)>,
+    relay: Option<Relay>,
+}
+
+/// What the kernel counted on a narrow line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shaped {
+    /// Bytes that left.
+    pub bytes: u64,
+    /// How often a packet had to wait for its turn.
+    pub waited: u64,
 }
 
 impl Network {
@@ -37,7 +50,7 @@ impl Network {
         delete_leftovers()?;
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}-{}-{number}", std::process::id());
-        let mut network = Self { name, hosts: Vec::new() };
+        let mut network = Self { name, hosts: Vec::new(), relay: None };
         let hub = network.hub();
         ip(&["netns", "add", &hub])?;
         let far = format!("{CABLE}-far");
@@ -53,25 +66,79 @@ impl Network {
         Ok(network)
     }
 
+    /// Makes a network of that many hosts whose frames a relay delays and loses.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn relayed(hosts: u8, weather: Weather) -> anyhow::Result<Self> {
+        delete_leftovers()?;
+        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let mut network =
+            Self { name: format!("{PREFIX}-{process}-{number}"), hosts: Vec::new(), relay: None };
+        let mut taps = Vec::new();
+        for host in 0..hosts {
+            let name = format!("dm{process}t{host}");
+            taps.push(Relay::tap(&name)?);
+            let space = format!("{}-{host}", network.name);
+            ip(&["netns", "add", &space])?;
+            network.hosts.push((space.clone(), address(host)));
+            ip(&["link", "set", &name, "netns", &space, "name", "eth0"])?;
+            configure(&space, address(host))?;
+        }
+        network.relay = Some(Relay::start(taps, weather));
+        Ok(network)
+    }
+
+    /// The relay, if hosts hang on one.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn relay(&self) -> anyhow::Result<&Relay> {
+        self.relay.as_ref().context("the hosts are on bridges")
+    }
+
+    /// Makes the line of a host narrow, for what leaves it.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn shape(&self, host: usize, megabits: u32) -> anyhow::Result<()> {
+        let (space, _) = self.hosts.get(host).context("no such host")?;
+        let rate = format!("{megabits}mbit");
+        let line = ["netns", "exec", space, "tc", "qdisc", "add", "dev", "eth0", "root"];
+        let tbf = ["tbf", "rate", &rate, "burst", "32kbit", "latency", "400ms"];
+        ip(&[&line[..], &tbf].concat())?;
+        Ok(())
+    }
+
+    /// What the kernel counted on a host's narrow line.
+    ///
+    /// # Errors
+    /// If the line is not narrow.
+    pub fn shaped(&self, host: usize) -> anyhow::Result<Shaped> {
+        let (space, _) = self.hosts.get(host).context("no such host")?;
+        let show = ["tc", "-s", "-j", "qdisc", "show", "dev", "eth0"];
+        let shown = ip(&[&["netns", "exec", space][..], &show].concat())?;
+        let shown: serde_json::Value = serde_json::from_slice(&shown)?;
+        let tbf = shown.as_array().into_iter().flatten().find(|one| one["kind"] == "tbf");
+        let tbf = tbf.context("the line is not narrow")?;
+        let count = |what: &str| tbf[what].as_u64().with_context(|| format!("no {what} counted"));
+        Ok(Shaped { bytes: count("bytes")?, waited: count("overlimits")? })
+    }
+
     fn hub(&self) -> String {
         format!("{}-hub", self.name)
     }
 
     fn add(&mut self, number: u8, bridge: &str) -> anyhow::Result<()> {
         let (hub, host) = (self.hub(), format!("{}-{number}", self.name));
-        let (port, address) = (format!("port-{number}"), Ipv4Addr::new(10, 77, 0, number + 1));
+        let (port, address) = (format!("port-{number}"), address(number));
         ip(&["netns", "add", &host])?;
         self.hosts.push((host.clone(), address));
         let peer = ["peer", "name", "eth0", "netns", &host];
         ip(&[&["-n", &hub, "link", "add", &port, "type", "veth"][..], &peer].concat())?;
         ip(&["-n", &hub, "link", "set", &port, "master", bridge, "up"])?;
-        ip(&["-n", &host, "link", "set", "lo", "up"])?;
-        ip(&["-n", &host, "addr", "add", &format!("{address}/24"), "dev", "eth0"])?;
-        ip(&["-n", &host, "link", "set", "eth0", "up"])?;
-        // A peer that answers nothing is given up after seconds, not after a quarter of an hour.
-        let retries = "echo 3 > /proc/sys/net/ipv4/tcp_retries2";
-        ip(&["netns", "exec", &host, "sh", "-c", retries])?;
-        Ok(())
+        configure(&host, address)
     }
 
     /// Namespace and address of each host.
@@ -138,6 +205,21 @@ impl Drop for Network {
             let _ = ip(&["netns", "del", &space]);
         }
     }
+}
+
+fn address(host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, 0, host + 1)
+}
+
+/// Sets up the line of a host.
+fn configure(space: &str, address: Ipv4Addr) -> anyhow::Result<()> {
+    ip(&["-n", space, "link", "set", "lo", "up"])?;
+    ip(&["-n", space, "addr", "add", &format!("{address}/24"), "dev", "eth0"])?;
+    ip(&["-n", space, "link", "set", "eth0", "up"])?;
+    // A peer that answers nothing is given up after seconds, not after a quarter of an hour.
+    let retries = "echo 3 > /proc/sys/net/ipv4/tcp_retries2";
+    ip(&["netns", "exec", space, "sh", "-c", retries])?;
+    Ok(())
 }
 
 /// Runs `ip`.

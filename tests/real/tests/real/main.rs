@@ -9,7 +9,9 @@ mod gates;
 mod hostile;
 mod kill;
 mod partition;
+mod recording;
 mod spread;
+mod ten;
 mod trust;
 mod windows;
 

@@ -1,14 +1,15 @@
 //! A network that falls into two halves and heals.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::ensure;
 use daymark_protocol::control::Submitted;
-use daymark_protocol::document::{ChainHead, DocumentId};
-use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::document::DocumentId;
+use daymark_protocol::id::Digest;
 use daymark_protocol::resource::Spec;
 use daymark_real::{
-    Fleet, Image, Network, Nginx, PORT, Say as _, WITHIN, everyone, until, wanting,
+    Fleet, Image, Network, Nginx, PORT, Say as _, WITHIN, all_hold_the_same, everyone, until,
+    wanting,
 };
 
 use crate::{on_prepared_fleet, plan, skipped};
@@ -78,35 +79,9 @@ async fn order(
     Ok(hashes)
 }
 
-/// All that a machine holds, as peers compare it and as an Automerge tool sees it.
-type Everything = (BTreeMap<DocumentId, (Digest, Vec<[u8; 32]>)>, BTreeMap<KeyId, ChainHead>);
-
-async fn everything(fleet: &Fleet, number: usize) -> Result<Everything, String> {
-    let held = fleet.held_by(number).await?;
-    let replica = held.replica();
-    let heads: BTreeMap<_, _> = replica.heads().map(|(host, head)| (*host, head)).collect();
-    let hosts = heads.keys().map(|host| DocumentId::Host(*host));
-    let mut documents = BTreeMap::new();
-    for document in replica.documents().cloned().chain(hosts) {
-        let exported = replica.export(&document).map_err(|error| error.to_string())?;
-        documents.insert(document.clone(), (replica.fingerprint(&document), exported.heads));
-    }
-    Ok((documents, heads))
-}
-
 /// Everyone holds the same, and the entries are part of it.
 async fn all_hold(fleet: &Fleet, entries: &[Digest]) -> anyhow::Result<()> {
-    let (documents, heads) = until("all hold the same", WITHIN, async || {
-        let first = everything(fleet, 0).await?;
-        for number in 1..fleet.machines.len() {
-            let other = everything(fleet, number).await?;
-            if other != first {
-                return Err(format!("node-{}: {other:?}, node-1: {first:?}", number + 1));
-            }
-        }
-        Ok(first)
-    })
-    .await?;
+    let (documents, heads) = all_hold_the_same(fleet).await?;
     ensure!(heads.len() == fleet.machines.len(), "somebody's reports are missing: {heads:?}");
     ensure!(documents.contains_key(&DocumentId::Fleet), "{documents:?}");
     for number in 0..fleet.machines.len() {
