@@ -20,6 +20,8 @@ pub enum Agent {
     Script,
     /// The node's program itself.
     Program,
+    /// Another program, byte for byte.
+    Another(PathBuf),
     /// A script of the test's own.
     Own(String),
     /// No program.
@@ -88,6 +90,9 @@ impl Image {
         let agent = match &self.agent {
             Agent::Script => script(&format!("exec {} \"$@\"", node.display())),
             Agent::Program => fs::read(&node).context("cannot read the node's program")?,
+            Agent::Another(program) => {
+                fs::read(program).with_context(|| program.display().to_string())?
+            }
             Agent::Own(text) => script(text),
             Agent::Nothing => vec![b'.'; BLOCK_BYTES],
         };

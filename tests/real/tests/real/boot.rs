@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use daymark_protocol::decide::Gate;
 use daymark_real::{Agent, Fleet, Image, Machine, Say as _, WITHIN, until};
 
-use crate::{on_fleet, plan};
+use crate::{NEXT, on_fleet, plan};
 
 /// Orders node-1 onto an image, with the boot program as impatient as a test.
 async fn order(fleet: &mut Fleet, image: &Image) -> anyhow::Result<daymark_real::Published> {
@@ -115,19 +115,19 @@ async fn after_a_newer_agent_migrated_and_fell_back_the_old_one_goes_on() -> any
     on_fleet(plan(1), async |fleet| {
         fleet.machines[0].stop()?;
         fleet.machines[0].set("health.timeout_s", "8")?;
+        // The next version's own: where its data folder is, before it reads its configuration.
+        let data = fleet.machines[0].data();
+        fleet.machines[0].set_variable("MIGRATE", &data);
         fleet.switch_on(0).await?;
         let before = fleet.machines[0].status().await.map_err(anyhow::Error::msg)?;
         let key = std::fs::read(fleet.machines[0].data().join("key"))?;
         let floors = std::fs::read(fleet.machines[0].data().join("floors"))?;
-        let line = format!(
-            "MIGRATE={} exec {}/daymark-node-next \"$@\"",
-            fleet.machines[0].data().display(),
-            fleet.programs().display()
-        );
-        let image = Image::new("2.0.0").agent(Agent::Own(line)).check("false");
-        order(fleet, &image).await?;
+        let next = Agent::Another(NEXT.into());
+        order(fleet, &Image::new("2.0.0").agent(next).check("false")).await?;
         fell_back(fleet, "2.0.0").await?;
         let machine = &fleet.machines[0];
+        let (program, slot) = (std::fs::read(NEXT)?, std::fs::read(machine.part("b", "agent"))?);
+        ensure!(slot.starts_with(&program), "the slot holds another program");
         let migrated = std::fs::read_to_string(machine.data().join("migrated"))?;
         ensure!(migrated == "layout 1, may write 2, boot not confirmed\n", "{migrated}");
         let after = machine.status().await.map_err(anyhow::Error::msg)?;

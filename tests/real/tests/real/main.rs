@@ -20,6 +20,9 @@ use daymark_real::{Fleet, Plan};
 /// The node and its boot program.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_daymark-real-program");
 
+/// A node of the next version.
+const NEXT: &str = env!("CARGO_BIN_EXE_daymark-real-next");
+
 /// That many machines, not made yet.
 fn plan(machines: usize) -> Plan {
     Plan::new(PROGRAM, machines)
