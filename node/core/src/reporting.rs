@@ -49,6 +49,8 @@ pub(crate) struct Reporter {
     shown_by: BTreeSet<KeyId>,
     /// How often reports under the own key were met that this start did not write.
     rises: u32,
+    /// Whether one more report is due, though another machine has the same key.
+    last_word: bool,
 }
 
 /// What is reported at once when it changes.
@@ -160,13 +162,18 @@ impl Node {
     /// Reports under the own key came from elsewhere: this start did not write them, so it goes
     /// above them (RULES Q15), once; a second time another machine has the same key (RULES D6).
     pub(crate) fn met_own_reports(&mut self) {
+        if self.saved.get().cloned {
+            return;
+        }
         let met = self.replica.as_ref().and_then(|replica| replica.head(&self.own));
         let (Some(met), Some(writer)) = (met, &mut self.reporter.writer) else { return };
         if writer.rise_above(met.generation) {
             self.reporter.rises = self.reporter.rises.saturating_add(1);
             if self.reporter.rises > 1 {
-                // Both would rise above each other for ever: both stop, and wait (RULES D6).
+                // Both would rise above each other for ever: both stop, and wait (RULES D6). The
+                // other one knows it too once it meets this one's last word.
                 self.saved.change().cloned = true;
+                self.reporter.last_word = true;
                 self.look = true;
             }
             self.reporter.said = None;
@@ -178,6 +185,7 @@ impl Node {
     pub(crate) fn rebind(&mut self, request: RequestId, batch: &mut Batch) {
         if self.saved.get().cloned {
             self.saved.change().cloned = false;
+            self.reporter.last_word = false;
             self.reporter.rises = 0;
             self.facts_changed = true;
             self.look = true;
@@ -187,7 +195,8 @@ impl Node {
 
     /// Reports what changed: milestones at once, details after a pause.
     pub(crate) fn report(&mut self, batch: &mut Batch) {
-        if !self.reporter.is_open() || self.saved.get().cloned || !self.facts_changed {
+        let silent = self.saved.get().cloned && !self.reporter.last_word;
+        if !self.reporter.is_open() || silent || !self.facts_changed {
             return;
         }
         let milestone = self.milestone();
@@ -202,6 +211,7 @@ impl Node {
             return;
         }
         let Some(writer) = &mut self.reporter.writer else { return };
+        self.reporter.last_word = false;
         match writer.write(&self.key, &facts) {
             Ok(written) => {
                 if written.generation != self.saved.get().generation {

@@ -48,6 +48,12 @@ pub(crate) fn is_open(rule: &Rule, begins: WallTime, at_ms: i64, tolerance_ms: i
     })
 }
 
+/// Whether summer time is in force in Berlin.
+pub(crate) fn is_summer(at: WallTime) -> bool {
+    let (spring, autumn) = changes(year_of(at.as_ms().div_euclid(DAY_MS)));
+    (spring..autumn).contains(&at.as_ms())
+}
+
 /// The moment of a full hour of a local day, Unix ms. An hour that is skipped stands for its end,
 /// one that comes twice for the first.
 fn start_of(day: i64, hour: i64, zone: Zone) -> i64 {

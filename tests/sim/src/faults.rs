@@ -74,6 +74,30 @@ pub enum Fault {
     WrongChunks,
     /// Two different orders under one version; bites if a node held both.
     Contradiction,
+    /// Answers that trickled for minutes; bites with each that came after all.
+    Stalled,
+    /// Host statements that others showed, shown again; bites if a node had to look at them.
+    Rejoined,
+    /// Valid drafts without end; bites if a node held some.
+    Drafts,
+    /// Reports of a thief about its own machine; bites if a node took one.
+    Boasted,
+    /// Two machines with one key; bites if one of them noticed and waits.
+    Cloned,
+    /// The agent died before what it decided was saved; bites with each.
+    DiedBeforeSave,
+    /// The agent died after a save, before anything that relies on it; bites with each.
+    DiedAfterSave,
+    /// The agent died between two effects of one step; bites with each.
+    DiedBetweenEffects,
+    /// Daylight saving began or ended; bites if a window opened at another hour of UTC for it.
+    ClockChange,
+    /// The second signer signed late; bites if a node held the first signature and waited.
+    LateCosign,
+    /// An administrator's key left; bites if something counted that it had signed.
+    KeyLeft,
+    /// A stick was carried; bites if it brought something new.
+    Stick,
 }
 
 /// Counts of one kind.
@@ -119,7 +143,7 @@ impl FaultCounts {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 45] = [
         Self::Loss,
         Self::Duplicate,
         Self::Reorder,
@@ -153,5 +177,17 @@ impl Fault {
         Self::Stolen,
         Self::WrongChunks,
         Self::Contradiction,
+        Self::Stalled,
+        Self::Rejoined,
+        Self::Drafts,
+        Self::Boasted,
+        Self::Cloned,
+        Self::DiedBeforeSave,
+        Self::DiedAfterSave,
+        Self::DiedBetweenEffects,
+        Self::ClockChange,
+        Self::LateCosign,
+        Self::KeyLeft,
+        Self::Stick,
     ];
 }

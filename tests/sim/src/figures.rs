@@ -79,6 +79,7 @@ pub struct Recorder {
     orders: Vec<Order>,
     watched: BTreeMap<Digest, usize>,
     marks: BTreeMap<usize, Vec<(u64, Mark)>>,
+    reboots_of: BTreeMap<usize, u64>,
     updates: Vec<(u64, usize)>,
 }
 
@@ -116,12 +117,20 @@ impl Recorder {
     }
 
     pub(crate) fn restarted(&mut self, now_ms: u64, host: usize, by: Restarter, activated: bool) {
+        if by == Restarter::Agent {
+            *self.reboots_of.entry(host).or_insert(0) += 1;
+        }
         let mark = match by {
             Restarter::Agent if activated => Mark::Activated,
             Restarter::Agent => Mark::FellBack,
             Restarter::Power | Restarter::Person => Mark::Restarted,
         };
         self.mark(now_ms, host, mark);
+    }
+
+    /// Restarts that a machine's agent ordered.
+    pub(crate) fn reboots_of(&self, host: usize) -> u64 {
+        self.reboots_of.get(&host).copied().unwrap_or(0)
     }
 
     pub(crate) fn confirmed(&mut self, now_ms: u64, host: usize, image: ImageId) {

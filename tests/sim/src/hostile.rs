@@ -1,11 +1,11 @@
 //! Members whose key a thief has: a real node behind an adversary that holds back what it sends
 //! and sends more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use daymark_core::effect::Channel;
-use daymark_protocol::document::statement_entry;
+use daymark_protocol::document::{FactPath, Report, Value, statement_entry};
 use daymark_protocol::id::{Digest, FleetId};
 use daymark_protocol::limits::MESSAGE_BYTES_MAX;
 use daymark_protocol::resource::{Kind, OsUpdatePolicySpec, Role, Scope, Spec, Target, TargetOs};
@@ -20,6 +20,10 @@ use crate::scenario::HostileAct;
 
 /// Old messages that it keeps to send again.
 const KEPT_MAX: usize = 64;
+/// Drafts that one message of a flood of them brings.
+const DRAFTS: usize = 16;
+/// Shortest and longest time that a trickling answer takes, ms.
+const TRICKLE_MS: std::ops::RangeInclusive<u64> = 30_000..=600_000;
 /// Messages of a flood: several times what a node handles at once.
 const FLOOD_MESSAGES: usize = 3_000;
 
@@ -53,6 +57,8 @@ pub(crate) struct Loot<'a> {
     pub(crate) own_key: &'a SigningKey,
     pub(crate) role_key: &'a SigningKey,
     pub(crate) now: WallTime,
+    /// Generation of its own node's reports.
+    pub(crate) generation: u64,
 }
 
 impl Adversary {
@@ -63,6 +69,13 @@ impl Adversary {
 
     pub(crate) fn does(&self, act: HostileAct) -> bool {
         self.acts.contains(&act)
+    }
+
+    /// How late a message leaves, if it is made to trickle, ms.
+    pub(crate) fn trickles_ms(&mut self, channel: Channel) -> Option<u64> {
+        let trickles =
+            self.does(HostileAct::Stall) && channel == Channel::Sync && self.dice.below(4) > 0;
+        trickles.then(|| self.dice.between(*TRICKLE_MS.start(), *TRICKLE_MS.end()))
     }
 
     /// Pause until the next mischief, ms.
@@ -172,9 +185,41 @@ impl Adversary {
                 *report.get_mut(middle)? ^= 1;
                 once(Fault::Invented, None, GossipMessage::Reports(vec![report]).encode())
             }
+            HostileAct::Rejoin => {
+                let joins: Vec<_> =
+                    self.kept.iter().filter(|(kept, _)| *kept == Some(Channel::Join)).collect();
+                let (channel, bytes) = joins.get(self.dice.place(joins.len()))?;
+                let (channel, bytes) = (*channel, Arc::clone(bytes));
+                Some(Mischief { fault: Fault::Rejoined, channel, bytes, times: 1 })
+            }
+            HostileAct::Drafts => {
+                let drafts = (0..DRAFTS).flat_map(|_| self.order(loot, loot.role_key, ledger));
+                let entries = drafts.collect();
+                once(Fault::Drafts, Some(Channel::Sync), SyncMessage::Entries(entries).encode())
+            }
+            HostileAct::Boast => {
+                let report = self.boast(loot)?;
+                once(Fault::Boasted, None, GossipMessage::Reports(vec![report]).encode())
+            }
             // These happen by themselves.
-            HostileAct::Withhold | HostileAct::Chunks => None,
+            HostileAct::Withhold | HostileAct::Chunks | HostileAct::Stall => None,
         }
+    }
+
+    /// A report of its own machine that says it runs what nobody released.
+    fn boast(&mut self, loot: &Loot<'_>) -> Option<Vec<u8>> {
+        self.forged += 1;
+        let path = FactPath::new(["os", "version"]).ok()?;
+        let report = Report {
+            fleet: loot.fleet,
+            host: loot.own_key.public().id(),
+            generation: loot.generation + self.forged,
+            count: 1,
+            previous: Digest([0; 32]),
+            deletes: BTreeSet::new(),
+            puts: BTreeMap::from([(path, Value::Text("66.6.6".to_owned()))]),
+        };
+        Some(report.sign(loot.own_key).ok()?.bytes().to_vec())
     }
 
     /// An order of an image that nobody released, signed by one key.

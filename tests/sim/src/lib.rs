@@ -8,6 +8,7 @@
 
 mod calendar;
 pub mod checks;
+pub mod expect;
 pub mod facts;
 pub mod faults;
 pub mod figures;

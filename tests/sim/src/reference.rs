@@ -9,7 +9,7 @@ use daymark_protocol::time::WallTime;
 use crate::calendar::openings;
 use crate::host::{FIRST_VERSION, SimHost};
 use crate::operators::Rule;
-use crate::scenario::{Failing, Image, Order, Scenario, Span};
+use crate::scenario::{Failing, Image, Order, Scenario, Span, Zone};
 
 /// Time that an order, or the end of all faults, takes to be felt everywhere, ms.
 const FELT_MS: u64 = 45 * 60_000;
@@ -29,6 +29,8 @@ struct Ordered {
     contradicted: bool,
     /// Whether it names a closing that nobody was handed.
     sees_hidden: bool,
+    /// Whether no agent of today can read it.
+    newer_field: bool,
     /// Whether its signers left without anything being kept.
     fallen: bool,
 }
@@ -66,6 +68,8 @@ pub struct Reference {
     blackouts: Vec<(u64, u64)>,
     hidden_closings: bool,
     removed: BTreeSet<usize>,
+    /// Machines with a double.
+    cloned: BTreeSet<usize>,
     /// Whether something closes everything that no agent can read.
     closed: bool,
 }
@@ -107,6 +111,7 @@ impl Reference {
             complete_ms: (!order.too_few).then_some(order.at.0 + order.cosigned_after.0),
             contradicted: false,
             sees_hidden: order.sees && self.hidden_closings,
+            newer_field: order.newer_field,
             fallen: false,
         });
     }
@@ -155,6 +160,23 @@ impl Reference {
         self.removed.insert(host);
     }
 
+    pub(crate) fn cloned(&mut self, host: usize) {
+        self.cloned.insert(host);
+    }
+
+    /// Whether a machine has a double, or is one.
+    pub(crate) fn is_cloned(&self, host: usize) -> bool {
+        host >= self.members.len() || self.cloned.contains(&host)
+    }
+
+    /// Whether a window of some order is at another hour of UTC now than when the world began.
+    pub(crate) fn clocks_changed(&self, now_ms: u64) -> bool {
+        let berlin = |order: &Ordered| matches!(order.window, Rule::Weekly(.., Zone::Berlin));
+        let now = self.begins.plus_ms(i64::try_from(now_ms).unwrap_or(i64::MAX));
+        self.orders.iter().any(berlin)
+            && crate::calendar::is_summer(now) != crate::calendar::is_summer(self.begins)
+    }
+
     /// The order that counts for a machine in the end: the newest for its site, else for everyone.
     fn wanted(&self, member: &Member) -> Option<&Ordered> {
         let complete = || self.orders.iter().rev().filter(|order| order.complete_ms.is_some());
@@ -167,8 +189,12 @@ impl Reference {
     pub fn expected(&self, host: usize) -> Option<Expected> {
         let member = self.members.get(host)?;
         let order = self.wanted(member)?;
-        let nothing = order.contradicted || order.sees_hidden || order.fallen || self.closed;
-        let out = !member.runs || member.hostile || self.removed.contains(&host);
+        let unreadable = order.newer_field || order.sees_hidden;
+        let nothing = order.contradicted || unreadable || order.fallen || self.closed;
+        let out = !member.runs
+            || member.hostile
+            || self.removed.contains(&host)
+            || self.cloned.contains(&host);
         if nothing || out || !member.knows_time {
             return None;
         }
@@ -187,7 +213,8 @@ impl Reference {
         let Some(member) = self.members.get(host) else { return allowed };
         for order in &self.orders {
             let reaches = order.site.as_ref().is_none_or(|site| *site == member.site);
-            if reaches && order.complete_ms.is_some() && !self.fails(&order.version, member) {
+            let counts = order.complete_ms.is_some() && !order.newer_field;
+            if reaches && counts && !self.fails(&order.version, member) {
                 allowed.insert(order.version.clone());
             }
         }

@@ -92,7 +92,10 @@ pub fn run_scenario(
     }
     world.end();
     let real_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Figures::of(&mut world, line.to_string(), real_ms)
+    let mut figures = Figures::of(&mut world, line.to_string(), real_ms);
+    let surprises = world.scenario.expect.judge(&world, &figures);
+    figures.violations.extend(surprises);
+    figures
 }
 
 #[cfg(test)]

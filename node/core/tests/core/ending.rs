@@ -214,6 +214,16 @@ fn d6_a_machine_that_is_cloned_waits_over_a_restart_until_a_person_rebinds_it() 
         rig.wait(30_000);
     }
     assert!(rig.node.durable().cloned);
+    let met = |rig: &Rig| rig.node.replica().unwrap().head(&rig.id()).unwrap().generation;
+    assert!(met(&rig) > 20, "its last word: the other one learns of it too");
+    let mut said = Facts::default();
+    said.set_text(&["facts", "said"], "elsewhere");
+    let mut writer = ReportWriter::new(fleet.id, rig.id(), 40, None);
+    let written = writer.write(&rig.key, &said).unwrap();
+    let reports = written.reports.iter().map(|report| report.bytes().to_vec()).collect();
+    rig.receive(peer, &SyncMessage::Reports(reports));
+    rig.wait(30_000);
+    assert_eq!(met(&rig), 40, "it rises no more");
     let durable = rig.node.durable().clone();
     let mut rig = Rig::on(10, Disk::of(durable, &fleet.roots));
     rig.step(Event::Inspected(Box::new(inspection())));

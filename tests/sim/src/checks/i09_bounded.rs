@@ -8,6 +8,7 @@ use daymark_protocol::limits::{MESSAGE_BYTES_MAX, RUNS_KEPT};
 
 use super::Check;
 use crate::facts::Deed;
+use crate::operators::Said;
 use crate::world::World;
 
 /// Messages that a peer is answered at once, and per second after that: what the budgets of peers
@@ -16,6 +17,8 @@ const BURST: u64 = 1_024 + 64;
 const PER_SECOND: u64 = 64;
 /// Messages sent back for one.
 const ANSWERS_MAX: usize = 2_048;
+/// Drafts of one key that a host keeps.
+const DRAFTS_PER_KEY_MAX: usize = 64;
 /// Images that a host quarantines, and inhibitors that it keeps.
 const QUARANTINE_MAX: usize = 64;
 const INHIBITORS_MAX: usize = 16;
@@ -32,6 +35,24 @@ struct Served {
 pub(super) struct Bounded(BTreeMap<(usize, usize), Served>);
 
 impl Check for Bounded {
+    /// What a stolen key signs by itself takes no more than that key's room (RULES D3).
+    fn end(&mut self, world: &World) -> Vec<(usize, String)> {
+        let forged: Vec<&Said> = world
+            .operators
+            .ledger
+            .said()
+            .map(|(_, said)| said)
+            .filter(|said| !said.honest)
+            .collect();
+        let honest = world.hosts.iter().enumerate().filter(|(_, host)| !host.is_hostile());
+        let held = honest.map(|(number, host)| {
+            (number, forged.iter().filter(|said| host.disk.holds(&said.entry)).count())
+        });
+        held.filter(|(_, count)| *count > DRAFTS_PER_KEY_MAX)
+            .map(|(number, count)| (number, format!("it holds {count} drafts of thieves")))
+            .collect()
+    }
+
     fn see(&mut self, world: &World, host: usize, deed: &Deed<'_>) -> Option<String> {
         match deed {
             Deed::Sent { bytes } if *bytes > MESSAGE_BYTES_MAX => {

@@ -13,6 +13,9 @@ impl Check for Progress {
         let mut found = Vec::new();
         for (number, host) in world.hosts.iter().enumerate().filter(|(_, host)| !host.is_hostile())
         {
+            if world.reference.is_cloned(number) {
+                continue;
+            }
             let image = host.machine.runs();
             let runs = image.map_or("nothing", |image| &world.images.of(image).version);
             if host.machine.is_confirmed() && !world.reference.allowed(number).contains(runs) {

@@ -35,6 +35,7 @@ impl Images {
             megabytes: 100,
             fails: Failing::Nothing,
             only_on_old: false,
+            newer_agent: false,
         };
         let list: Vec<Image> = std::iter::once(first).chain(others.iter().cloned()).collect();
         let by_index =

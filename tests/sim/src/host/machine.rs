@@ -195,6 +195,15 @@ impl SimMachine {
         boot
     }
 
+    /// What the agent of the running image says of the machine: a newer one says more.
+    fn facts(&self, images: &Images) -> Vec<(String, String)> {
+        let mut facts = vec![("kernel".to_owned(), "simulated".to_owned())];
+        if self.runs().is_some_and(|image| images.of(image).newer_agent) {
+            facts.push(("attestation".to_owned(), "measured".to_owned()));
+        }
+        facts
+    }
+
     /// What the platform reports.
     pub fn inspection(&self, images: &Images) -> Inspection {
         let version = self.runs().map(|image| images.of(image).version.clone());
@@ -222,7 +231,7 @@ impl SimMachine {
             booted_slot: Some(if self.booted == 0 { "a" } else { "b" }.to_owned()),
             boot_id: Some(self.boots.to_string()),
             boot_unconfirmed: !self.is_confirmed(),
-            facts: vec![("kernel".to_owned(), "simulated".to_owned())],
+            facts: self.facts(images),
         }
     }
 }
@@ -234,7 +243,7 @@ mod tests {
 
     fn images(fails: Failing) -> Images {
         let (version, megabytes) = ("2.0.0".to_owned(), 1);
-        Images::new(&[Image { version, megabytes, fails, only_on_old: false }])
+        Images::new(&[Image { version, megabytes, fails, only_on_old: false, newer_agent: false }])
     }
 
     fn staged(tries: u8) -> SimMachine {

@@ -142,6 +142,21 @@ impl SimHost {
         }
     }
 
+    /// A copy of this machine, key and all, that is not started yet.
+    pub(crate) fn copied(&self, seed: u64, number: usize) -> Self {
+        let (machine, clock) = (self.machine.clone(), self.clock.clone());
+        let mut copy =
+            Self::new(seed, number, Parts { site: self.site, machine, clock, adversary: None });
+        copy.key = self.key.clone();
+        copy.id = self.id;
+        copy.disk = self.disk.clone();
+        copy.configured.clone_from(&self.configured);
+        copy.reached.clone_from(&self.reached);
+        // What its first start draws from the OS is its own.
+        copy.life = 1_000_000;
+        copy
+    }
+
     /// The machine's public key.
     pub fn public(&self) -> PublicKey {
         self.key.public()

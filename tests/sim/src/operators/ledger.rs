@@ -85,14 +85,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Notes a root.
-    pub(crate) fn root(&mut self, root: &Root) {
+    /// Notes a root, with the statements that its lists of retired keys name.
+    pub(crate) fn root(&mut self, root: &Root, listed: impl IntoIterator<Item = Digest>) {
         let role = |(role, keys): (&Role, &daymark_protocol::trust::RoleKeys)| {
             let threshold = usize::try_from(keys.threshold).unwrap_or(usize::MAX);
             (*role, (threshold, keys.keys.iter().copied().collect()))
         };
         let roles = root.roles.iter().map(role).collect();
-        self.roots.insert(root.version, Rules { roles, kept: root.kept.clone() });
+        let kept = root.kept.iter().copied().chain(listed).collect();
+        self.roots.insert(root.version, Rules { roles, kept });
     }
 
     /// Notes a statement and signatures of it, and gives the signatures as entries.

@@ -4,14 +4,16 @@
 mod ledger;
 mod orders;
 
+use std::collections::BTreeSet;
+
 use daymark_core::event::Carried;
 use daymark_protocol::document::statement_entry;
-use daymark_protocol::id::{FleetId, KeyId, ResourceId};
+use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{HostSpec, Kind, Role, Scope, SiteSpec, Spec};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::{
-    Context, Draft, Envelope, Pin, PublicKey, ResourceDraft, Root, RootDraft, SigningKey,
-    Statement, named_id,
+    Context, DigestList, Draft, Envelope, Pin, PublicKey, ResourceDraft, Root, RootDraft,
+    SigningKey, Statement, named_id,
 };
 
 pub use self::ledger::{Ledger, Said, Saying};
@@ -56,6 +58,8 @@ pub struct Operators {
     pin: Pin,
     /// Policy keys that left.
     left: Vec<usize>,
+    /// What the lists of retired keys name.
+    listed: BTreeSet<Digest>,
     /// The time of their first acts: before the world begins.
     founded: WallTime,
     /// Who signed what.
@@ -93,9 +97,10 @@ impl Operators {
         let pin = Pin { version: first.version, digest: first.digest };
         let id = FleetId(first.digest.0);
         let mut ledger = Ledger::default();
-        ledger.root(&first);
+        ledger.root(&first, []);
         let roots = vec![(first, envelope)];
-        Self { root, policy, halt, release, enroll, roots, id, pin, left: vec![], founded, ledger }
+        let (left, listed) = (vec![], BTreeSet::new());
+        Self { root, policy, halt, release, enroll, roots, id, pin, left, listed, founded, ledger }
     }
 
     /// What a machine is given to take the fleet.
@@ -166,11 +171,32 @@ impl Operators {
 
     /// Enrols a machine at a site.
     pub fn enroll(&mut self, name: &str, machine: &PublicKey, site: &str) -> Vec<Carried> {
+        self.name_machine(self.founded, name, (machine, 1), site)
+    }
+
+    /// Gives a machine another name; the same one gets no third.
+    pub fn rename(
+        &mut self,
+        at: WallTime,
+        name: &str,
+        machine: &PublicKey,
+        site: &str,
+    ) -> Vec<Carried> {
+        self.name_machine(at, name, (machine, 2), site)
+    }
+
+    fn name_machine(
+        &mut self,
+        at: WallTime,
+        name: &str,
+        (machine, version): (&PublicKey, u64),
+        site: &str,
+    ) -> Vec<Carried> {
         let public_key = machine.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let spec = Spec::Host(HostSpec { name: name.to_owned(), public_key, ..Default::default() });
         let resource =
-            ResourceDraft::new(machine.id().into(), 1, &spec).site(Some(self.site(site)));
-        let draft = self.draft(self.founded).resource(resource);
+            ResourceDraft::new(machine.id().into(), version, &spec).site(Some(self.site(site)));
+        let draft = self.draft(at).resource(resource);
         self.sign(&draft, &[Saying::Host { key: machine.id(), gone: false }], Role::Enroll, &[0])
     }
 
@@ -181,22 +207,37 @@ impl Operators {
         self.sign(&draft, &[Saying::Host { key: machine, gone: true }], Role::Enroll, &[0])
     }
 
-    /// A policy key leaves with a new root: retired, and what it signed is kept, or dropped from
-    /// its roles, and what needed it has fallen. The two that stay are both needed from then on.
+    /// A policy key leaves with a new root: retired, and a list beside the root names what it
+    /// signed, which stays valid; or dropped from its roles, and what needed it has fallen. The two
+    /// that stay are both needed from then on.
     pub fn leave(&mut self, at: WallTime, key: usize, keep: bool) -> Vec<Carried> {
         let gone = self.policy.keys[key].public().id();
         self.left.push(key);
-        let signed: Vec<_> = self.ledger.signed_by(&gone).collect();
-        self.next_root(at, |mut draft| {
+        let signed: BTreeSet<_> = self.ledger.signed_by(&gone).collect();
+        let lists = if keep { DigestList::of(&signed) } else { vec![] };
+        if keep {
+            self.listed.extend(signed);
+        }
+        let root = self.next_root(at, |mut draft| {
             if keep {
-                return draft.retire(gone, &[]).keep(signed);
+                return draft.retire(gone, &lists);
             }
             for role in draft.roles.values_mut() {
                 role.keys.remove(&gone);
             }
             draft.keys.remove(&gone);
             draft
-        })
+        });
+        // The root first: only then is it known that the lists are wanted.
+        root.into_iter()
+            .chain(lists.iter().map(|list| Carried::Blob(list.bytes().to_vec())))
+            .collect()
+    }
+
+    /// Whether a policy key ever signed anything.
+    pub fn has_signed(&self, key: usize) -> bool {
+        let key = self.policy.keys[key].public().id();
+        self.ledger.signed_by(&key).next().is_some()
     }
 
     /// New roots with the same keys, one after the other.
@@ -213,7 +254,7 @@ impl Operators {
         let draft = change(RootDraft::after(newest, at, at.plus_ms(ROOT_MS)));
         let (payload, root) = draft.finish().expect("the root is well-formed");
         let envelope = Envelope::signed(Context::Root, payload, self.root.enough()).to_json();
-        self.ledger.root(&root);
+        self.ledger.root(&root, self.listed.iter().copied());
         self.roots.push((root, envelope.clone()));
         vec![Carried::Root(envelope)]
     }

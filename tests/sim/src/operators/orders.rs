@@ -98,11 +98,15 @@ impl Operators {
             window,
             sees: sees.iter().map(|(_, statement)| *statement).collect(),
         }];
+        let policy = match order.newer_field {
+            false => ResourceDraft::new(id, version, &policy),
+            true => newer(id, version, &policy),
+        };
         let draft = self
             .draft(at)
             .sees(sees.into_iter().map(|(seen, _)| seen))
             .resource(ResourceDraft::new(schedule_id, 1, &schedule).target(target.clone()))
-            .resource(ResourceDraft::new(id, version, &policy).target(target));
+            .resource(policy.target(target));
         let statement = draft.finish().expect("the statement is well-formed");
         // Whoever contradicts is another pair than the one that is contradicted.
         let (first, second) = self.pair(again);
@@ -233,6 +237,14 @@ impl Operators {
         let (first, second) = self.pair(false);
         self.sign(&draft, &[], Role::Policy, &[first, second])
     }
+}
+
+/// A policy with a field that no agent of today knows.
+fn newer(id: ResourceId, version: u64, policy: &Spec) -> ResourceDraft {
+    let mut json = serde_json::to_value(policy).expect("it is JSON");
+    json["attested"] = true.into();
+    let content = RawValue::from_string(json.to_string()).expect("it is JSON");
+    ResourceDraft::of_kind(Kind::OsUpdatePolicy.name(), id, version, Some(content))
 }
 
 fn ms(span: Span) -> i64 {

@@ -1,6 +1,7 @@
 //! Whether a scenario can be: one clear error, before anything runs.
 
-use super::format::{Happening, Link, Order, Scenario, Window};
+use super::format::{Link, Scenario};
+use super::happening::{Happening, Order, Window};
 
 /// Most machines of a world.
 const HOSTS_MAX: usize = 100_000;
@@ -98,6 +99,15 @@ impl Scenario {
             if counts { Ok(()) } else { Err(bad("image.megabytes", "write 1 to 100000")) }
         })?;
         self.event.iter().try_for_each(|event| self.check_event(event))?;
+        for expected in &self.expect.host {
+            // A machine that is copied has a double behind all others.
+            let clones = self.event.iter().filter(|it| matches!(it, Happening::Clone { .. }));
+            let most = self.hosts() + clones.count();
+            if expected.host >= most {
+                let host = expected.host;
+                return Err(bad("expect.host", format!("is {host}, and there are {most}")));
+            }
+        }
         self.check_memory(available_bytes())
     }
 
@@ -200,10 +210,18 @@ impl Scenario {
                 later("blackout", *from, *until)?;
                 to.map_or(Ok(()), |to| host("blackout.to", to))
             }
+            Happening::Rename { name, .. } if name.is_empty() => {
+                Err(bad("rename.name", "is empty"))
+            }
+            Happening::Rename { host: number, to, .. } => {
+                host("rename.host", *number)?;
+                host("rename.to", *to)
+            }
             Happening::Remove { host: number, to, .. } => {
                 host("remove.host", *number)?;
                 host("remove.to", *to)
             }
+            Happening::Clone { host: number, .. } => host("clone.host", *number),
             Happening::Stick { every, between, .. } => {
                 if every.0 < 1_000 {
                     return Err(bad("stick.every", "is below a second"));

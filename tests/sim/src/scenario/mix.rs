@@ -1,7 +1,8 @@
 //! Fault mixes drawn from a seed: each soak run is another world (the swarm idea of
 //! TigerBeetle's simulator).
 
-use super::format::{Link, Scenario};
+use super::format::{HostileAct, Link, Scenario};
+use crate::expect::Expect;
 use crate::random::Dice;
 
 impl Scenario {
@@ -10,6 +11,7 @@ impl Scenario {
     #[must_use]
     pub fn mixed(mut self, seed: u64) -> Self {
         let mut dice = Dice::new(seed, "fault mix");
+        self.expect = Expect::default();
         for link in [&mut self.network.lan, &mut self.network.wan] {
             mix_link(link, &mut dice);
         }
@@ -34,6 +36,11 @@ impl Scenario {
         self.clock.synchronised_per_cent = [100, 80, 0][dice.place(3)];
         self.machine.boot_tries = [1, 2, 3][dice.place(3)];
         self.machine.old_per_cent = [0, 30][dice.place(2)];
+        self.hostile.per_cent = [0, 0, 25][dice.place(3)];
+        self.hostile.acts = HostileAct::ALL.into_iter().filter(|_| dice.below(2) == 0).collect();
+        if self.hostile.acts.is_empty() {
+            self.hostile.per_cent = 0;
+        }
         self
     }
 }

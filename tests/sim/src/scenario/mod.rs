@@ -2,6 +2,7 @@
 
 mod check;
 mod format;
+mod happening;
 mod mix;
 mod span;
 
@@ -9,9 +10,10 @@ use std::path::Path;
 
 pub use self::check::InvalidScenario;
 pub use self::format::{
-    Clocks, Failing, Faults, Founded, Happening, Hostile, HostileAct, Image, Link, Machines,
-    Network, Order, Parts, Scenario, Site, Window, Zone,
+    Clocks, Failing, Faults, Founded, Hostile, HostileAct, Image, Link, Machines, Network,
+    Scenario, Site,
 };
+pub use self::happening::{Happening, Order, Parts, Window, Zone};
 pub use self::span::Span;
 
 /// The scenarios that come with the simulator: name and text.
@@ -19,6 +21,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("air-gap-stick", include_str!("../../scenarios/air-gap-stick.toml")),
     ("bad-image", include_str!("../../scenarios/bad-image.toml")),
     ("byzantine-30", include_str!("../../scenarios/byzantine-30.toml")),
+    ("copied-disk", include_str!("../../scenarios/copied-disk.toml")),
     ("clock-chaos", include_str!("../../scenarios/clock-chaos.toml")),
     ("cold-join-10000", include_str!("../../scenarios/cold-join-10000.toml")),
     ("contradiction", include_str!("../../scenarios/contradiction.toml")),
@@ -28,6 +31,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("mixed-versions", include_str!("../../scenarios/mixed-versions.toml")),
     ("month-10000", include_str!("../../scenarios/month-10000.toml")),
     ("partition-week", include_str!("../../scenarios/partition-week.toml")),
+    ("pocket", include_str!("../../scenarios/pocket.toml")),
     ("site-50", include_str!("../../scenarios/site-50.toml")),
     ("site-400", include_str!("../../scenarios/site-400.toml")),
     ("spare-part", include_str!("../../scenarios/spare-part.toml")),

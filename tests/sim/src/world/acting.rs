@@ -1,7 +1,7 @@
 //! A step of one node, and its batch performed as a host must perform it, unless it crashes on the
 //! way.
 
-use daymark_core::effect::{Act, Effect, OpId, Verdict};
+use daymark_core::effect::{Act, Effect, OpId, Verdict, Write};
 use daymark_core::event::OpOutput;
 use daymark_core::{Batch, Event};
 
@@ -38,13 +38,21 @@ impl World {
     /// Performs a batch as a host must, unless it crashes on the way.
     pub(super) fn perform(&mut self, host: usize, mut batch: Batch) {
         for effect in batch.take_immediate() {
+            if self.is_doomed(host) {
+                self.counts.bit(Fault::DiedBeforeSave);
+                return self.crash(host, true);
+            }
             self.effect(host, effect);
         }
         if let Performed::Crashed = self.save(host, &batch) {
             return;
         }
-        for effect in batch.confirm_durable() {
+        for (place, effect) in batch.confirm_durable().into_iter().enumerate() {
             if self.is_doomed(host) {
+                let after_save = place == 0;
+                let place =
+                    if after_save { Fault::DiedAfterSave } else { Fault::DiedBetweenEffects };
+                self.counts.bit(place);
                 return self.crash(host, true);
             }
             self.effect(host, effect);
@@ -70,8 +78,15 @@ impl World {
                 if tears && self.hosts[host].disk.tear(write, &mut self.pool) {
                     self.counts.happened(Fault::TornWrite);
                 }
+                self.counts.bit(Fault::DiedBeforeSave);
                 self.crash(host, true);
                 return Performed::Crashed;
+            }
+            if let Write::PutState(state) = write
+                && state.cloned
+                && !self.hosts[host].disk.state().cloned
+            {
+                self.counts.bit(Fault::Cloned);
             }
             self.hosts[host].disk.write(write, &mut self.pool);
             self.recorder.wrote(self.now_ms, host, write);
@@ -143,12 +158,12 @@ impl World {
             Effect::Admit { peer, admission } => {
                 self.record(host, Deed::Admitted { peer, admission });
                 self.hosts[host].gate.insert(peer, admission);
-                if let Some(other) = self.numbers.get(&peer).copied() {
+                for other in self.bodies(&peer) {
                     self.later(super::wires::REPLUG_MS, Next::Replug { one: host, other });
                 }
             }
             Effect::Dial { peer, .. } => {
-                if let Some(other) = self.numbers.get(&peer).copied() {
+                for other in self.bodies(&peer) {
                     let (from, to) = (self.end_of(host), self.end_of(other));
                     let after_ms = 2 * self.network.latency_ms(from, to);
                     // The node itself tries again.
@@ -191,6 +206,9 @@ impl World {
     /// The agent restarts the machine.
     fn reboot(&mut self, host: usize) {
         self.recorder.reboots += 1;
+        if self.hosts[host].machine.is_armed() && self.reference.clocks_changed(self.now_ms) {
+            self.counts.bit(Fault::ClockChange);
+        }
         self.end_process(host, false);
         self.restart(host, Restarter::Agent, false);
     }

@@ -128,6 +128,12 @@ pub(super) enum Next {
         to: usize,
         items: Vec<Carried>,
     },
+    /// The second signer of an order signed.
+    Cosign {
+        to: usize,
+        version: String,
+        items: Vec<Carried>,
+    },
     Stick {
         event: usize,
     },
@@ -170,6 +176,7 @@ impl Next {
             | Self::CutEnds { .. }
             | Self::Script(_)
             | Self::Hand { .. }
+            | Self::Cosign { .. }
             | Self::Stick { .. }
             | Self::Mischief { .. }
             | Self::Calm => 7,

@@ -2,12 +2,13 @@
 
 use daymark_core::Event;
 use daymark_core::event::Carried;
+use daymark_protocol::decide::Decision;
 
 use super::{Next, World};
 use crate::faults::Fault;
 use crate::hostile::{Loot, Mischief};
 use crate::network::Cut;
-use crate::scenario::{Happening, Parts, Span};
+use crate::scenario::{Happening, HostileAct, Parts, Span};
 
 /// Pause before something that could not be handed in is handed in again, ms.
 const AGAIN_MS: u64 = 60_000;
@@ -23,24 +24,12 @@ impl World {
                 self.recorder.ordered(self.now_ms, &order.version, &placed.now);
                 self.reference.order(&order);
                 if order.cosigned_after > Span(0) && !order.too_few {
-                    let items = placed.later;
-                    self.later(order.cosigned_after.0, Next::Hand { to: order.to, items });
+                    let (to, version, items) = (order.to, order.version.clone(), placed.later);
+                    self.later(order.cosigned_after.0, Next::Cosign { to, version, items });
                 }
                 (order.to, placed.now)
             }
-            Happening::Contradict { to, .. } => {
-                let Some(mut order) = self.last_order() else { return };
-                order.at = Span(self.now_ms);
-                order.spread = Span(order.spread.0 + 60_000);
-                let placed = self.operators.order(begins, &order, true, vec![]);
-                self.reference.contradict(&order);
-                self.counts.happened(Fault::Contradiction);
-                self.hand(to, placed.now);
-                if self.hosts[to].node.is_some() {
-                    self.counts.bit(Fault::Contradiction);
-                }
-                return;
-            }
+            Happening::Contradict { to, .. } => return self.contradict(to),
             Happening::Halt { to, .. } => {
                 self.reference.halt(self.now_ms);
                 (to, self.operators.halt(wall))
@@ -65,8 +54,17 @@ impl World {
             }
             Happening::Rotate { times, to, .. } => (to, self.operators.rotate(wall, times)),
             Happening::Leave { key, keep, to, .. } => {
+                self.counts.happened(Fault::KeyLeft);
+                if self.operators.has_signed(key) {
+                    self.counts.bit(Fault::KeyLeft);
+                }
                 self.reference.leave(key, keep);
                 (to, self.operators.leave(wall, key, keep))
+            }
+            Happening::Rename { host, name, to, .. } => {
+                let (public, site) = (self.hosts[host].public(), self.hosts[host].site);
+                let site = self.sites[site].clone();
+                (to, self.operators.rename(wall, &name, &public, &site))
             }
             Happening::Remove { host, to, .. } => {
                 let site = self.sites[self.hosts[host].site].clone();
@@ -76,9 +74,24 @@ impl World {
             Happening::Partition { .. }
             | Happening::Blackstart { .. }
             | Happening::Off { .. }
+            | Happening::Clone { .. }
             | Happening::Stick { .. } => return self.befall(&event),
         };
         self.hand(to, items);
+    }
+
+    /// The last order again under the same version, with other words, by other signers.
+    fn contradict(&mut self, to: usize) {
+        let Some(mut order) = self.last_order() else { return };
+        order.at = Span(self.now_ms);
+        order.spread = Span(order.spread.0 + 60_000);
+        let placed = self.operators.order(self.scenario.begins, &order, true, vec![]);
+        self.reference.contradict(&order);
+        self.counts.happened(Fault::Contradiction);
+        self.hand(to, placed.now);
+        if self.hosts[to].node.is_some() {
+            self.counts.bit(Fault::Contradiction);
+        }
     }
 
     /// What befalls machines, and needs nobody to sign.
@@ -103,9 +116,12 @@ impl World {
             Happening::Off { host, until, battery_dies, .. } => {
                 self.counts.happened(Fault::SwitchedOff);
                 self.switch_off(host);
-                self.hosts[host].clock.battery_is_dead |= battery_dies;
+                if battery_dies {
+                    self.hosts[host].clock.dies();
+                }
                 self.queue.push(until.0, Next::SwitchOn { host });
             }
+            Happening::Clone { host, .. } => self.copy_machine(host),
             // A stick has a time of its own; all else is signed.
             Happening::Stick { .. }
             | Happening::Order(_)
@@ -117,6 +133,7 @@ impl World {
             | Happening::Future { .. }
             | Happening::Rotate { .. }
             | Happening::Leave { .. }
+            | Happening::Rename { .. }
             | Happening::Remove { .. } => {}
         }
     }
@@ -143,7 +160,9 @@ impl World {
             | Happening::Future { .. }
             | Happening::Rotate { .. }
             | Happening::Leave { .. }
+            | Happening::Rename { .. }
             | Happening::Remove { .. }
+            | Happening::Clone { .. }
             | Happening::Stick { .. }
             | Happening::Partition { .. }
             | Happening::Blackstart { .. }
@@ -171,10 +190,45 @@ impl World {
         self.later(every.0, Next::Stick { event });
         for (from, to) in [(one, other), (other, one)] {
             let items = self.hosts[from].disk.everything();
-            if self.hosts[to].node.is_some() {
+            self.counts.happened(Fault::Stick);
+            let before = self.taken(to);
+            if before.is_some() {
                 self.submit(to, items);
             }
+            if self.taken(to) > before {
+                self.counts.bit(Fault::Stick);
+            }
         }
+    }
+
+    /// What a running node took so far.
+    fn taken(&self, host: usize) -> Option<u64> {
+        self.hosts[host].node.as_ref().map(|node| node.counters().taken)
+    }
+
+    /// The second signer signed at last: whoever holds the first signature waited for it.
+    pub(super) fn cosign(&mut self, to: usize, version: &str, items: Vec<Carried>) {
+        self.counts.happened(Fault::LateCosign);
+        let decision = self.hosts[to].node.as_ref().and_then(|node| node.decision());
+        let follows = |decision: &Decision| {
+            decision.target.as_ref().is_some_and(|target| target.version == version)
+        };
+        if decision.is_some_and(|decision| !follows(decision)) {
+            self.counts.bit(Fault::LateCosign);
+        }
+        self.hand(to, items);
+    }
+
+    /// A machine's disk is copied with its key: the copy starts beside it, in a machine alike.
+    fn copy_machine(&mut self, host: usize) {
+        let number = self.hosts.len();
+        let copy = self.hosts[host].copied(self.seed, number);
+        self.hosts.push(copy);
+        self.clones.push(number);
+        self.reference.cloned(host);
+        self.counts.happened(Fault::Cloned);
+        let life = self.hosts[number].life;
+        self.later(1, Next::Start { host: number, life });
     }
 
     /// A thief does something.
@@ -183,11 +237,17 @@ impl World {
             return;
         }
         let Some(mut adversary) = self.hosts[host].adversary.take() else { return };
+        if adversary.does(HostileAct::Stall) {
+            // It takes up a connection of one machine after the other.
+            let other = adversary.place(self.hosts.len());
+            self.dial(host, other, super::wires::LAST_TRY);
+        }
         let loot = Loot {
             fleet: self.operators.fleet(),
             own_key: self.hosts[host].stolen_identity(),
             role_key: &self.operators.stolen_key(),
             now: self.wall(),
+            generation: self.hosts[host].disk.state().generation,
         };
         let mischief = adversary.mischief(&loot, &mut self.operators.ledger);
         let neighbours: Vec<usize> = self.hosts[host].connections.keys().copied().collect();

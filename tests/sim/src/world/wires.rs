@@ -28,7 +28,7 @@ const CONNECTIONS_MAX: usize = 256;
 impl World {
     /// A host connects to another; tried again for peers of the configuration.
     pub(super) fn dial(&mut self, from: usize, to: usize, tries: u32) {
-        if from == to
+        if self.hosts[from].id == self.hosts[to].id
             || self.hosts[from].node.is_none()
             || self.hosts[from].connections.contains_key(&to)
         {
@@ -140,8 +140,24 @@ impl World {
         (own.admission >= needed && lets).then_some(Way { from, to, epoch: own.epoch })
     }
 
+    /// The machine behind a key that a host talks with: the one that it is connected with, if two
+    /// have the same key.
+    fn body_of(&self, from: usize, peer: &KeyId) -> Option<usize> {
+        let clone = self.clones.iter().copied().find(|clone| {
+            self.hosts[*clone].id == *peer && self.hosts[from].connections.contains_key(clone)
+        });
+        let first = self.numbers.get(peer).copied();
+        first.filter(|first| self.hosts[from].connections.contains_key(first)).or(clone).or(first)
+    }
+
+    /// All machines with a key.
+    pub(super) fn bodies(&self, key: &KeyId) -> Vec<usize> {
+        let clones = self.clones.iter().copied().filter(|clone| self.hosts[*clone].id == *key);
+        self.numbers.get(key).copied().into_iter().chain(clones).collect()
+    }
+
     pub(super) fn send(&mut self, from: usize, peer: KeyId, channel: Channel, bytes: Arc<[u8]>) {
-        let Some(to) = self.numbers.get(&peer).copied() else { return };
+        let Some(to) = self.body_of(from, &peer) else { return };
         let needed = match channel {
             Channel::Join => Admission::Stranger,
             Channel::Sync => Admission::Authority,
@@ -152,9 +168,14 @@ impl World {
             *count += 1;
         }
         let Some(way) = self.way(from, to, needed) else { return };
-        let bytes = match &self.hosts[from].adversary {
+        let bytes = match &mut self.hosts[from].adversary {
             None => bytes,
             Some(adversary) => {
+                if let Some(late_ms) = adversary.trickles_ms(channel) {
+                    self.counts.happened(Fault::Stalled);
+                    let taint = Some(Fault::Stalled);
+                    return self.later(late_ms, Next::Message { way, channel, bytes, taint });
+                }
                 let (bytes, withheld) = adversary.leaves(Some(channel), &bytes);
                 if withheld {
                     self.counts.happened(Fault::Withheld);
@@ -250,8 +271,8 @@ impl World {
         let Some(fault) = taint else { return };
         let (refused, taken) = self.refusals(host, taint);
         let bit = match fault {
-            Fault::Duplicate | Fault::Replayed => true,
-            Fault::Stolen => taken > before.1,
+            Fault::Duplicate | Fault::Replayed | Fault::Rejoined | Fault::Stalled => true,
+            Fault::Stolen | Fault::Drafts | Fault::Boasted => taken > before.1,
             // An unknown key's signature is held or refused: either way nothing counts.
             Fault::Forged => taken == before.1,
             Fault::Corrupt | Fault::Garbled | Fault::Flooded | Fault::Invented => {
@@ -281,7 +302,15 @@ impl World {
             | Fault::Withheld
             | Fault::Oversized
             | Fault::WrongChunks
-            | Fault::Contradiction => false,
+            | Fault::Contradiction
+            | Fault::Cloned
+            | Fault::DiedBeforeSave
+            | Fault::DiedAfterSave
+            | Fault::DiedBetweenEffects
+            | Fault::ClockChange
+            | Fault::LateCosign
+            | Fault::KeyLeft
+            | Fault::Stick => false,
         };
         if bit {
             self.counts.bit(fault);

@@ -1,0 +1,93 @@
+//! What a scenario must come to, beside what holds in every world: the point of its description.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::checks::Violation;
+use crate::faults::Fault;
+use crate::figures::Figures;
+use crate::world::World;
+
+/// What must have come of a run, as far as it is said. A drawn fault mix takes it back.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Expect {
+    /// Updates that ended well.
+    pub updated: Option<u64>,
+    /// Updates that did not.
+    pub failed: Option<u64>,
+    /// Restarts that agents ordered.
+    pub reboots: Option<u64>,
+    /// How often these kinds of fault must have changed an outcome at least.
+    pub bites: BTreeMap<Fault, u64>,
+    /// Single machines.
+    pub host: Vec<ExpectHost>,
+}
+
+/// What must have come of a machine.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ExpectHost {
+    /// Which.
+    pub host: usize,
+    /// What it runs.
+    pub runs: Option<String>,
+    /// Restarts that its agent ordered.
+    pub reboots: Option<u64>,
+    /// Its updates that ended well, oldest first.
+    pub updates: Option<Vec<String>>,
+    /// The name that its agent knows it by.
+    pub name: Option<String>,
+    /// Version of its newest root.
+    pub root: Option<u64>,
+    /// Whether it waits because another machine has its key.
+    pub cloned: Option<bool>,
+}
+
+impl Expect {
+    /// What is not as it must be.
+    pub(crate) fn judge(&self, world: &World, figures: &Figures) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let mut compare = |host: usize, what: &str, wanted: Option<String>, is: String| {
+            if let Some(wanted) = wanted.filter(|wanted| *wanted != is) {
+                let what = format!("{what}: {is}, and {wanted} is what this scenario shows");
+                let check = "scenario".to_owned();
+                found.push(Violation { at_ms: world.now_ms(), check, host, what });
+            }
+        };
+        for (what, wanted, is) in [
+            ("updates that ended well", self.updated, figures.updated),
+            ("updates that did not", self.failed, figures.failed),
+            ("restarts by agents", self.reboots, figures.reboots),
+        ] {
+            compare(0, what, wanted.map(|wanted| wanted.to_string()), is.to_string());
+        }
+        for (fault, least) in &self.bites {
+            let bit = figures.faults.0.get(fault).map_or(0, |count| count.bit);
+            let wanted = (bit < *least).then(|| format!("{least} or more"));
+            compare(0, &format!("{fault:?} that changed an outcome"), wanted, bit.to_string());
+        }
+        for expected in &self.host {
+            let number = expected.host;
+            let host = &world.hosts[number];
+            let state = host.disk.state();
+            let runs = host.machine.runs().map(|image| world.images.of(image).version.clone());
+            compare(number, "it runs", expected.runs.clone(), runs.unwrap_or_default());
+            let reboots = world.recorder.reboots_of(number);
+            let wanted = expected.reboots.map(|wanted| wanted.to_string());
+            compare(number, "its agent's restarts", wanted, reboots.to_string());
+            let ended = state.finished.iter().filter(|run| run.status == "UPDATED");
+            let ended: Vec<&str> = ended.map(|run| run.attempt.target.version.as_str()).collect();
+            let wanted = expected.updates.as_ref().map(|wanted| wanted.join(", "));
+            compare(number, "its updates", wanted, ended.join(", "));
+            let name = host.node.as_ref().and_then(|node| node.status().name);
+            compare(number, "its name", expected.name.clone(), name.unwrap_or_default());
+            let wanted = expected.root.map(|wanted| wanted.to_string());
+            compare(number, "its newest root", wanted, host.disk.root_version().to_string());
+            let wanted = expected.cloned.map(|wanted| wanted.to_string());
+            compare(number, "a double was noticed", wanted, state.cloned.to_string());
+        }
+        found
+    }
+}
