@@ -54,6 +54,18 @@ pub(crate) fn site_of(standing: &Standing, host: &KeyId) -> DocumentId {
     site_document(version.and_then(|version| version.site.as_ref()))
 }
 
+/// How many enrolled hosts the site of a host has.
+pub(crate) fn hosts_beside(standing: &Standing, host: &KeyId) -> usize {
+    let site_of = |line: &Line| line.versions.first().and_then(|first| first.site.clone());
+    let site = line(standing, host).and_then(site_of);
+    let counts = |line: &&Line| {
+        let first = line.versions.first();
+        let valid = first.filter(|first| first.validity == Validity::Valid && !first.gone);
+        line.state == State::Counts && valid.is_some_and(|first| first.site == site)
+    };
+    standing.of_kind(Kind::Host).map(|(_, line)| line).filter(counts).count()
+}
+
 /// What the host's statement says of it, if it counts and is understood.
 pub(crate) fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a HostSpec> {
     match current(standing, host)?.spec.as_ref().ok()?.as_ref()? {

@@ -5,7 +5,7 @@ use daymark_protocol::id::KeyId;
 use daymark_protocol::time::{MonoTime, WallTime};
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{Admission, Channel, OpId, Topic};
+use crate::effect::{Admission, Channel, OpId};
 
 /// The host's clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +62,6 @@ pub enum Event {
         id: GossipId,
         /// Who forwarded it.
         from: KeyId,
-        /// Its topic.
-        topic: Topic,
         /// At most [`daymark_protocol::limits::MESSAGE_BYTES_MAX`].
         #[serde(with = "crate::recording::base64")]
         bytes: Vec<u8>,

@@ -15,10 +15,6 @@ use crate::effect::{Batch, Effect, ItemOutcome, Reply, Write};
 use crate::event::{Carried, RequestId};
 use crate::node::Node;
 
-/// Fresh entries that repair brought and that are still pushed: more than these come from a first
-/// sync or a long absence, and repair spreads those better.
-const REPAIRED_PUSHED_MAX: usize = 32;
-
 /// How things came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -278,14 +274,7 @@ impl Node {
 
     /// Turns changes into writes and into what is passed on.
     pub(crate) fn absorb(&mut self, changes: Changes, origin: Origin, batch: &mut Batch) {
-        let fresh = match origin {
-            Origin::Own | Origin::Local => true,
-            Origin::Repair => changes.fresh.len() + changes.reports.len() <= REPAIRED_PUSHED_MAX,
-            Origin::Gossip => false,
-        };
-        if fresh {
-            self.push(&changes.fresh, &changes.reports, batch);
-        }
+        self.push(&changes, origin, batch);
         self.standing_changed |= changes.standing_changed || !changes.roots.is_empty();
         if !changes.roots.is_empty() {
             self.raise_root_floor();

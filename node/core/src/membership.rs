@@ -1,17 +1,12 @@
-//! Who is connected, what their connections let through, and whom to dial (RULES A1).
+//! Who is connected, and what their connections let through (RULES A1).
 
 use daymark_protocol::id::KeyId;
 
-use crate::durable::ADDRESS_BOOK_PEERS_MAX;
 use crate::effect::{Admission, Batch, Effect};
 use crate::node::Node;
 use crate::peers::Peer;
 use crate::timer::Timer;
 
-/// Pause between looks at whom to dial, ms.
-const DIAL_PAUSE_MS: u64 = 5_000;
-/// Dials started at a time.
-const DIALS_AT_ONCE: usize = 4;
 /// How long a peer's Host statement is kept after its last connection, ms: longer than the longest
 /// pause between two dials.
 const ACQUAINTANCE_MS: u64 = 30 * 60_000;
@@ -31,7 +26,7 @@ impl Node {
         }
         let before = self.peers.get(&peer).map(|state| state.budget);
         let budget = before.unwrap_or_else(|| self.parted.take(&peer, self.reading.mono));
-        let state = Peer { address, connection: admission, compared: None, budget };
+        let state = Peer { address, connection: admission, budget };
         self.peers.insert(peer, state);
         self.met(peer);
         self.addresses.connected(&peer);
@@ -113,52 +108,6 @@ impl Node {
         for host in gone {
             self.liveness.remove(&host);
             self.clock.forget(&host);
-        }
-    }
-
-    /// Dials a few of the hosts that may be dialled, while links are missing.
-    pub(crate) fn dial(&mut self, batch: &mut Batch) {
-        self.timers.set(Timer::Dial, self.reading.mono.plus_ms(DIAL_PAUSE_MS));
-        let missing = self.config.links().saturating_sub(self.peers.len());
-        let mut ready: Vec<(KeyId, Vec<String>)> = self
-            .addresses
-            .ready(self.reading.mono)
-            .filter(|(host, _)| {
-                **host != self.own
-                    && !self.peers.contains_key(host)
-                    && self.wanted_admission(host) >= Admission::Authority
-            })
-            .map(|(host, addresses)| (*host, addresses.to_vec()))
-            .collect();
-        for _ in 0..missing.min(DIALS_AT_ONCE) {
-            if ready.is_empty() {
-                return;
-            }
-            let chosen = self.peer_choice.below(ready.len() as u64);
-            let (peer, addresses) = ready.swap_remove(usize::try_from(chosen).unwrap_or(0));
-            self.addresses.dialled(&peer, self.reading.mono);
-            batch.now(Effect::Dial { peer, addresses });
-        }
-    }
-
-    /// Remembers where connected members are, for the next start; saved with the next change.
-    pub(crate) fn remember_addresses(&mut self) {
-        let known: Vec<(KeyId, Vec<String>)> = self
-            .peers
-            .keys()
-            .filter_map(|peer| Some((*peer, self.addresses.of(peer)?.to_vec())))
-            .filter(|(peer, addresses)| {
-                self.saved.get().addresses.get(peer) != Some(addresses) && !addresses.is_empty()
-            })
-            .collect();
-        for (peer, addresses) in known {
-            let book = &mut self.saved.change().addresses;
-            book.insert(peer, addresses);
-            while book.len() > ADDRESS_BOOK_PEERS_MAX {
-                let surplus = book.keys().find(|host| !self.peers.contains_key(host)).copied();
-                let Some(surplus) = surplus.or_else(|| book.keys().next().copied()) else { break };
-                book.remove(&surplus);
-            }
         }
     }
 

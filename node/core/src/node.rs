@@ -18,6 +18,7 @@ use crate::delivery::Delivery;
 use crate::durable::DurableState;
 use crate::effect::{Batch, Channel, Topic};
 use crate::event::{Event, Inspection, Reading};
+use crate::groups::PushGroups;
 use crate::intake::Origin;
 use crate::peers::{Parted, Peers};
 use crate::reporting::Reporter;
@@ -81,6 +82,7 @@ pub struct Node {
     pub(crate) addresses: Addresses,
     pub(crate) listening: Vec<String>,
     pub(crate) topics: BTreeSet<Topic>,
+    pub(crate) groups: PushGroups,
     pub(crate) liveness: BTreeMap<KeyId, Liveness>,
     pub(crate) liveness_count: u64,
     pub(crate) fetching_told: Option<Digest>,
@@ -149,6 +151,7 @@ impl Node {
             acquaintances: BTreeMap::new(),
             listening: Vec::new(),
             topics: BTreeSet::new(),
+            groups: PushGroups::default(),
             liveness: BTreeMap::new(),
             liveness_count: 0,
             fetching_told: None,
@@ -233,9 +236,7 @@ impl Node {
             }
             Event::Disconnected { peer } => self.disconnected(&peer),
             Event::Received { peer, channel, bytes } => self.received(peer, channel, &bytes, batch),
-            Event::Gossip { id, from, topic: _, bytes } => {
-                self.gossip_received(id, from, &bytes, batch);
-            }
+            Event::Gossip { id, from, bytes } => self.gossip_received(id, from, &bytes, batch),
             Event::Listening { addresses } => {
                 self.listening = addresses;
                 self.tell_liveness_soon();

@@ -34,8 +34,6 @@ pub(crate) struct Peer {
     pub(crate) address: String,
     /// What its connection lets through.
     pub(crate) connection: Admission,
-    /// When this node last opened a comparison with it.
-    pub(crate) compared: Option<MonoTime>,
     pub(crate) budget: Budget,
 }
 

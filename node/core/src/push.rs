@@ -1,9 +1,9 @@
 //! Push: what is new goes out at once by gossip, and what gossip brings is judged in the same step
 //! (DESIGN section 5).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use daymark_protocol::document::{DocumentId, FreshEntry, Outcome, StoredReport};
+use daymark_protocol::document::{Changes, DocumentId, FreshEntry, Outcome, StoredReport};
 use daymark_protocol::id::KeyId;
 use daymark_protocol::wire::{Fetching, GossipMessage, ITEMS_PER_MESSAGE_MAX, Liveness, in_parts};
 
@@ -11,6 +11,7 @@ use crate::admission;
 use crate::durable::UpdateState;
 use crate::effect::{Admission, Batch, Effect, Topic, Verdict};
 use crate::event::GossipId;
+use crate::groups::PushGroups;
 use crate::intake::Origin;
 use crate::node::Node;
 use crate::timer::Timer;
@@ -21,15 +22,18 @@ const LIVENESS_HOSTS_MAX: usize = 4_096;
 const GROUP_PAUSE_MS_MAX: u64 = 1_000;
 /// Shortest pause between own livenesses, ms.
 const LIVENESS_PAUSE_MS_MIN: u64 = 5_000;
-/// Pause between own livenesses while nothing changes, ms, for each enrolled host: gossip makes
+/// Fresh items that repair brought and that are still pushed: more than these come from a first
+/// sync or a long absence, and repair spreads those better.
+const REPAIRED_PUSHED_MAX: usize = 32;
+/// Pause between own livenesses while nothing changes, ms, for each host of the group: gossip makes
 /// about six copies of some 300 bytes, so that a node sends about 30 B/s of them in any fleet.
 const LIVENESS_PAUSE_MS_PER_HOST: u64 = 60_000;
 
 impl Node {
-    /// The topic of a document's group, once the fleet is known.
-    pub(crate) fn topic(&self, document: &DocumentId) -> Option<Topic> {
+    /// A topic of the fleet, once it is known: a document, or a push group.
+    fn topic(&self, name: &str) -> Option<Topic> {
         let fleet = self.replica.as_ref()?.chain().fleet()?;
-        Some(Topic(format!("daymark/{fleet}/{document}")))
+        Some(Topic(format!("daymark/{fleet}/{name}")))
     }
 
     fn own_site(&self) -> Option<DocumentId> {
@@ -44,9 +48,13 @@ impl Node {
         if replica.standing().root.is_none() {
             return;
         }
-        let documents = [Some(DocumentId::Fleet), self.own_site()];
-        let wanted: BTreeSet<Topic> =
-            documents.iter().flatten().filter_map(|document| self.topic(document)).collect();
+        self.groups = PushGroups::of(admission::hosts_beside(replica.standing(), &self.own));
+        let mut names = vec![DocumentId::Fleet.to_string()];
+        if let Some(site) = self.own_site() {
+            names.extend(self.groups.heard(&site, &self.own));
+            names.push(site.to_string());
+        }
+        let wanted: BTreeSet<Topic> = names.iter().filter_map(|name| self.topic(name)).collect();
         for topic in self.topics.difference(&wanted) {
             batch.now(Effect::Unsubscribe(topic.clone()));
         }
@@ -59,17 +67,25 @@ impl Node {
         self.topics = wanted;
     }
 
-    /// Publishes entries and reports in their groups. Own reports promise something, so they go
-    /// out only when they are durable.
-    pub(crate) fn push(
-        &mut self,
-        fresh: &[FreshEntry],
-        reports: &[StoredReport],
-        batch: &mut Batch,
-    ) {
-        let site = self.own_site();
-        for document in [Some(DocumentId::Fleet), site.clone()].into_iter().flatten() {
-            let Some(topic) = self.topic(&document) else { return };
+    /// Pushes what is new and came in this way, if the groups would not have it otherwise.
+    pub(crate) fn push(&mut self, changes: &Changes, origin: Origin, batch: &mut Batch) {
+        // What other groups' hosts report comes by repair alone, and goes on by repair.
+        let ours = |report: &&StoredReport| self.groups.share(&report.host, &self.own);
+        let reports: Vec<&StoredReport> = match origin {
+            Origin::Own | Origin::Local => changes.reports.iter().collect(),
+            Origin::Repair => changes.reports.iter().filter(ours).collect(),
+            Origin::Gossip => return,
+        };
+        if origin == Origin::Repair && changes.fresh.len() + reports.len() > REPAIRED_PUSHED_MAX {
+            return;
+        }
+        self.push_entries(&changes.fresh, batch);
+        self.push_reports(&reports, batch);
+    }
+
+    fn push_entries(&mut self, fresh: &[FreshEntry], batch: &mut Batch) {
+        for document in [Some(DocumentId::Fleet), self.own_site()].into_iter().flatten() {
+            let Some(topic) = self.topic(&document.to_string()) else { return };
             let entries: Vec<Vec<u8>> = fresh
                 .iter()
                 .filter(|entry| entry.documents.contains(&document))
@@ -79,13 +95,22 @@ impl Node {
                 self.publish(&topic, &GossipMessage::Entries(part), false, batch);
             }
         }
-        let Some(topic) = site.and_then(|site| self.topic(&site)) else { return };
-        let (own, others): (Vec<&StoredReport>, Vec<&StoredReport>) =
-            reports.iter().partition(|report| report.host == self.own);
-        for (reports, durable) in [(own, true), (others, false)] {
-            let reports = reports.into_iter().map(|report| report.bytes.clone()).collect();
+    }
+
+    /// Publishes reports, each in the group of its host. Own reports promise something, so they go
+    /// out only when they are durable.
+    fn push_reports(&mut self, reports: &[&StoredReport], batch: &mut Batch) {
+        let Some(site) = self.own_site() else { return };
+        let mut groups: BTreeMap<(bool, String), Vec<Vec<u8>>> = BTreeMap::new();
+        for report in reports {
+            let name = self.groups.name(&site, &report.host);
+            let reports = groups.entry((report.host == self.own, name)).or_default();
+            reports.push(report.bytes.clone());
+        }
+        for ((own, name), reports) in groups {
+            let Some(topic) = self.topic(&name) else { return };
             for part in in_parts(reports, ITEMS_PER_MESSAGE_MAX) {
-                self.publish(&topic, &GossipMessage::Reports(part), durable, batch);
+                self.publish(&topic, &GossipMessage::Reports(part), own, batch);
             }
         }
     }
@@ -169,14 +194,15 @@ impl Node {
 
     /// Tells peers where this node is and what it fetches, once it has a generation to say it in.
     pub(crate) fn tell_liveness(&mut self, batch: &mut Batch) {
-        let members = self.member_count();
-        let pause_ms = LIVENESS_PAUSE_MS_PER_HOST.saturating_mul(members.max(1));
+        // Where there are groups, as many again come from the whole site.
+        let hosts = self.group_count() * if self.groups.are_several() { 2 } else { 1 };
+        let pause_ms = LIVENESS_PAUSE_MS_PER_HOST.saturating_mul(hosts.max(1));
         let pause_ms = pause_ms + self.jitter.below(LIVENESS_PAUSE_MS_MIN);
         self.timers.set(Timer::Liveness, self.reading.mono.plus_ms(pause_ms));
         let Some(fleet) = self.replica.as_ref().and_then(|replica| replica.chain().fleet()) else {
             return;
         };
-        let Some(topic) = self.own_site().and_then(|site| self.topic(&site)) else { return };
+        let Some(topic) = self.liveness_topic() else { return };
         if self.wanted_admission(&self.own) < Admission::Member || self.reporter.generation() == 0 {
             return;
         }
@@ -224,9 +250,19 @@ impl Node {
         }
     }
 
-    fn member_count(&self) -> u64 {
+    /// The own group mostly; the whole site once in as many times as there are groups, so that
+    /// machines of different groups know where to find each other.
+    fn liveness_topic(&mut self) -> Option<Topic> {
+        let site = self.own_site()?;
+        let to_all = self.groups.are_several() && self.jitter.below(self.groups.count()) == 0;
+        let name = if to_all { site.to_string() } else { self.groups.name(&site, &self.own) };
+        self.topic(&name)
+    }
+
+    /// Hosts of the own group that were heard of.
+    fn group_count(&self) -> u64 {
         let hosts: BTreeSet<&KeyId> = self.liveness.keys().chain(self.peers.keys()).collect();
-        hosts.len() as u64
+        hosts.iter().filter(|host| self.groups.share(host, &self.own)).count() as u64
     }
 }
 

@@ -49,9 +49,6 @@ impl Node {
             return;
         }
         let Some(hello) = self.hello() else { return };
-        if let Some(state) = self.peers.get_mut(&peer) {
-            state.compared = Some(self.reading.mono);
-        }
         self.send_sync(peer, &SyncMessage::Hello(hello), batch);
         self.want_own_reports(peer, batch);
     }

@@ -98,9 +98,7 @@ impl Agent {
             MeshEvent::Received { peer, channel, bytes } => {
                 Event::Received { peer, channel, bytes }
             }
-            MeshEvent::Gossip { id, from, topic, bytes } => {
-                Event::Gossip { id, from, topic, bytes }
-            }
+            MeshEvent::Gossip { id, from, bytes } => Event::Gossip { id, from, bytes },
             MeshEvent::Listening { addresses } => {
                 tracing::info!(?addresses, "listening");
                 self.view.listening(&addresses);

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use daymark_core::effect::{Admission, Channel, Topic};
+use daymark_core::effect::{Admission, Channel};
 use daymark_core::event::GossipId;
 use daymark_protocol::id::KeyId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -48,8 +48,6 @@ pub enum MeshEvent {
         id: GossipId,
         /// Who forwarded it.
         from: KeyId,
-        /// Its topic.
-        topic: Topic,
         /// At most [`daymark_protocol::limits::MESSAGE_BYTES_MAX`].
         bytes: Vec<u8>,
     },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use daymark_core::effect::Topic;
 use daymark_protocol::id::Digest;
-use daymark_protocol::limits::MESSAGE_BYTES_MAX;
+use daymark_protocol::limits::{MESSAGE_BYTES_MAX, RESOURCE_ID_BYTES_MAX};
 use libp2p::gossipsub::{
     Behaviour, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter, Message,
     MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash,
@@ -13,10 +13,11 @@ use libp2p::gossipsub::{
 
 use super::config::MeshError;
 
-/// Topics a peer may be subscribed to: its fleet's, its site's push group's, and some to spare.
+/// Topics a peer may be subscribed to: its fleet's, its site's, one or two push groups', and some to
+/// spare.
 const TOPICS_PER_PEER_MAX: usize = 16;
-/// Longest name of a topic.
-const TOPIC_BYTES_MAX: usize = 128;
+/// Longest name of a topic: `daymark/`, a fleet id, `/site/`, a resource id, `/`, eight bits.
+const TOPIC_BYTES_MAX: usize = 8 + 64 + 6 + RESOURCE_ID_BYTES_MAX + 9;
 /// What a topic's name and the envelope add to a message.
 const ENVELOPE_BYTES_MAX: usize = 1024;
 /// Messages that wait for one slow peer; more are dropped, repair brings them later.

@@ -228,7 +228,6 @@ impl Driver {
         self.state.outbox.push_back(MeshEvent::Gossip {
             id: gossip_id,
             from: key,
-            topic: Topic(message.topic.into_string()),
             bytes: message.data,
         });
     }

@@ -9,6 +9,7 @@ mod delivering;
 mod ending;
 mod enrolling;
 mod gating;
+mod grouping;
 mod hostile;
 mod joining;
 mod liveness;

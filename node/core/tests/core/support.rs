@@ -1,7 +1,7 @@
 //! A fleet with one key for all roles, and nodes whose time the test moves.
 
 use daymark_core::durable::DurableState;
-use daymark_core::effect::{Admission, Channel, Effect, Reply, Topic, Verdict, Write};
+use daymark_core::effect::{Admission, Channel, Effect, Reply, Verdict, Write};
 use daymark_core::event::{Carried, GossipId, Inspection, Reading, RequestId};
 use daymark_core::{Batch, ClockTrust, CoreConfig, Event, Node, Start};
 use daymark_protocol::decide::{
@@ -377,8 +377,7 @@ impl Rig {
     }
 
     pub(crate) fn gossip(&mut self, from: KeyId, bytes: Vec<u8>) -> Asked {
-        let topic = Topic("any".into());
-        self.step(Event::Gossip { id: GossipId(1), from, topic, bytes })
+        self.step(Event::Gossip { id: GossipId(1), from, bytes })
     }
 
     pub(crate) fn connect(&mut self, peer: KeyId, admission: Admission) -> Asked {

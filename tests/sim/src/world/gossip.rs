@@ -177,11 +177,10 @@ impl World {
         self.note(8, host, rumour.id);
         self.gossip_ids += 1;
         let (id, from) = (GossipId(self.gossip_ids), self.hosts[way.from].id);
-        let topic = self.topics[usize::from(rumour.topic)].clone();
         let bytes = rumour.bytes.to_vec();
         let before = self.refusals(host, taint);
         self.judging = Some(Judging { rumour, from: way.from });
-        self.step(host, Event::Gossip { id, from, topic, bytes });
+        self.step(host, Event::Gossip { id, from, bytes });
         self.judging = None;
         self.judge_taint(host, taint, before);
     }
