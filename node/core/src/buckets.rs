@@ -1,13 +1,49 @@
-//! Comparing two sets by buckets of leading bits: pure, and the same on both sides.
+//! Comparing two sets by buckets under a session's key: pure, and the same on both sides.
 
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::id::Digest;
-use daymark_protocol::wire::{BUCKET_BITS_MAX, Bucket};
+use daymark_protocol::wire::{BUCKET_BITS_MAX, Bucket, Head, MARKS_MAX, Mark, SessionKey};
 
-/// Items that a bucket should hold about: a fingerprint costs 8 bytes, an item at least 32.
-const ITEMS_PER_BUCKET: usize = 8;
+/// Items that a bucket should hold about: a fingerprint costs 4 bytes, and so does each mark of a
+/// bucket that differs.
+const ITEMS_PER_BUCKET: usize = 16;
+/// Bytes of buckets in one message, with room for its frame.
+const PART_BYTES: usize = 61_000;
+
+/// An item as a comparison sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed<T> {
+    place: u64,
+    pub(crate) mark: Mark,
+    pub(crate) item: T,
+}
+
+impl Placed<Digest> {
+    /// An entry.
+    pub(crate) fn entry(hash: Digest, key: &SessionKey) -> Self {
+        Self { place: key.place(&hash.0), mark: key.mark_of_entry(&hash), item: hash }
+    }
+}
+
+impl Placed<Head> {
+    /// A head, in the bucket of its host.
+    pub(crate) fn head(head: Head, key: &SessionKey) -> Self {
+        Self { place: key.place(&head.host.0), mark: key.mark_of_head(&head), item: head }
+    }
+}
+
+impl<T> Placed<T> {
+    /// The name of its host, if it is a head.
+    pub(crate) fn place(&self) -> u64 {
+        self.place
+    }
+
+    fn bucket(&self, bits: u8) -> u16 {
+        let leading = self.place.checked_shr(64 - u32::from(bits)).unwrap_or(0);
+        u16::try_from(leading).unwrap_or(u16::MAX)
+    }
+}
 
 /// Leading bits with which `count` items make buckets of a few each.
 pub(crate) fn bits_for(count: usize) -> u8 {
@@ -15,77 +51,78 @@ pub(crate) fn bits_for(count: usize) -> u8 {
     u8::try_from(buckets.trailing_zeros()).unwrap_or(u8::MAX).min(BUCKET_BITS_MAX)
 }
 
-/// The bucket of a name.
-pub(crate) fn bucket_of(name: &[u8; 32], bits: u8) -> u16 {
-    let leading = u16::from_be_bytes([name[0], name[1]]);
-    leading.checked_shr(16 - u32::from(bits)).unwrap_or(0)
-}
-
-/// The names of a bucket.
-pub(crate) fn range_of(index: u16, bits: u8) -> RangeInclusive<[u8; 32]> {
-    let free = 16 - u32::from(bits);
-    let low = index.checked_shl(free).unwrap_or(0);
-    let high = low | u16::MAX.checked_shr(u32::from(bits)).unwrap_or(0);
-    let (mut from, mut to) = ([0; 32], [0xff; 32]);
-    from[..2].copy_from_slice(&low.to_be_bytes());
-    to[..2].copy_from_slice(&high.to_be_bytes());
-    from..=to
-}
-
-/// Sorts items into buckets, keeping their order. Empty buckets are absent.
-pub(crate) fn sort<T>(
-    items: impl IntoIterator<Item = T>,
-    bits: u8,
-    name: impl Fn(&T) -> [u8; 32],
-) -> BTreeMap<u16, Vec<T>> {
-    let mut buckets: BTreeMap<u16, Vec<T>> = BTreeMap::new();
-    for item in items {
-        buckets.entry(bucket_of(&name(&item), bits)).or_default().push(item);
-    }
-    buckets
-}
-
 /// Fingerprints of all 2^bits buckets; zeros for an empty one.
-pub(crate) fn fingerprints<T>(
-    buckets: &BTreeMap<u16, Vec<T>>,
-    bits: u8,
-    content: impl Fn(&T) -> Digest,
-) -> Vec<[u8; 8]> {
-    let mut all = vec![[0; 8]; 1 << bits];
-    for (index, items) in buckets {
-        let bytes: Vec<u8> = items.iter().flat_map(|item| content(item).0).collect();
-        let digest = Digest::of(&bytes);
-        all[usize::from(*index)] = std::array::from_fn(|at| digest.0[at]);
+pub(crate) fn fingerprints<T>(own: &[Placed<T>], bits: u8) -> Vec<Mark> {
+    let mut all = vec![Mark::default(); 1 << bits];
+    for item in own {
+        if let Some(bucket) = all.get_mut(usize::from(item.bucket(bits))) {
+            *bucket = bucket.xor(item.mark);
+        }
     }
     all
 }
 
 /// The own buckets whose fingerprints differ from the other side's, empty ones included.
-pub(crate) fn differing<T: Clone>(
-    own: &BTreeMap<u16, Vec<T>>,
-    own_fingerprints: &[[u8; 8]],
-    theirs: &[[u8; 8]],
-) -> Vec<Bucket<T>> {
-    (0..=u16::MAX)
-        .zip(own_fingerprints.iter().zip(theirs))
-        .filter(|(_, (own, theirs))| own != theirs)
-        .map(|(index, _)| Bucket { index, items: own.get(&index).cloned().unwrap_or_default() })
-        .collect()
+pub(crate) fn differing<T>(own: &[Placed<T>], bits: u8, theirs: &[Mark]) -> Vec<Bucket> {
+    let ours = fingerprints(own, bits);
+    let mut marks: BTreeMap<u16, Vec<Mark>> = (0..=u16::MAX)
+        .zip(ours.iter().zip(theirs))
+        .filter(|(_, (ours, theirs))| ours != theirs)
+        .map(|(index, _)| (index, Vec::new()))
+        .collect();
+    for item in own {
+        if let Some(marks) = marks.get_mut(&item.bucket(bits)) {
+            marks.push(item.mark);
+        }
+    }
+    marks.into_iter().map(|(index, marks)| Bucket { index, marks }).collect()
 }
 
-/// Splits buckets into messages' worth of at most `items_max` items and 1,024 buckets. A bucket
-/// that is larger by itself is cut: what is left out is found next time.
-pub(crate) fn in_parts<T>(buckets: Vec<Bucket<T>>, items_max: usize) -> Vec<Vec<Bucket<T>>> {
-    let mut parts: Vec<Vec<Bucket<T>>> = Vec::new();
-    let mut items = usize::MAX;
-    for mut bucket in buckets {
-        bucket.items.truncate(items_max);
-        let full = parts.last().is_none_or(|part| part.len() >= 1_024);
-        if full || items.saturating_add(bucket.items.len()) > items_max {
-            parts.push(Vec::new());
-            items = 0;
+/// How one bucket differs from the other side's.
+#[derive(Clone, Debug)]
+pub(crate) struct Unlike<T> {
+    /// Own items that none of its marks fits.
+    pub(crate) surplus: Vec<Placed<T>>,
+    /// Its marks that no own item fits.
+    pub(crate) lacking: BTreeSet<Mark>,
+}
+
+/// How the buckets that the other side showed differ, by bucket.
+pub(crate) fn unlike<T>(own: Vec<Placed<T>>, bits: u8, theirs: &[Bucket]) -> Vec<Unlike<T>> {
+    let mut marks: BTreeMap<u16, BTreeSet<Mark>> = BTreeMap::new();
+    for bucket in theirs {
+        marks.entry(bucket.index).or_default().extend(&bucket.marks);
+    }
+    let of = |marks: &BTreeSet<Mark>| Unlike { surplus: vec![], lacking: marks.clone() };
+    let mut found: BTreeMap<u16, Unlike<T>> =
+        marks.iter().map(|(index, marks)| (*index, of(marks))).collect();
+    for item in own {
+        let index = item.bucket(bits);
+        let (Some(marks), Some(unlike)) = (marks.get(&index), found.get_mut(&index)) else {
+            continue;
+        };
+        if marks.contains(&item.mark) {
+            unlike.lacking.remove(&item.mark);
+        } else {
+            unlike.surplus.push(item);
         }
-        items += bucket.items.len();
+    }
+    found.into_values().collect()
+}
+
+/// Splits buckets into messages' worth. A bucket that is larger than one by itself is cut: what is
+/// left out is found next time.
+pub(crate) fn in_parts(buckets: Vec<Bucket>) -> Vec<Vec<Bucket>> {
+    let mut parts: Vec<Vec<Bucket>> = Vec::new();
+    let mut bytes = usize::MAX;
+    for mut bucket in buckets {
+        bucket.marks.truncate(MARKS_MAX);
+        let takes = 4 + 4 * bucket.marks.len();
+        if bytes.saturating_add(takes) > PART_BYTES {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += takes;
         if let Some(part) = parts.last_mut() {
             part.push(bucket);
         }
@@ -95,58 +132,84 @@ pub(crate) fn in_parts<T>(buckets: Vec<Bucket<T>>, items_max: usize) -> Vec<Vec<
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
+    use daymark_protocol::wire::{Nonce, Session};
     use proptest::prelude::*;
 
     use super::*;
 
+    fn key(number: u8) -> SessionKey {
+        Session { opener: Nonce([number; 8]), answerer: Nonce([9; 8]) }.key()
+    }
+
+    fn placed(set: &BTreeSet<[u8; 32]>, key: &SessionKey) -> Vec<Placed<Digest>> {
+        set.iter().map(|hash| Placed::entry(Digest(*hash), key)).collect()
+    }
+
     #[test]
-    fn buckets_are_leading_bits() {
-        assert_eq!(bucket_of(&[0xff; 32], 0), 0);
-        assert_eq!(bucket_of(&[0xff; 32], 3), 7);
-        assert_eq!(bucket_of(&[0b1010_0000; 32], 3), 5);
-        assert_eq!((bits_for(0), bits_for(8), bits_for(9), bits_for(1 << 20)), (0, 0, 1, 11));
+    fn buckets_hold_a_few_items_each() {
+        assert_eq!((bits_for(0), bits_for(16), bits_for(17), bits_for(1 << 20)), (0, 0, 1, 12));
+        let set: BTreeSet<[u8; 32]> = (0..=255).map(|byte| [byte; 32]).collect();
+        assert!(placed(&set, &key(1)).iter().all(|item| item.bucket(0) == 0));
+        assert!(placed(&set, &key(1)).iter().all(|item| item.bucket(3) < 8));
+    }
+
+    /// Items whose marks are alike hide each other under one key, and not under the next.
+    #[test]
+    fn items_that_look_alike_by_chance_are_told_apart_next_time() {
+        let all: Vec<Digest> = (0_u32..200_000).map(|n| Digest::of(&n.to_be_bytes())).collect();
+        let mut marks = BTreeMap::new();
+        let twins = all.iter().find_map(|item| {
+            let before = marks.insert(key(1).mark_of_entry(item), *item);
+            before.map(|before| (before, *item))
+        });
+        let (one, other) = twins.expect("among so many there are twins");
+        let sees = |key: SessionKey| {
+            let (own, theirs) = ([Placed::entry(one, &key)], [Placed::entry(other, &key)]);
+            !differing(&own, 0, &fingerprints(&theirs, 0)).is_empty()
+        };
+        assert!(!sees(key(1)) && sees(key(2)));
     }
 
     proptest! {
         #[test]
-        fn the_names_of_a_bucket_are_those_between_its_ends(
-            name: [u8; 32],
-            index: u16,
-            bits in 0..=BUCKET_BITS_MAX,
-        ) {
-            let index = index % (1 << bits);
-            let lies_between = range_of(index, bits).contains(&name);
-            prop_assert_eq!(lies_between, bucket_of(&name, bits) == index);
-            prop_assert!(range_of(bucket_of(&name, bits), bits).contains(&name));
-        }
-
-        #[test]
-        fn what_one_side_lacks_lies_in_the_buckets_that_differ(
+        fn one_comparison_finds_what_each_side_lacks(
             common in prop::collection::btree_set(any::<[u8; 32]>(), 0..200),
             only_ours in prop::collection::btree_set(any::<[u8; 32]>(), 0..5),
             only_theirs in prop::collection::btree_set(any::<[u8; 32]>(), 0..5),
+            session: u8,
         ) {
-            let ours: BTreeSet<_> = common.union(&only_ours).copied().map(Digest).collect();
-            let theirs: BTreeSet<_> = common.union(&only_theirs).copied().map(Digest).collect();
+            let key = key(session);
+            let ours: BTreeSet<_> = common.union(&only_ours).copied().collect();
+            let theirs: BTreeSet<_> = common.union(&only_theirs).copied().collect();
             let bits = bits_for(ours.len());
-            let sorted = |set: &BTreeSet<Digest>| sort(set.iter().copied(), bits, |item| item.0);
-            let (own, other) = (sorted(&ours), sorted(&theirs));
-            let print = |set: &_| fingerprints(set, bits, |item: &Digest| *item);
-            let found = differing(&other, &print(&other), &print(&own));
-            let seen: BTreeSet<u16> = found.iter().map(|bucket| bucket.index).collect();
-            for item in ours.symmetric_difference(&theirs) {
-                prop_assert!(seen.contains(&bucket_of(&item.0, bits)));
+            let (own, other) = (placed(&ours, &key), placed(&theirs, &key));
+            let shown = differing(&other, bits, &fingerprints(&own, bits));
+            let shown: Vec<Bucket> = in_parts(shown).into_iter().flatten().collect();
+            let found = unlike(own, bits, &shown);
+            let surplus: BTreeSet<[u8; 32]> =
+                found.iter().flat_map(|it| &it.surplus).map(|item| item.item.0).collect();
+            prop_assert_eq!(surplus, ours.difference(&theirs).copied().collect());
+            let lacking: BTreeSet<Mark> =
+                found.iter().flat_map(|it| &it.lacking).copied().collect();
+            let missing = theirs.difference(&ours).map(|hash| key.mark_of_entry(&Digest(*hash)));
+            prop_assert_eq!(lacking, missing.collect());
+        }
+
+        #[test]
+        fn parts_lose_nothing_and_each_fits_a_message(
+            sizes in prop::collection::vec(0_usize..9_000, 0..30),
+        ) {
+            let bucket = |(index, size): (u16, &usize)| Bucket {
+                index,
+                marks: (0..u32::try_from(*size).unwrap()).map(|n| Mark(n.to_be_bytes())).collect(),
+            };
+            let buckets: Vec<Bucket> = (0..).zip(&sizes).map(bucket).collect();
+            let parts = in_parts(buckets.clone());
+            for part in &parts {
+                let bytes: usize = part.iter().map(|it| 4 + 4 * it.marks.len()).sum();
+                prop_assert!(bytes <= PART_BYTES);
             }
-            let carried: Vec<Digest> =
-                found.iter().flat_map(|bucket| bucket.items.clone()).collect();
-            let parted: Vec<Digest> = in_parts(found, 10_000)
-                .into_iter()
-                .flatten()
-                .flat_map(|bucket| bucket.items)
-                .collect();
-            prop_assert_eq!(carried, parted);
+            prop_assert_eq!(parts.into_iter().flatten().collect::<Vec<_>>(), buckets);
         }
     }
 }

@@ -48,7 +48,7 @@ impl Node {
             return;
         }
         self.reach = Some(Reach::new(replica.standing(), self.own));
-        self.fingerprints = None;
+        self.set_digests = None;
         self.look = true;
         self.readmit(batch);
         self.subscribe(batch);

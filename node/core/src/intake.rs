@@ -280,7 +280,7 @@ impl Node {
             self.raise_root_floor();
         }
         if !changes.is_empty() {
-            self.fingerprints = None;
+            self.set_digests = None;
         }
         for (version, bytes) in changes.roots {
             batch.write(Write::PutRoot { version, bytes });

@@ -35,7 +35,8 @@ impl Node {
         let message = JoinMessage::Ask {
             root_version,
             roots: self.roots_wanted().unwrap_or(newer),
-            entries: self.host_entries(&BTreeSet::from([self.own])),
+            // The peer's own too: who was removed and cannot know hears of it from whoever does.
+            entries: self.host_entries(&BTreeSet::from([self.own, peer])),
         };
         self.send_join(peer, &message, batch);
     }

@@ -10,6 +10,7 @@ mod admission;
 mod blobs;
 mod buckets;
 mod clock;
+mod comparing;
 mod config;
 mod deciding;
 mod delivery;

@@ -25,7 +25,7 @@ use crate::reporting::Reporter;
 use crate::rng::Stream;
 use crate::saved::{OpIds, Saved};
 use crate::status::Counters;
-use crate::sync::Fingerprints;
+use crate::sync::SetDigests;
 use crate::timer::{Timer, Timers};
 use crate::update::Updater;
 
@@ -70,7 +70,7 @@ pub struct Node {
     pub(crate) kept_interest: Interest,
     /// What was damaged in the store at the start, for people.
     pub(crate) damaged: Vec<String>,
-    pub(crate) fingerprints: Option<Fingerprints>,
+    pub(crate) set_digests: Option<SetDigests>,
     pub(crate) partial_blobs: PartialBlobs,
     /// Hosts of whose reports some are missing, and when a peer was last asked for them.
     pub(crate) gaps_asked: BTreeMap<KeyId, MonoTime>,
@@ -88,6 +88,7 @@ pub struct Node {
     pub(crate) fetching_told: Option<Digest>,
     pub(crate) jitter: Stream,
     pub(crate) peer_choice: Stream,
+    pub(crate) nonces: Stream,
 
     pub(crate) clock: Clock,
     pub(crate) clock_verdict: ClockVerdict,
@@ -143,7 +144,7 @@ impl Node {
             shared,
             kept_interest: Interest::default(),
             damaged: Vec::new(),
-            fingerprints: None,
+            set_digests: None,
             partial_blobs: PartialBlobs::default(),
             gaps_asked: BTreeMap::new(),
             peers: Peers::new(),
@@ -157,6 +158,7 @@ impl Node {
             fetching_told: None,
             jitter: Stream::new(&seed, "jitter"),
             peer_choice: Stream::new(&seed, "choice of peers"),
+            nonces: Stream::new(&seed, "nonces of comparisons"),
             clock,
             decided_for: clock_verdict.now,
             clock_verdict,

@@ -2,6 +2,7 @@
 //! draw added in one place changes nothing in another. Keys are never drawn from it.
 
 use daymark_protocol::id::Digest;
+use daymark_protocol::wire::Nonce;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -21,6 +22,11 @@ impl Stream {
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         let wide = u128::from(self.0.next_u64()) * u128::from(bound);
         u64::try_from(wide >> 64).expect("the product of two 64-bit numbers has 128 bits")
+    }
+
+    /// A nonce for one comparison.
+    pub(crate) fn nonce(&mut self) -> Nonce {
+        Nonce(self.0.next_u64().to_be_bytes())
     }
 
     /// A number in `from..=to`.

@@ -1,21 +1,19 @@
 //! Repair: comparing with one peer and pulling or pushing what one side lacks (DESIGN section 5).
 //!
 //! No session is kept: each message is answered from what is held now, so that losing, repeating
-//! or reordering any of them costs time and nothing else.
+//! or reordering any of them costs time and nothing else. `comparing` has what differs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use daymark_protocol::document::{DocumentId, Outcome};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::limits;
 use daymark_protocol::wire::{
-    Bucket, BucketOf, Fingerprint, Head, Hello, ITEMS_PER_MESSAGE_MAX, SyncMessage, WantedReports,
-    in_parts,
+    BucketOf, Hello, ITEMS_PER_MESSAGE_MAX, Session, SyncMessage, Tag, WantedReports, in_parts,
 };
 
 use crate::admission;
-use crate::buckets;
 use crate::effect::{Admission, Batch, Channel, Effect};
 use crate::intake::Origin;
 use crate::join::RootOrder;
@@ -24,22 +22,18 @@ use crate::timer::Timer;
 
 /// Pause between comparisons that this node opens, ms: drawn anew each time.
 const REPAIR_PAUSE_MS: RangeInclusive<u64> = 10_000..=30_000;
-/// Hashes in one message, 32 bytes each, with room for its buckets.
-const HASHES_PER_MESSAGE: usize = 1_700;
-/// Heads in one message, 80 bytes each, with room for its buckets.
-const HEADS_PER_MESSAGE: usize = 650;
 /// Bytes of entries or reports that one request is answered with; the rest is asked for again.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a blob in one message.
 const PIECE_BYTES: usize = 60 * 1024;
 
-/// Fingerprints of what a node compares, kept until something changes.
+/// Digests of what a node compares, kept until something changes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fingerprints {
-    fleet: Fingerprint,
+pub(crate) struct SetDigests {
+    fleet: Digest,
     site: [u8; 8],
-    site_entries: Fingerprint,
-    heads: Fingerprint,
+    site_entries: Digest,
+    heads: Digest,
 }
 
 impl Node {
@@ -102,20 +96,24 @@ impl Node {
                     self.compare(peer, batch);
                 }
             }
-            SyncMessage::Buckets { of: BucketOf::Entries(document), bits, fingerprints } => {
-                self.on_entry_buckets(peer, document, bits, &fingerprints, batch);
+            SyncMessage::Buckets { of, session, bits, fingerprints }
+                if member || of != BucketOf::Heads =>
+            {
+                self.on_buckets(peer, (of, session, bits), &fingerprints, batch);
             }
-            SyncMessage::Buckets { of: BucketOf::Heads, bits, fingerprints } if member => {
-                self.on_head_buckets(peer, bits, &fingerprints, batch);
+            SyncMessage::Marks { of, session, bits, buckets }
+                if member || of != BucketOf::Heads =>
+            {
+                self.on_marks(peer, (of, session, bits), &buckets, batch);
             }
-            SyncMessage::Hashes { document, bits, buckets } => {
-                self.on_hashes(peer, document, bits, &buckets, batch);
+            SyncMessage::Heads { session, heads, wanted } if member => {
+                self.on_heads(peer, session, &heads, &wanted, batch);
             }
-            SyncMessage::Heads { bits, buckets } if member => {
-                self.on_heads(peer, bits, &buckets, batch);
+            SyncMessage::WantEntries { document, session, marks } => {
+                self.on_want_entries(peer, &document, session, &marks, batch);
             }
-            SyncMessage::WantEntries { document, hashes } => {
-                self.send_entries(peer, &document, &hashes, ANSWER_BYTES_MAX, batch);
+            SyncMessage::WantMarked { session, wanted } if member => {
+                self.on_want_marked(peer, session, &wanted, batch);
             }
             SyncMessage::Entries(entries) => {
                 self.take_entries(&entries, Origin::Repair, batch);
@@ -138,8 +136,10 @@ impl Node {
                 self.on_blob(peer, digest, offset, total, &bytes, batch);
             }
             SyncMessage::Heartbeats(heartbeats) => self.on_heartbeats(&heartbeats, batch),
-            SyncMessage::Buckets { of: BucketOf::Heads, .. }
+            SyncMessage::Buckets { .. }
+            | SyncMessage::Marks { .. }
             | SyncMessage::Heads { .. }
+            | SyncMessage::WantMarked { .. }
             | SyncMessage::WantReports(_)
             | SyncMessage::Reports(_)
             | SyncMessage::WantBlob { .. }
@@ -148,58 +148,42 @@ impl Node {
     }
 
     fn hello(&mut self) -> Option<Hello> {
-        let prints = self.fingerprints()?;
-        let replica = self.replica.as_ref()?;
-        let digest = replica.chain().newest_digest();
+        let (root, sets) = (self.root_digest()?, self.set_digests()?);
+        let nonce = self.nonces.nonce();
         Some(Hello {
-            root_version: replica.chain().newest_version(),
-            root_digest: std::array::from_fn(|at| digest.0[at]),
-            fleet: prints.fleet,
-            site: prints.site,
-            site_entries: prints.site_entries,
-            heads: prints.heads,
+            root_version: self.root_version(),
+            nonce,
+            root: nonce.tag(&root),
+            fleet: nonce.tag(&sets.fleet),
+            site: sets.site,
+            site_entries: nonce.tag(&sets.site_entries),
+            heads: nonce.tag(&sets.heads),
             wall: self.reading.wall,
             synchronised: self.reading.synchronised,
         })
     }
 
-    fn fingerprints(&mut self) -> Option<Fingerprints> {
-        if let Some(kept) = self.fingerprints {
+    fn root_digest(&self) -> Option<Digest> {
+        Some(self.replica.as_ref()?.chain().newest_digest())
+    }
+
+    fn set_digests(&mut self) -> Option<SetDigests> {
+        if let Some(kept) = self.set_digests {
             return Some(kept);
         }
         let replica = self.replica.as_ref()?;
         let site = admission::site_of(replica.standing(), &self.own);
-        let heads: Vec<Digest> = self.heads().iter().map(Head::digest).collect();
-        let prints = Fingerprints {
-            fleet: Fingerprint::of(replica.hashes(&DocumentId::Fleet)),
-            site: Hello::site_name(&site),
-            site_entries: Fingerprint::of(replica.hashes(&site)),
-            heads: Fingerprint::of(heads.iter()),
+        let of = |document| {
+            Digest::of(&replica.hashes(document).flat_map(|it| it.0).collect::<Vec<_>>())
         };
-        self.fingerprints = Some(prints);
-        Some(prints)
-    }
-
-    /// Heads of the reports of the own site's hosts, by host.
-    fn heads(&self) -> Vec<Head> {
-        self.heads_between(KeyId([0; 32])..=KeyId([0xff; 32]))
-    }
-
-    fn heads_between(&self, range: RangeInclusive<KeyId>) -> Vec<Head> {
-        let Some(replica) = &self.replica else { return vec![] };
-        let site = admission::site_of(replica.standing(), &self.own);
-        replica
-            .heads_between(range)
-            .filter(|(host, head)| {
-                head.generation > 0 && admission::site_of(replica.standing(), host) == site
-            })
-            .map(|(host, head)| Head {
-                host: *host,
-                generation: head.generation,
-                count: head.count,
-                hash: head.hash,
-            })
-            .collect()
+        let digests = SetDigests {
+            fleet: of(&DocumentId::Fleet),
+            site: Hello::site_name(&site),
+            site_entries: of(&site),
+            heads: Digest::of(&self.heads().flat_map(|head| head.bytes()).collect::<Vec<_>>()),
+        };
+        self.set_digests = Some(digests);
+        Some(digests)
     }
 
     fn on_hello(&mut self, peer: KeyId, hello: &Hello, member: bool, batch: &mut Batch) {
@@ -207,29 +191,31 @@ impl Node {
             self.clock.heard(&self.reading, peer, hello.wall);
         }
         self.want_lists(peer, batch);
-        let (Some(own), Some(prints)) = (self.hello(), self.fingerprints()) else { return };
-        if hello.root_version > own.root_version || self.roots_wanted().is_some() {
-            let most = own.root_version.saturating_add(limits::ROOTS_PER_MESSAGE_MAX as u64);
-            let newer = (own.root_version.saturating_add(1), hello.root_version.min(most));
+        let (Some(root), Some(sets)) = (self.root_digest(), self.set_digests()) else { return };
+        let own_version = self.root_version();
+        if hello.root_version > own_version || self.roots_wanted().is_some() {
+            let most = own_version.saturating_add(limits::ROOTS_PER_MESSAGE_MAX as u64);
+            let newer = (own_version.saturating_add(1), hello.root_version.min(most));
             let (first, last) = self.roots_wanted().unwrap_or(newer);
             return self.send_sync(peer, &SyncMessage::WantRoots { first, last }, batch);
         }
-        if hello.root_version < own.root_version {
+        if hello.root_version < own_version {
             // It will ask for the roots, and compare again when it has them.
+            let Some(own) = self.hello() else { return };
             return self.send_sync(peer, &SyncMessage::Hello(own), batch);
         }
-        let roots_differ = hello.root_digest != own.root_digest;
+        let differs = |tag: Tag, digest: &Digest| hello.nonce.tag(digest) != tag;
+        let roots_differ = differs(hello.root, &root);
         if roots_differ {
             // Rivals: each side keeps both (RULES R4). What differs otherwise is compared all the
             // same, since a rival may be refused here.
-            let version = own.root_version;
-            let want = SyncMessage::WantRoots { first: version, last: version };
+            let want = SyncMessage::WantRoots { first: own_version, last: own_version };
             self.send_sync(peer, &want, batch);
         }
-        let same_site = hello.site == prints.site;
-        let fleet_differs = hello.fleet != prints.fleet;
-        let site_differs = same_site && hello.site_entries != prints.site_entries;
-        let heads_differ = same_site && member && hello.heads != prints.heads;
+        let same_site = hello.site == sets.site;
+        let fleet_differs = differs(hello.fleet, &sets.fleet);
+        let site_differs = same_site && differs(hello.site_entries, &sets.site_entries);
+        let heads_differ = same_site && member && differs(hello.heads, &sets.heads);
         if !(roots_differ || fleet_differs || site_differs || heads_differ) {
             self.counters.agreements += 1;
             if same_site && member {
@@ -238,20 +224,17 @@ impl Node {
             return;
         }
         self.counters.differences += 1;
+        let session = Session { opener: hello.nonce, answerer: self.nonces.nonce() };
         if fleet_differs {
-            self.send_entry_buckets(peer, DocumentId::Fleet, batch);
+            let of = BucketOf::Entries(DocumentId::Fleet);
+            self.send_buckets(peer, of, session, batch);
         }
         if let (true, Some(replica)) = (site_differs, &self.replica) {
             let site = admission::site_of(replica.standing(), &self.own);
-            self.send_entry_buckets(peer, site, batch);
+            self.send_buckets(peer, BucketOf::Entries(site), session, batch);
         }
         if heads_differ {
-            let heads = self.heads();
-            let bits = buckets::bits_for(heads.len());
-            let own = buckets::sort(heads, bits, |head| head.host.0);
-            let fingerprints = buckets::fingerprints(&own, bits, Head::digest);
-            let message = SyncMessage::Buckets { of: BucketOf::Heads, bits, fingerprints };
-            self.send_sync(peer, &message, batch);
+            self.send_buckets(peer, BucketOf::Heads, session, batch);
         }
     }
 
@@ -263,81 +246,7 @@ impl Node {
         }
     }
 
-    fn sorted_hashes(&self, document: &DocumentId, bits: u8) -> BTreeMap<u16, Vec<Digest>> {
-        let hashes = self.replica.iter().flat_map(|replica| replica.hashes(document)).copied();
-        buckets::sort(hashes, bits, |hash| hash.0)
-    }
-
-    fn send_entry_buckets(&mut self, peer: KeyId, document: DocumentId, batch: &mut Batch) {
-        let Some(replica) = &self.replica else { return };
-        let bits = buckets::bits_for(replica.hashes(&document).count());
-        let own = self.sorted_hashes(&document, bits);
-        let fingerprints = buckets::fingerprints(&own, bits, |hash| *hash);
-        let of = BucketOf::Entries(document);
-        self.send_sync(peer, &SyncMessage::Buckets { of, bits, fingerprints }, batch);
-    }
-
-    fn on_entry_buckets(
-        &mut self,
-        peer: KeyId,
-        document: DocumentId,
-        bits: u8,
-        theirs: &[[u8; 8]],
-        batch: &mut Batch,
-    ) {
-        if !self.compares(&document) {
-            return;
-        }
-        let own = self.sorted_hashes(&document, bits);
-        let prints = buckets::fingerprints(&own, bits, |hash| *hash);
-        let differing = buckets::differing(&own, &prints, theirs);
-        for buckets in buckets::in_parts(differing, HASHES_PER_MESSAGE) {
-            let message = SyncMessage::Hashes { document: document.clone(), bits, buckets };
-            self.send_sync(peer, &message, batch);
-        }
-    }
-
-    /// Whether a document is one that this node compares: whose whole it is meant to have.
-    fn compares(&self, document: &DocumentId) -> bool {
-        let Some(replica) = &self.replica else { return false };
-        match document {
-            DocumentId::Fleet => true,
-            DocumentId::Site(_) => admission::site_of(replica.standing(), &self.own) == *document,
-            DocumentId::Host(_) => false,
-        }
-    }
-
-    fn on_hashes(
-        &mut self,
-        peer: KeyId,
-        document: DocumentId,
-        bits: u8,
-        theirs: &[Bucket<Digest>],
-        batch: &mut Batch,
-    ) {
-        if !self.compares(&document) {
-            return;
-        }
-        let Some(replica) = &self.replica else { return };
-        let (mut lacking, mut surplus) = (Vec::new(), Vec::new());
-        for bucket in theirs {
-            let theirs: BTreeSet<Digest> = bucket.items.iter().copied().collect();
-            let (from, to) = buckets::range_of(bucket.index, bits).into_inner();
-            let between = Digest(from)..=Digest(to);
-            let ours: BTreeSet<Digest> =
-                replica.hashes_between(&document, between).copied().collect();
-            lacking.extend(theirs.difference(&ours).copied());
-            surplus.extend(ours.difference(&theirs).copied());
-        }
-        for hashes in lacking.chunks(ITEMS_PER_MESSAGE_MAX) {
-            let (document, hashes) = (document.clone(), hashes.to_vec());
-            self.send_sync(peer, &SyncMessage::WantEntries { document, hashes }, batch);
-        }
-        // A first sync brings all that the peer lacks; the peer's budget bounds it.
-        self.send_entries(peer, &document, &surplus, usize::MAX, batch);
-    }
-
-    fn send_entries(
+    pub(crate) fn send_entries(
         &mut self,
         peer: KeyId,
         document: &DocumentId,
@@ -366,38 +275,7 @@ impl Node {
         }
     }
 
-    fn on_head_buckets(&mut self, peer: KeyId, bits: u8, theirs: &[[u8; 8]], batch: &mut Batch) {
-        let own = buckets::sort(self.heads(), bits, |head| head.host.0);
-        let prints = buckets::fingerprints(&own, bits, Head::digest);
-        let differing = buckets::differing(&own, &prints, theirs);
-        for buckets in buckets::in_parts(differing, HEADS_PER_MESSAGE) {
-            self.send_sync(peer, &SyncMessage::Heads { bits, buckets }, batch);
-        }
-    }
-
-    fn on_heads(&mut self, peer: KeyId, bits: u8, theirs: &[Bucket<Head>], batch: &mut Batch) {
-        let (mut lacking, mut surplus) = (Vec::new(), Vec::new());
-        for bucket in theirs {
-            let (from, to) = buckets::range_of(bucket.index, bits).into_inner();
-            let between = self.heads_between(KeyId(from)..=KeyId(to));
-            let ours: BTreeMap<KeyId, Head> =
-                between.into_iter().map(|head| (head.host, head)).collect();
-            let hosts: BTreeMap<KeyId, Head> =
-                bucket.items.iter().map(|head| (head.host, *head)).collect();
-            for (host, head) in &hosts {
-                lacking.extend(ahead(head, ours.get(host)));
-            }
-            for (host, head) in &ours {
-                surplus.extend(ahead(head, hosts.get(host)));
-            }
-        }
-        for wanted in lacking.chunks(HEADS_PER_MESSAGE) {
-            self.send_sync(peer, &SyncMessage::WantReports(wanted.to_vec()), batch);
-        }
-        self.send_reports(peer, &surplus, usize::MAX, batch);
-    }
-
-    fn send_reports(
+    pub(crate) fn send_reports(
         &mut self,
         peer: KeyId,
         wanted: &[WantedReports],
@@ -458,18 +336,4 @@ fn up_to(bytes_max: usize, items: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>>
             Some(item)
         })
         .collect()
-}
-
-/// What one side lacks of a host's reports, if the other side's head is ahead of its own. Heads of
-/// one place with different hashes are a fork: then each side shows all (RULES D6).
-fn ahead(head: &Head, other: Option<&Head>) -> Option<WantedReports> {
-    let from_count = match other {
-        None => 1,
-        Some(other) if other.generation < head.generation => 1,
-        Some(other) if other.generation > head.generation => return None,
-        Some(other) if other.count < head.count => other.count + 1,
-        Some(other) if other.count == head.count && other.hash != head.hash => 1,
-        Some(_) => return None,
-    };
-    Some(WantedReports { host: head.host, generation: head.generation, from_count })
 }

@@ -6,9 +6,10 @@ use daymark_core::effect::Topic;
 use daymark_protocol::id::Digest;
 use daymark_protocol::limits::{MESSAGE_BYTES_MAX, RESOURCE_ID_BYTES_MAX};
 use libp2p::gossipsub::{
-    Behaviour, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter, Message,
-    MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash,
-    TopicScoreParams, TopicSubscriptionFilter, ValidationMode, score_parameter_decay,
+    Behaviour, ConfigBuilder, DataTransform, IdentTopic, IdentityTransform,
+    MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId, PeerScoreParams,
+    PeerScoreThresholds, TopicHash, TopicScoreParams, TopicSubscriptionFilter, ValidationMode,
+    score_parameter_decay,
 };
 
 use super::config::MeshError;
@@ -23,14 +24,14 @@ const ENVELOPE_BYTES_MAX: usize = 1024;
 /// Messages that wait for one slow peer; more are dropped, repair brings them later.
 const QUEUE_MESSAGES_MAX: usize = 128;
 
-/// Gossip as this mesh speaks it.
-pub(super) type Gossip = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<ShortTopics>>;
+/// Gossip as this mesh speaks it. `T` sees every message that arrives, also those seen before.
+pub type Gossip<T = IdentityTransform> = Behaviour<T, MaxCountSubscriptionFilter<ShortTopics>>;
 
 /// Lets peers name topics of bounded length. It cannot be narrower: a peer that names a topic
 /// before this node subscribes to it would never be sent that topic. Messages of topics that this
 /// node is not subscribed to are dropped all the same.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ShortTopics;
+pub struct ShortTopics;
 
 impl TopicSubscriptionFilter for ShortTopics {
     fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
@@ -39,7 +40,13 @@ impl TopicSubscriptionFilter for ShortTopics {
 }
 
 /// Sets gossip up; `heartbeat` is how often it tends its mesh.
-pub(super) fn behaviour(heartbeat: Duration) -> Result<Gossip, MeshError> {
+///
+/// # Errors
+/// If gossipsub refuses the configuration.
+pub fn behaviour<T>(heartbeat: Duration, transform: T) -> Result<Gossip<T>, MeshError>
+where
+    T: DataTransform + Send + 'static,
+{
     let setup = |reason: String| MeshError::Setup { part: "gossip", reason };
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
@@ -64,9 +71,13 @@ pub(super) fn behaviour(heartbeat: Duration) -> Result<Gossip, MeshError> {
         max_subscribed_topics: TOPICS_PER_PEER_MAX,
         max_subscriptions_per_request: TOPICS_PER_PEER_MAX,
     };
-    let mut gossip =
-        Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)
-            .map_err(|error| setup(error.to_owned()))?;
+    let mut gossip = Behaviour::new_with_subscription_filter_and_transform(
+        MessageAuthenticity::Anonymous,
+        config,
+        filter,
+        transform,
+    )
+    .map_err(|error| setup(error.to_owned()))?;
     gossip.with_peer_score(score(), thresholds()).map_err(setup)?;
     Ok(gossip)
 }

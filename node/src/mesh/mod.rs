@@ -47,6 +47,7 @@ use tokio::sync::mpsc;
 
 pub use config::{DEFAULT_PORT, MeshConfig, MeshError};
 pub use event::{ChunkStream, MeshEvent};
+pub use gossip::{Gossip, ShortTopics, behaviour as gossip_behaviour};
 pub use handle::{MeshHandle, MeshStats, PeerStatus};
 pub use rules::NetworkRules;
 pub use streams::OpenError;

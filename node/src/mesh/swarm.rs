@@ -9,6 +9,7 @@ use libp2p::core::Transport as _;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, OrTransport};
 use libp2p::core::upgrade::Version;
+use libp2p::gossipsub::IdentityTransform;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{self, NetworkBehaviour, StreamProtocol};
 use libp2p::{
@@ -132,6 +133,7 @@ fn behaviour(
         // Nothing in it changes; the protocol has no way to say "never".
         .with_interval(Duration::from_secs(7 * 24 * 3600));
     let pings = ping::Config::new().with_interval(config.ping_interval).with_timeout(PING_TIMEOUT);
+    let gossip = gossip::behaviour(config.gossip_heartbeat, IdentityTransform)?;
     let authority = Admission::Authority;
     let member = Admission::Member;
     Ok(Behaviour {
@@ -142,7 +144,7 @@ fn behaviour(
         join: Streams::new(JOIN_PROTOCOL, false),
         ping: Gate::new(ping::Behaviour::new(pings), authority, admissions.clone()),
         sync: Gate::new(Streams::new(SYNC_PROTOCOL, true), authority, admissions.clone()),
-        gossip: Gate::new(gossip::behaviour(config.gossip_heartbeat)?, member, admissions.clone()),
+        gossip: Gate::new(gossip, member, admissions.clone()),
         chunks: Gate::new(Streams::new(CHUNKS_PROTOCOL, true), member, admissions.clone()),
     })
 }

@@ -9,6 +9,7 @@
 mod gossip;
 mod join;
 mod liveness;
+mod session;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,9 @@ mod tests;
 pub use self::gossip::GossipMessage;
 pub use self::join::JoinMessage;
 pub use self::liveness::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, Fetching, Liveness, RefusedLiveness};
+pub use self::session::{Head, Mark, Nonce, Session, SessionKey, Tag};
 pub use self::sync::{
-    BUCKET_BITS_MAX, Bucket, BucketOf, Fingerprint, HEARTBEATS_PER_MESSAGE_MAX, Head, Hello,
+    BUCKET_BITS_MAX, Bucket, BucketOf, HEARTBEATS_PER_MESSAGE_MAX, Hello, MARKS_MAX, ShortHead,
     SyncMessage, WantedReports,
 };
 

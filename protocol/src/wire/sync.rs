@@ -1,9 +1,11 @@
-//! Repair: how two peers find what each lacks (DESIGN section 5). Roots first, then one
-//! fingerprint per set, then buckets by leading bits, then what is in the buckets that differ,
-//! then the things themselves. Two peers in agreement exchange one [`Hello`].
+//! Repair: how two peers find what each lacks (DESIGN section 5). Roots first, then one tag per set,
+//! then buckets, then short marks of what is in the buckets that differ, then the things themselves.
+//! Two peers in agreement exchange one [`Hello`]. What items are compared by is keyed anew for
+//! each comparison ([`super::Session`]).
 
 use std::collections::BTreeSet;
 
+use super::session::{Mark, Nonce, Session, Tag};
 use super::{ITEMS_PER_MESSAGE_MAX, begin, open, read_items, write_items};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::document::DocumentId;
@@ -11,48 +13,36 @@ use crate::id::{Digest, KeyId};
 use crate::limits;
 use crate::time::WallTime;
 
-/// Most leading bits that tell buckets apart: 2,048 buckets of 8 bytes fit a message.
-pub const BUCKET_BITS_MAX: u8 = 11;
+/// Most leading bits that tell buckets apart: 4,096 buckets of 4 bytes.
+pub const BUCKET_BITS_MAX: u8 = 12;
 /// Longest name of a document: `site/` and a resource id.
 const DOCUMENT_BYTES_MAX: usize = 5 + limits::RESOURCE_ID_BYTES_MAX;
-/// Most heads in a message: 80 bytes each.
-const HEADS_MAX: usize = 800;
+/// Most marks of one bucket, or of what is lacking, in a message: 4 bytes each.
+pub const MARKS_MAX: usize = 15_000;
+/// Most reports asked for in a message by host: 48 bytes each.
+const WANTED_MAX: usize = 800;
 
 /// Most heartbeats in a message: a node keeps those of the fleet, its site and the regions, and each
 /// costs its receiver a signature check or several.
 pub const HEARTBEATS_PER_MESSAGE_MAX: usize = 64;
 
-/// The first 16 bytes of the SHA-256 of a sorted set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint(pub [u8; 16]);
-
-impl Fingerprint {
-    /// Of a set of digests in rising order.
-    pub fn of<'a>(sorted: impl Iterator<Item = &'a Digest>) -> Self {
-        let bytes: Vec<u8> = sorted.flat_map(|digest| digest.0).collect();
-        Self(first(&Digest::of(&bytes)))
-    }
-}
-
-fn first<const N: usize>(digest: &Digest) -> [u8; N] {
-    std::array::from_fn(|at| digest.0[at])
-}
-
-/// The opening of every comparison: 99 bytes with its frame.
+/// The opening of every comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Version of the newest root held.
     pub root_version: u64,
-    /// First bytes of its payload's SHA-256: two roots of one version are seen (RULES R4).
-    pub root_digest: [u8; 16],
+    /// Drawn for this message; all tags in it are under it.
+    pub nonce: Nonce,
+    /// The newest root, or its rivals together: two roots of one version are seen (RULES R4).
+    pub root: Tag,
     /// The `fleet` document.
-    pub fleet: Fingerprint,
+    pub fleet: Tag,
     /// First bytes of the SHA-256 of the name of the sender's site document.
     pub site: [u8; 8],
     /// That document.
-    pub site_entries: Fingerprint,
+    pub site_entries: Tag,
     /// The heads of all reports of that site's hosts.
-    pub heads: Fingerprint,
+    pub heads: Tag,
     /// The sender's clock.
     pub wall: WallTime,
     /// Whether its operating system says that it is synchronised.
@@ -62,7 +52,8 @@ pub struct Hello {
 impl Hello {
     /// The short name of a site document.
     pub fn site_name(document: &DocumentId) -> [u8; 8] {
-        first(&Digest::of(document.to_string().as_bytes()))
+        let digest = Digest::of(document.to_string().as_bytes());
+        std::array::from_fn(|at| digest.0[at])
     }
 }
 
@@ -77,36 +68,24 @@ pub enum BucketOf {
 
 /// One bucket with what one side has in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bucket<T> {
+pub struct Bucket {
     /// Its leading bits.
     pub index: u16,
-    /// In rising order.
-    pub items: Vec<T>,
+    /// Marks of its items.
+    pub marks: Vec<Mark>,
 }
 
-/// The newest report of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Head {
-    /// The host.
-    pub host: KeyId,
-    /// Its generation.
+/// Where a host's reports stand, for a peer that marked them otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortHead {
+    /// The place of the host under the session's key, which names it.
+    pub host: u64,
+    /// The generation.
     pub generation: u64,
-    /// Its count.
-    pub count: u64,
-    /// Its hash.
-    pub hash: Digest,
-}
-
-impl Head {
-    /// A digest over all of it, for fingerprints.
-    pub fn digest(&self) -> Digest {
-        Digest::of_parts(&[
-            self.host.as_bytes(),
-            &self.generation.to_be_bytes(),
-            &self.count.to_be_bytes(),
-            self.hash.as_bytes(),
-        ])
-    }
+    /// The count, at most 255.
+    pub count: u8,
+    /// The head's mark.
+    pub mark: Mark,
 }
 
 /// A range of one host's reports.
@@ -138,33 +117,48 @@ pub enum SyncMessage {
     Buckets {
         /// Of what.
         of: BucketOf,
+        /// The comparison.
+        session: Session,
         /// Leading bits, at most [`BUCKET_BITS_MAX`].
         bits: u8,
         /// 2^bits of them.
-        fingerprints: Vec<[u8; 8]>,
+        fingerprints: Vec<Mark>,
     },
-    /// What the sender has of a document in the buckets that differ.
-    Hashes {
-        /// The document.
-        document: DocumentId,
+    /// What the sender has in the buckets that differ.
+    Marks {
+        /// Of what.
+        of: BucketOf,
+        /// The comparison.
+        session: Session,
         /// Leading bits.
         bits: u8,
         /// The buckets.
-        buckets: Vec<Bucket<Digest>>,
+        buckets: Vec<Bucket>,
     },
-    /// What the sender has of heads in the buckets that differ.
+    /// What the sender has instead of the heads that it was shown marks of.
     Heads {
-        /// Leading bits.
-        bits: u8,
-        /// The buckets.
-        buckets: Vec<Bucket<Head>>,
+        /// The comparison.
+        session: Session,
+        /// The heads that no mark fits.
+        heads: Vec<ShortHead>,
+        /// The marks that no head fits.
+        wanted: Vec<Mark>,
     },
-    /// Asks for entries by hash.
+    /// Asks for entries by mark.
     WantEntries {
         /// The document.
         document: DocumentId,
-        /// Their hashes.
-        hashes: Vec<Digest>,
+        /// The comparison.
+        session: Session,
+        /// Their marks.
+        marks: Vec<Mark>,
+    },
+    /// Asks for reports by the marks of heads.
+    WantMarked {
+        /// The comparison.
+        session: Session,
+        /// The marks, each with the first count that is missing.
+        wanted: Vec<(Mark, u8)>,
     },
     /// Entries.
     Entries(Vec<Vec<u8>>),
@@ -211,32 +205,39 @@ impl SyncMessage {
                 writer = begin(3);
                 write_items(&mut writer, roots);
             }
-            Self::Buckets { of, bits, fingerprints } => {
+            Self::Buckets { of, session, bits, fingerprints } => {
                 writer = begin(4);
                 write_of(&mut writer, of);
-                writer.u8(*bits);
-                fingerprints.iter().for_each(|fingerprint| {
-                    writer.raw(fingerprint);
-                });
+                write_session(&mut writer, session).u8(*bits);
+                write_marks(&mut writer, fingerprints);
             }
-            Self::Hashes { document, bits, buckets } => {
+            Self::Marks { of, session, bits, buckets } => {
                 writer = begin(5);
-                writer.text(&document.to_string()).u8(*bits);
-                write_buckets(&mut writer, buckets, |writer, hash| {
-                    writer.raw(hash.as_bytes());
-                });
+                write_of(&mut writer, of);
+                write_session(&mut writer, session).u8(*bits);
+                write_buckets(&mut writer, buckets);
             }
-            Self::Heads { bits, buckets } => {
+            Self::Heads { session, heads, wanted } => {
                 writer = begin(6);
-                writer.u8(*bits);
-                write_buckets(&mut writer, buckets, write_head);
+                write_session(&mut writer, session).count(heads.len());
+                for head in heads {
+                    writer.u64(head.host).u64(head.generation).u8(head.count).raw(&head.mark.0);
+                }
+                writer.count(wanted.len());
+                write_marks(&mut writer, wanted);
             }
-            Self::WantEntries { document, hashes } => {
+            Self::WantEntries { document, session, marks } => {
                 writer = begin(7);
-                writer.text(&document.to_string()).count(hashes.len());
-                hashes.iter().for_each(|hash| {
-                    writer.raw(hash.as_bytes());
-                });
+                writer.text(&document.to_string());
+                write_session(&mut writer, session).count(marks.len());
+                write_marks(&mut writer, marks);
+            }
+            Self::WantMarked { session, wanted } => {
+                writer = begin(14);
+                write_session(&mut writer, session).count(wanted.len());
+                for (mark, from) in wanted {
+                    writer.raw(&mark.0).u8(*from);
+                }
             }
             Self::Entries(entries) => {
                 writer = begin(8);
@@ -284,28 +285,24 @@ impl SyncMessage {
             3 => Self::Roots(read_items(&mut reader, limits::ROOTS_PER_MESSAGE_MAX, "roots")?),
             4 => read_bucket_fingerprints(&mut reader)?,
             5 => {
-                let document = read_document(&mut reader)?;
+                let (of, session) = (read_of(&mut reader)?, read_session(&mut reader)?);
                 let bits = read_bits(&mut reader)?;
-                let buckets = read_buckets(&mut reader, bits, |reader| {
-                    Ok(Digest(reader.array("entry hash")?))
-                })?;
-                Self::Hashes { document, bits, buckets }
+                Self::Marks { of, session, bits, buckets: read_buckets(&mut reader, bits)? }
             }
             6 => {
-                let bits = read_bits(&mut reader)?;
-                Self::Heads { bits, buckets: read_buckets(&mut reader, bits, read_head)? }
+                let session = read_session(&mut reader)?;
+                let heads = read_heads(&mut reader)?;
+                Self::Heads { session, heads, wanted: read_marks(&mut reader)? }
             }
             7 => {
-                let document = read_document(&mut reader)?;
-                let count = reader.count(ITEMS_PER_MESSAGE_MAX, "entry hashes")?;
-                let hash = |_| Ok(Digest(reader.array("entry hash")?));
-                let hashes = (0..count).map(hash).collect::<Result<Vec<_>, DecodeError>>()?;
-                refuse_repeats(&hashes, "entry hashes that repeat")?;
-                Self::WantEntries { document, hashes }
+                let (document, session) = (read_document(&mut reader)?, read_session(&mut reader)?);
+                let marks = read_marks(&mut reader)?;
+                refuse_repeats(&marks, "marks that repeat")?;
+                Self::WantEntries { document, session, marks }
             }
             8 => Self::Entries(read_items(&mut reader, ITEMS_PER_MESSAGE_MAX, "entries")?),
             9 => {
-                let count = reader.count(HEADS_MAX, "wanted reports")?;
+                let count = reader.count(WANTED_MAX, "wanted reports")?;
                 let want = |_| read_wanted(&mut reader);
                 let wanted = (0..count).map(want).collect::<Result<Vec<_>, DecodeError>>()?;
                 let hosts: Vec<KeyId> = wanted.iter().map(|want| want.host).collect();
@@ -326,7 +323,8 @@ impl SyncMessage {
             13 => {
                 Self::Heartbeats(read_items(&mut reader, HEARTBEATS_PER_MESSAGE_MAX, "heartbeats")?)
             }
-            0 | 14.. => return Err(DecodeError::Invalid("sync message type")),
+            14 => read_want_marked(&mut reader)?,
+            0 | 15.. => return Err(DecodeError::Invalid("sync message type")),
         };
         reader.end()?;
         Ok(message)
@@ -340,22 +338,66 @@ fn refuse_repeats<T: Ord>(items: &[T], what: &'static str) -> Result<(), DecodeE
 }
 
 fn write_hello(writer: &mut Writer, hello: &Hello) {
-    writer.u64(hello.root_version).raw(&hello.root_digest);
-    writer.raw(&hello.fleet.0).raw(&hello.site).raw(&hello.site_entries.0).raw(&hello.heads.0);
+    writer.u64(hello.root_version).raw(&hello.nonce.0).raw(&hello.root.0).raw(&hello.fleet.0);
+    writer.raw(&hello.site).raw(&hello.site_entries.0).raw(&hello.heads.0);
     writer.i64(hello.wall.as_ms()).bool(hello.synchronised);
 }
 
 fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, DecodeError> {
     Ok(Hello {
         root_version: reader.u64("root version")?,
-        root_digest: reader.array("root digest")?,
-        fleet: Fingerprint(reader.array("fingerprint")?),
+        nonce: Nonce(reader.array("nonce")?),
+        root: Tag(reader.array("root")?),
+        fleet: Tag(reader.array("tag")?),
         site: reader.array("site")?,
-        site_entries: Fingerprint(reader.array("fingerprint")?),
-        heads: Fingerprint(reader.array("fingerprint")?),
+        site_entries: Tag(reader.array("tag")?),
+        heads: Tag(reader.array("tag")?),
         wall: WallTime::from_ms(reader.i64("clock reading")?),
         synchronised: reader.bool("synchronised")?,
     })
+}
+
+fn write_session<'a>(writer: &'a mut Writer, session: &Session) -> &'a mut Writer {
+    writer.raw(&session.opener.0).raw(&session.answerer.0)
+}
+
+fn read_session(reader: &mut Reader<'_>) -> Result<Session, DecodeError> {
+    let opener = Nonce(reader.array("nonce")?);
+    Ok(Session { opener, answerer: Nonce(reader.array("nonce")?) })
+}
+
+fn write_marks(writer: &mut Writer, marks: &[Mark]) {
+    for mark in marks {
+        writer.raw(&mark.0);
+    }
+}
+
+fn read_marks(reader: &mut Reader<'_>) -> Result<Vec<Mark>, DecodeError> {
+    let count = reader.count(MARKS_MAX, "marks")?;
+    (0..count).map(|_| Ok(Mark(reader.array("mark")?))).collect()
+}
+
+fn read_heads(reader: &mut Reader<'_>) -> Result<Vec<ShortHead>, DecodeError> {
+    let count = reader.count(MARKS_MAX, "heads")?;
+    let head = |_| {
+        Ok(ShortHead {
+            host: reader.u64("host")?,
+            generation: reader.u64("generation")?,
+            count: reader.u8("count")?,
+            mark: Mark(reader.array("mark")?),
+        })
+    };
+    (0..count).map(head).collect()
+}
+
+fn read_want_marked(reader: &mut Reader<'_>) -> Result<SyncMessage, DecodeError> {
+    let session = read_session(reader)?;
+    let count = reader.count(ITEMS_PER_MESSAGE_MAX, "wanted reports")?;
+    let want = |_| Ok((Mark(reader.array("mark")?), reader.u8("count")?));
+    let wanted = (0..count).map(want).collect::<Result<Vec<_>, DecodeError>>()?;
+    let marks: Vec<Mark> = wanted.iter().map(|(mark, _)| *mark).collect();
+    refuse_repeats(&marks, "marks that repeat")?;
+    Ok(SyncMessage::WantMarked { session, wanted })
 }
 
 fn write_of(writer: &mut Writer, of: &BucketOf) {
@@ -375,39 +417,35 @@ fn read_bits(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
     if bits > BUCKET_BITS_MAX { Err(DecodeError::Invalid("bucket bits")) } else { Ok(bits) }
 }
 
+fn read_of(reader: &mut Reader<'_>) -> Result<BucketOf, DecodeError> {
+    match reader.u8("bucket kind")? {
+        0 => Ok(BucketOf::Entries(read_document(reader)?)),
+        1 => Ok(BucketOf::Heads),
+        2.. => Err(DecodeError::Invalid("bucket kind")),
+    }
+}
+
 fn read_bucket_fingerprints(reader: &mut Reader<'_>) -> Result<SyncMessage, DecodeError> {
-    let of = match reader.u8("bucket kind")? {
-        0 => BucketOf::Entries(read_document(reader)?),
-        1 => BucketOf::Heads,
-        2.. => return Err(DecodeError::Invalid("bucket kind")),
-    };
+    let (of, session) = (read_of(reader)?, read_session(reader)?);
     let bits = read_bits(reader)?;
     let mut fingerprints = Vec::with_capacity(1 << bits);
     for _ in 0..1_u32 << bits {
-        fingerprints.push(reader.array("bucket fingerprint")?);
+        fingerprints.push(Mark(reader.array("bucket fingerprint")?));
     }
-    Ok(SyncMessage::Buckets { of, bits, fingerprints })
+    Ok(SyncMessage::Buckets { of, session, bits, fingerprints })
 }
 
-fn write_buckets<T>(
-    writer: &mut Writer,
-    buckets: &[Bucket<T>],
-    mut write_item: impl FnMut(&mut Writer, &T),
-) {
+fn write_buckets(writer: &mut Writer, buckets: &[Bucket]) {
     writer.count(buckets.len());
     for bucket in buckets {
-        writer.u16(bucket.index).count(bucket.items.len());
-        for item in &bucket.items {
-            write_item(writer, item);
-        }
+        // Whoever splits buckets into messages cuts them at [`MARKS_MAX`].
+        let marks = &bucket.marks[..bucket.marks.len().min(MARKS_MAX)];
+        writer.u16(bucket.index).u16(u16::try_from(marks.len()).unwrap_or(u16::MAX));
+        write_marks(writer, marks);
     }
 }
 
-fn read_buckets<T>(
-    reader: &mut Reader<'_>,
-    bits: u8,
-    mut read_item: impl FnMut(&mut Reader<'_>) -> Result<T, DecodeError>,
-) -> Result<Vec<Bucket<T>>, DecodeError> {
+fn read_buckets(reader: &mut Reader<'_>, bits: u8) -> Result<Vec<Bucket>, DecodeError> {
     let count = reader.count(1 << bits, "buckets")?;
     let mut buckets = Vec::with_capacity(count);
     for _ in 0..count {
@@ -415,28 +453,12 @@ fn read_buckets<T>(
         if u32::from(index) >= 1 << bits {
             return Err(DecodeError::Invalid("bucket"));
         }
-        // No capacity in advance: an item takes more in memory than the one byte that the count
-        // is checked against.
-        let mut items = Vec::new();
-        for _ in 0..reader.count(limits::MESSAGE_BYTES_MAX, "bucket items")? {
-            items.push(read_item(reader)?);
-        }
-        buckets.push(Bucket { index, items });
+        let count = reader.u16("marks")?;
+        let marks = (0..count).map(|_| Ok(Mark(reader.array("mark")?)));
+        let marks = marks.collect::<Result<Vec<_>, DecodeError>>()?;
+        buckets.push(Bucket { index, marks });
     }
     Ok(buckets)
-}
-
-fn write_head(writer: &mut Writer, head: &Head) {
-    writer.raw(head.host.as_bytes()).u64(head.generation).u64(head.count).raw(head.hash.as_bytes());
-}
-
-fn read_head(reader: &mut Reader<'_>) -> Result<Head, DecodeError> {
-    Ok(Head {
-        host: KeyId(reader.array("host")?),
-        generation: reader.u64("generation")?,
-        count: reader.u64("count")?,
-        hash: Digest(reader.array("report hash")?),
-    })
 }
 
 fn read_wanted(reader: &mut Reader<'_>) -> Result<WantedReports, DecodeError> {

@@ -24,30 +24,67 @@ fn document() -> impl Strategy<Value = DocumentId> {
     ]
 }
 
-fn head() -> impl Strategy<Value = Head> {
-    (any::<[u8; 32]>(), any::<u64>(), any::<u64>(), digest()).prop_map(
-        |(host, generation, count, hash)| Head { host: KeyId(host), generation, count, hash },
-    )
+fn mark() -> impl Strategy<Value = Mark> {
+    any::<[u8; 4]>().prop_map(Mark)
 }
 
-fn buckets<T: std::fmt::Debug>(
-    item: impl Strategy<Value = T>,
-) -> impl Strategy<Value = Vec<Bucket<T>>> {
-    let bucket = (0_u16..8, prop::collection::vec(item, 0..5));
-    prop::collection::vec(bucket.prop_map(|(index, items)| Bucket { index, items }), 0..5)
+fn marks() -> impl Strategy<Value = Vec<Mark>> {
+    prop::collection::btree_set(mark(), 0..5).prop_map(|marks| marks.into_iter().collect())
+}
+
+fn session() -> impl Strategy<Value = Session> {
+    any::<[[u8; 8]; 2]>()
+        .prop_map(|[opener, answerer]| Session { opener: Nonce(opener), answerer: Nonce(answerer) })
+}
+
+fn short_head() -> impl Strategy<Value = ShortHead> {
+    (any::<(u64, u64, u8)>(), mark()).prop_map(|((host, generation, count), mark)| ShortHead {
+        host,
+        generation,
+        count,
+        mark,
+    })
+}
+
+fn buckets() -> impl Strategy<Value = Vec<Bucket>> {
+    let bucket = (0_u16..8, marks());
+    prop::collection::vec(bucket.prop_map(|(index, marks)| Bucket { index, marks }), 0..5)
 }
 
 fn hello() -> Hello {
     Hello {
         root_version: 3,
-        root_digest: [1; 16],
-        fleet: Fingerprint([2; 16]),
-        site: [3; 8],
-        site_entries: Fingerprint([4; 16]),
-        heads: Fingerprint([5; 16]),
+        nonce: Nonce([1; 8]),
+        root: Tag([2; 8]),
+        fleet: Tag([3; 8]),
+        site: [4; 8],
+        site_entries: Tag([5; 8]),
+        heads: Tag([6; 8]),
         wall: WallTime::from_ms(1),
         synchronised: true,
     }
+}
+
+fn comparing() -> impl Strategy<Value = SyncMessage> {
+    let of = || prop_oneof![document().prop_map(BucketOf::Entries), Just(BucketOf::Heads)];
+    let fingerprints = prop::collection::vec(mark(), 8);
+    prop_oneof![
+        (of(), session(), fingerprints).prop_map(|(of, session, fingerprints)| {
+            SyncMessage::Buckets { of, session, bits: 3, fingerprints }
+        }),
+        (of(), session(), buckets()).prop_map(|(of, session, buckets)| {
+            SyncMessage::Marks { of, session, bits: 3, buckets }
+        }),
+        (session(), prop::collection::vec(short_head(), 0..5), marks())
+            .prop_map(|(session, heads, wanted)| SyncMessage::Heads { session, heads, wanted }),
+        (document(), session(), marks()).prop_map(|(document, session, marks)| {
+            SyncMessage::WantEntries { document, session, marks }
+        }),
+        (session(), marks(), any::<u8>()).prop_map(|(session, marks, from)| {
+            let wanted = marks.into_iter().map(|mark| (mark, from)).collect();
+            SyncMessage::WantMarked { session, wanted }
+        }),
+    ]
 }
 
 fn sync_message() -> impl Strategy<Value = SyncMessage> {
@@ -62,20 +99,7 @@ fn sync_message() -> impl Strategy<Value = SyncMessage> {
         Just(SyncMessage::Hello(hello())),
         any::<(u64, u64)>().prop_map(|(first, last)| SyncMessage::WantRoots { first, last }),
         items().prop_map(SyncMessage::Roots),
-        (document(), prop::collection::vec(any::<[u8; 8]>(), 8)).prop_map(|(document, all)| {
-            SyncMessage::Buckets { of: BucketOf::Entries(document), bits: 3, fingerprints: all }
-        }),
-        prop::collection::vec(any::<[u8; 8]>(), 1).prop_map(|all| {
-            SyncMessage::Buckets { of: BucketOf::Heads, bits: 0, fingerprints: all }
-        }),
-        (document(), buckets(digest())).prop_map(|(document, buckets)| SyncMessage::Hashes {
-            document,
-            bits: 3,
-            buckets
-        }),
-        buckets(head()).prop_map(|buckets| SyncMessage::Heads { bits: 3, buckets }),
-        (document(), prop::collection::vec(digest(), 0..5))
-            .prop_map(|(document, hashes)| SyncMessage::WantEntries { document, hashes }),
+        comparing(),
         items().prop_map(SyncMessage::Entries),
         prop::collection::vec(wanted, 0..5).prop_map(SyncMessage::WantReports),
         items().prop_map(SyncMessage::Reports),
@@ -117,7 +141,7 @@ proptest! {
     #[test]
     fn hostile_bytes_are_refused_or_read_back_to_themselves(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
-        kind in 0_u8..14,
+        kind in 0_u8..15,
     ) {
         let mut framed = vec![1, kind];
         framed.extend(bytes);

@@ -59,6 +59,17 @@ fn main() {
         &format!("{} B", wire.overhead),
         &format!("budget 12,000 B; the changes: {} B", wire.content),
     );
+
+    // And the other way round: whoever opens the comparison is behind.
+    let mut wire = Wire::new(start(0, &before), start(1, &before));
+    wire.compare();
+    let newer = (0..HOSTS as usize).filter(|number| differs(*number));
+    let items = newer.map(|number| Carried::Report(reports[number][1].clone())).collect();
+    drop(wire.step(1, Event::Submit { request: RequestId(1), items }));
+    wire.forget_counts();
+    wire.compare();
+    assert!(wire.agree());
+    figure("  if the other one opens", &format!("{} B", wire.overhead), "");
     first_sync(&enrolled, start(0, &|_| 2), enrolled.hosts[1].clone());
 }
 

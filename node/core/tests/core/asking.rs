@@ -6,7 +6,7 @@ use daymark_protocol::document::{DocumentId, Facts, ReportWriter};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::resource::{CustomConfigSpec, Kind, Scope, Spec};
 use daymark_protocol::trust::{ResourceDraft, named_id};
-use daymark_protocol::wire::{SyncMessage, WantedReports};
+use daymark_protocol::wire::{Mark, Session, SyncMessage, WantedReports};
 
 use crate::support::{Asked, Fleet, Rig, entries, everyone, key};
 
@@ -47,11 +47,15 @@ fn i9_one_request_draws_a_bounded_answer_and_the_rest_is_asked_for_again() {
     let fleet = Fleet::new(1, 1);
     let (mut rig, peer, hashes) = laden(&fleet);
     let document = DocumentId::Fleet;
-    let ask = SyncMessage::WantEntries { document, hashes: hashes.clone() };
+    let session = Session::default();
+    let marks = |hashes: &[Digest]| -> Vec<Mark> {
+        hashes.iter().map(|hash| session.key().mark_of_entry(hash)).collect()
+    };
+    let ask = SyncMessage::WantEntries { document, session, marks: marks(&hashes) };
     let bytes = drawn(&rig.receive(peer, &ask), peer);
     assert!((ANSWER_BYTES_MAX / 2..=ANSWER_BYTES_MAX).contains(&bytes), "{bytes} B of entries");
-    let rest = hashes[hashes.len() - 8..].to_vec();
-    let ask = SyncMessage::WantEntries { document: DocumentId::Fleet, hashes: rest };
+    let (document, rest) = (DocumentId::Fleet, marks(&hashes[hashes.len() - 8..]));
+    let ask = SyncMessage::WantEntries { document, session, marks: rest };
     assert!(drawn(&rig.receive(peer, &ask), peer) > 0);
 }
 
@@ -84,10 +88,12 @@ fn i9_reports_of_many_hosts_are_bounded_likewise() {
 #[test]
 fn i9_a_request_that_repeats_itself_is_refused() {
     let fleet = Fleet::new(1, 1);
-    let (mut rig, peer, hashes) = laden(&fleet);
+    let (mut rig, peer, _) = laden(&fleet);
+    let (document, session, mark) = (DocumentId::Fleet, Session::default(), Mark::default());
     let want = WantedReports { host: rig.id(), generation: 1, from_count: 1 };
     let repeats = [
-        SyncMessage::WantEntries { document: DocumentId::Fleet, hashes: vec![hashes[0]; 2] },
+        SyncMessage::WantEntries { document, session, marks: vec![mark; 2] },
+        SyncMessage::WantMarked { session, wanted: vec![(mark, 1), (mark, 2)] },
         SyncMessage::WantReports(vec![want, WantedReports { from_count: 2, ..want }]),
     ];
     for (number, repeat) in (1..).zip(repeats) {

@@ -1,10 +1,11 @@
 //! Taking a fleet, and its roots (RULES R2, R3).
 
+use daymark_core::Event;
 use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Reply, Write};
 use daymark_core::event::Carried;
 
-use crate::support::{Disk, Fleet, Rig, entries, talk};
+use crate::support::{Disk, Fleet, Rig, entries, key, talk};
 
 #[test]
 fn r3_a_machine_takes_its_fleet_once() {
@@ -79,4 +80,26 @@ fn r2_a_stranger_many_roots_behind_gets_them_from_a_member_that_was_restarted() 
     talk(&mut member, &mut behind, Admission::Stranger);
     assert_eq!(behind.node.status().root_version, 12);
     assert!(behind.node.status().name.is_some(), "it heard that it is enrolled");
+}
+
+#[test]
+fn a2_who_was_removed_and_cannot_know_hears_of_it_from_whoever_it_meets() {
+    let fleet = Fleet::new(1, 1);
+    let (mut member, mut removed) = (Rig::member(&fleet, 10), Rig::member(&fleet, 11));
+    for rig in [&mut member, &mut removed] {
+        rig.submit(entries(fleet.enroll(&key(10), "berlin")));
+        rig.submit(entries(fleet.enroll(&key(11), "berlin")));
+    }
+    member.submit(entries(fleet.remove(&key(11), "berlin")));
+    // It believes itself a member, and asks nothing; what it says is not heard.
+    removed.connect(member.id(), Admission::Member);
+    let (from, knows) = (member.id(), |rig: &Rig| {
+        let replica = rig.node.replica().unwrap();
+        replica.statements().any(|(_, held)| held.statement.payload().resources[0].gone)
+    });
+    assert!(!knows(&removed));
+    for (_, channel, bytes) in member.connect(removed.id(), Admission::Stranger).sends() {
+        removed.step(Event::Received { peer: from, channel, bytes });
+    }
+    assert!(knows(&removed));
 }

@@ -3,7 +3,7 @@
 use daymark_core::effect::{Admission, Verdict};
 use daymark_protocol::id::KeyId;
 use daymark_protocol::time::WallTime;
-use daymark_protocol::wire::{Fingerprint, GossipMessage, Hello, Liveness, SyncMessage};
+use daymark_protocol::wire::{GossipMessage, Hello, Liveness, Nonce, SyncMessage, Tag};
 use proptest::prelude::*;
 
 use crate::support::{Fleet, Rig, entries, key, start};
@@ -43,11 +43,12 @@ fn wall(rig: &Rig) -> WallTime {
 fn hello(rig: &Rig) -> SyncMessage {
     SyncMessage::Hello(Hello {
         root_version: 1,
-        root_digest: [0; 16],
-        fleet: Fingerprint::default(),
+        nonce: Nonce::default(),
+        root: Tag::default(),
+        fleet: Tag::default(),
         site: [0; 8],
-        site_entries: Fingerprint::default(),
-        heads: Fingerprint::default(),
+        site_entries: Tag::default(),
+        heads: Tag::default(),
         wall: wall(rig),
         synchronised: true,
     })

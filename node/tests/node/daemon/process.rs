@@ -70,14 +70,6 @@ impl Machine {
         (status.code(), std::fs::read_to_string(self.path("log")).unwrap())
     }
 
-    /// Resident memory of the running agent, KiB.
-    pub(crate) fn resident_kib(&self) -> u64 {
-        let pid = self.child.as_ref().unwrap().id();
-        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-
     /// Asks the agent to end and returns its exit status.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();

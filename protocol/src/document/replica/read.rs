@@ -1,7 +1,6 @@
 //! Looking at a replica: for repair between peers, for the decision, for people.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Document, EntryRef, Replica};
@@ -58,16 +57,6 @@ impl Replica {
     /// The hashes of a document's entries, rising: what peers compare.
     pub fn hashes(&self, document: &DocumentId) -> impl Iterator<Item = &Digest> {
         self.entry_refs(document).map(|(hash, _)| hash)
-    }
-
-    /// Those of a document's hashes that lie between two, both included.
-    pub fn hashes_between(
-        &self,
-        document: &DocumentId,
-        range: RangeInclusive<Digest>,
-    ) -> impl Iterator<Item = &Digest> {
-        let entries = self.documents.get(document).map(|document| document.entries.range(range));
-        entries.into_iter().flatten().map(|(hash, _)| hash)
     }
 
     /// SHA-256 over the hashes of a document's entries in order: equal where the same set is held.
@@ -136,14 +125,6 @@ impl Replica {
     /// Where all chains stand, by host.
     pub fn heads(&self) -> impl Iterator<Item = (&KeyId, ChainHead)> {
         self.hosts.iter().map(|(host, chain)| (host, chain.head()))
-    }
-
-    /// Where the chains of the hosts between two stand, both included.
-    pub fn heads_between(
-        &self,
-        range: RangeInclusive<KeyId>,
-    ) -> impl Iterator<Item = (&KeyId, ChainHead)> {
-        self.hosts.range(range).map(|(host, chain)| (host, chain.head()))
     }
 
     /// Reports that are missing before held ones.

@@ -10,7 +10,7 @@ use daymark_protocol::limits::MESSAGE_BYTES_MAX;
 use super::{Next, Way, World};
 use crate::facts::Deed;
 use crate::faults::Fault;
-use crate::host::Connection;
+use crate::host::{Connection, SimHost};
 use crate::network::{Arrival, Cut};
 
 /// How long after a change of admission a connection is closed and made anew, ms.
@@ -26,6 +26,15 @@ pub(super) const LAST_TRY: u32 = u32::MAX;
 const CONNECTIONS_MAX: usize = 256;
 
 impl World {
+    /// Pairs of machines that are connected, the lower number first.
+    pub fn links(&self) -> Vec<(usize, usize)> {
+        let of = |(host, it): (usize, &SimHost)| {
+            let peers: Vec<usize> = it.connections.range(host..).map(|(peer, _)| *peer).collect();
+            peers.into_iter().map(move |peer| (host, peer))
+        };
+        self.hosts.iter().enumerate().flat_map(of).collect()
+    }
+
     /// A host connects to another; tried again for peers of the configuration.
     pub(super) fn dial(&mut self, from: usize, to: usize, tries: u32) {
         if self.hosts[from].id == self.hosts[to].id
