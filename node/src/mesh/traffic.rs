@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use daymark_core::effect::{Admission, Channel, Topic, Verdict};
+use daymark_core::effect::{Admission, Channel, Verdict};
 use daymark_core::event::GossipId;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::limits::MESSAGE_BYTES_MAX;

@@ -220,9 +220,7 @@ impl SyncMessage {
             Self::Heads { session, heads, wanted } => {
                 writer = begin(6);
                 write_session(&mut writer, session).count(heads.len());
-                for head in heads {
-                    writer.u64(head.host).u64(head.generation).u8(head.count).raw(&head.mark.0);
-                }
+                write_heads(&mut writer, heads);
                 writer.count(wanted.len());
                 write_marks(&mut writer, wanted);
             }
@@ -245,10 +243,7 @@ impl SyncMessage {
             }
             Self::WantReports(wanted) => {
                 writer = begin(9);
-                writer.count(wanted.len());
-                for want in wanted {
-                    writer.raw(want.host.as_bytes()).u64(want.generation).u64(want.from_count);
-                }
+                write_wanted(&mut writer, wanted);
             }
             Self::Reports(reports) => {
                 writer = begin(10);
@@ -377,6 +372,12 @@ fn read_marks(reader: &mut Reader<'_>) -> Result<Vec<Mark>, DecodeError> {
     (0..count).map(|_| Ok(Mark(reader.array("mark")?))).collect()
 }
 
+fn write_heads(writer: &mut Writer, heads: &[ShortHead]) {
+    for head in heads {
+        writer.u64(head.host).u64(head.generation).u8(head.count).raw(&head.mark.0);
+    }
+}
+
 fn read_heads(reader: &mut Reader<'_>) -> Result<Vec<ShortHead>, DecodeError> {
     let count = reader.count(MARKS_MAX, "heads")?;
     let head = |_| {
@@ -459,6 +460,13 @@ fn read_buckets(reader: &mut Reader<'_>, bits: u8) -> Result<Vec<Bucket>, Decode
         buckets.push(Bucket { index, marks });
     }
     Ok(buckets)
+}
+
+fn write_wanted(writer: &mut Writer, wanted: &[WantedReports]) {
+    writer.count(wanted.len());
+    for want in wanted {
+        writer.raw(want.host.as_bytes()).u64(want.generation).u64(want.from_count);
+    }
 }
 
 fn read_wanted(reader: &mut Reader<'_>) -> Result<WantedReports, DecodeError> {

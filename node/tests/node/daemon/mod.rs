@@ -99,6 +99,27 @@ impl Fleet {
     }
 }
 
+/// A machine that is initialised and has joined the fleet, enrolled.
+fn joined(place: &std::path::Path, fleet: &Fleet, name: &str, address: &str) -> Machine {
+    let machine = Machine::new(place, name, address);
+    let stick = place.join(format!("{name}-stick"));
+    std::fs::create_dir(&stick).unwrap();
+    let words = ["init", "--request", stick.to_str().unwrap()];
+    assert!(machine.execute(&words).status.success());
+    let folder = ReplicaFolder::open_or_begin(&stick).unwrap();
+    folder.write(&Item::Root { version: 1, bytes: Bytes(fleet.root.clone()) }).unwrap();
+    for (_, request) in folder.requests().unwrap() {
+        for bytes in fleet.enrol(&request) {
+            let (document, hash) = (site_document(None), Digest::of(&bytes));
+            folder.write(&Item::Entry { document, hash, bytes: Bytes(bytes) }).unwrap();
+        }
+    }
+    let words = ["join", stick.to_str().unwrap(), "--fleet", &fleet.pin.to_string()];
+    let output = machine.execute(&words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    machine
+}
+
 fn refusal(machine: &Machine, words: &[&str]) -> (Option<i32>, String) {
     let output = machine.execute(words);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
