@@ -1,5 +1,5 @@
 //! Push groups: the machines of a large site share what is pushed, by the leading bits of their
-//! key ids (DESIGN section 5, `docs/decisions/`). Statements go to the whole site; what a host says of
+//! key ids (DESIGN section 5, `docs/decisions/0024-push-groups.md`). Statements go to the whole site; what a host says of
 //! itself goes to its own group, and to the others by repair.
 //!
 //! How many groups there are is a function of how many hosts of the site a node holds, without
