@@ -5,15 +5,33 @@ use std::io::IsTerminal as _;
 use zeroize::Zeroizing;
 
 use crate::exit::{Failure, Outcome};
-use crate::keys::KeyStore;
-use daymark_protocol::trust::SigningKey;
+use crate::keys::{KeyStore, OpenKey};
 
 /// The passphrase of all keys, for scripts.
 const ENVIRONMENT: &str = "DAYMARK_PASSPHRASE";
+/// The passphrase that `key change-passphrase` sets, for scripts.
+const NEW_ENVIRONMENT: &str = "DAYMARK_NEW_PASSPHRASE";
 
 /// Opens a key, asking for its passphrase if it has one.
-pub(crate) fn open(keys: &KeyStore, name: &str) -> Outcome<SigningKey> {
+pub(crate) fn open(keys: &KeyStore, name: &str) -> Outcome<OpenKey> {
     keys.open(name, || ask(&format!("Passphrase of key {name}: ")))
+}
+
+/// The seed of a key, asking for its passphrase if it has one.
+pub(crate) fn seed(keys: &KeyStore, name: &str) -> Outcome<Zeroizing<[u8; 32]>> {
+    keys.seed(name, || ask(&format!("Passphrase of key {name}: ")))
+}
+
+/// The passphrase that is to replace one: $DAYMARK_NEW_PASSPHRASE, or asked twice.
+pub(crate) fn replacement(name: &str) -> Outcome<Zeroizing<String>> {
+    if let Ok(passphrase) = std::env::var(NEW_ENVIRONMENT) {
+        return Ok(Zeroizing::new(passphrase));
+    }
+    if std::env::var_os(ENVIRONMENT).is_some() {
+        return Err(Failure::usage("the new passphrase is not given")
+            .next(format!("set {NEW_ENVIRONMENT} too")));
+    }
+    new(name)
 }
 
 /// A passphrase for a new key, asked twice.

@@ -6,7 +6,7 @@ use daymark_protocol::trust::{Resource, Root, Seen, Statement, Version};
 
 use crate::change::{self, Change, ChangeEffect};
 use crate::session::Session;
-use crate::{names, occurrences, preview, scopes, times};
+use crate::{authority, names, occurrences, preview, scopes, times};
 
 /// Lines about a statement.
 pub(crate) fn statement(session: &Session, statement: &Statement) -> Vec<String> {
@@ -170,11 +170,7 @@ pub(crate) fn root(root: &Root) -> Vec<String> {
     )];
     for role in Role::ALL {
         let Some(keys) = root.role(role) else { continue };
-        let holders: Vec<String> = keys
-            .keys
-            .iter()
-            .map(|id| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone()))
-            .collect();
+        let holders = authority::holders(root, &keys.keys);
         lines.push(format!("  {role:<10} {} of {}", keys.threshold, holders.join(", ")));
     }
     lines

@@ -24,7 +24,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::hosts::HostSummary;
 use crate::stored::{LoadedFolder, append_floors, changes_items, load_folder, read_floors};
-use crate::{authority, names, output, rotation, scopes, targets, times};
+use crate::{authority, names, output, scopes, targets, times};
 
 /// Where closed generations of reports lie that the mesh dropped, below a context's folder.
 pub(crate) const ARCHIVE: &str = "archive";
@@ -66,9 +66,6 @@ impl Session {
         }
         let session = Self { global, home, name, folder, context, issued: None, store, replica };
         session.store_changes(&changes)?;
-        rotation::falls_on(&session)
-            .iter()
-            .for_each(|line| output::note(&format!("warning: {line}")));
         Ok(session)
     }
 

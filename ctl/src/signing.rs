@@ -9,12 +9,11 @@ use daymark_protocol::document::{
 };
 use daymark_protocol::id::{Digest, FleetId, KeyId};
 use daymark_protocol::resource::Kind;
-use daymark_protocol::trust::{
-    Context, Draft, MaySpeak, ResourceDraft, Signature, SigningKey, Statement,
-};
+use daymark_protocol::trust::{Context, Draft, MaySpeak, ResourceDraft, Signature, Statement};
 
 use crate::change::{self, Change, StatementPlan};
 use crate::exit::{Failure, Outcome};
+use crate::keys::OpenKey;
 use crate::session::Session;
 use crate::{authority, names, passphrase, times};
 
@@ -72,7 +71,7 @@ fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Sta
 #[derive(Debug)]
 pub(crate) struct Signer<'a> {
     session: &'a Session,
-    keys: BTreeMap<String, SigningKey>,
+    keys: BTreeMap<String, OpenKey>,
     /// The replica with what was signed here, which is not stored yet.
     ahead: Option<Replica>,
 }
@@ -133,10 +132,9 @@ impl<'a> Signer<'a> {
             let key = passphrase::open(&self.session.home.keys(), name)?;
             self.keys.insert(name.to_owned(), key);
         }
-        self.keys
-            .get(name)
-            .map(|key| key.sign(Context::Statement, message))
-            .ok_or_else(|| Failure::usage(format!("there is no key named {name:?}")))
+        let key = self.keys.get(name);
+        let key = key.ok_or_else(|| Failure::usage(format!("there is no key named {name:?}")))?;
+        key.sign(Context::Statement, message)
     }
 
     /// Refuses to sign where that would crowd out what a key signed before (RULES Q12).

@@ -56,6 +56,9 @@ pub struct Status {
     /// Version of the newest root held.
     #[serde(default)]
     pub root_version: Option<u64>,
+    /// Whether one machine made the keys of several people.
+    #[serde(default)]
+    pub evaluation: bool,
     /// What is known of the time.
     pub now: Now,
     /// Whether the operating system says that its clock is synchronised.

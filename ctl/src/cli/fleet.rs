@@ -26,11 +26,40 @@ pub(crate) enum KeyCommand {
         /// Leave it unencrypted.
         #[arg(long)]
         no_passphrase: bool,
+        /// Use the ssh-ed25519 key that the ssh-agent holds: the only one, or the one with this
+        /// comment.
+        #[arg(long, value_name = "COMMENT", num_args = 0..=1, default_missing_value = "")]
+        ssh_agent: Option<String>,
     },
     /// List the keys of this machine.
     List,
     /// Print a key's public half, for `fleet init --member`.
     Show {
+        /// Its name.
+        name: String,
+    },
+    /// Print a key's encrypted file, for another machine of its holder; or the key itself, for paper.
+    Export {
+        /// Its name.
+        name: String,
+        /// Four lines to be written down: whoever reads them has the key.
+        #[arg(long)]
+        paper: bool,
+    },
+    /// Make a key of the four lines on paper.
+    Restore {
+        /// Its name on this machine.
+        #[arg(long)]
+        name: String,
+        /// The file with the lines; standard input otherwise.
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// Leave it unencrypted.
+        #[arg(long)]
+        no_passphrase: bool,
+    },
+    /// Protect a key with another passphrase.
+    ChangePassphrase {
         /// Its name.
         name: String,
     },
@@ -51,7 +80,8 @@ pub(crate) struct FleetInitArgs {
     /// Name of the fleet, and of the context made for it.
     #[arg(long)]
     pub name: String,
-    /// Another administrator's key: `NAME=PUBLIC-KEY`; may be repeated.
+    /// Another administrator's key: `NAME=PUBLIC-KEY`, or a file with it; may be repeated. With
+    /// --evaluation also a name alone, whose key is made here.
     #[arg(long = "member", value_name = "NAME=PUBLIC-KEY")]
     pub members: Vec<String>,
     /// Threshold of the root role: `2-of-3`, or `1-of-alice,bob`.
@@ -72,6 +102,9 @@ pub(crate) struct FleetInitArgs {
     /// Threshold of the emergency role; the root's otherwise.
     #[arg(long, value_name = "K-of-N")]
     pub emergency: Option<String>,
+    /// To try things: this machine may hold several people's keys, and every tool says so.
+    #[arg(long)]
+    pub evaluation: bool,
     /// How long the root stays valid.
     #[arg(long, default_value = "365d", value_name = "TIME")]
     pub expires_in: String,

@@ -1,8 +1,8 @@
 //! `fleet init|info`: the first root, and what the newest one says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use data_encoding::HEXLOWER;
 use daymark_node::folder::ReplicaFolder;
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::id::KeyId;
@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{ContextFile, Home};
 use crate::keys::KeyInfo;
 use crate::session::Session;
-use crate::{output, passphrase, times};
+use crate::{authority, output, passphrase, public_keys, rotation, times};
 
 /// Everybody who will hold keys, by name.
 type Members = BTreeMap<String, PublicKey>;
@@ -55,21 +55,31 @@ pub(crate) fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
 /// Writes and signs the first root and makes the context.
 pub(crate) fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
     let home = Home::open(global)?;
-    let own = own_keys(&home, global)?;
+    if args.evaluation {
+        make_keys(&home, args)?;
+    }
+    let own = own_keys(&home, global, args.evaluation)?;
     let mut members = Members::new();
     for key in &own {
-        members.insert(key.name.clone(), public_key(&key.public_key)?);
+        members.insert(
+            key.name.clone(),
+            public_keys::read(&format!("{}={}", key.name, key.public_key))?.key,
+        );
     }
-    for member in &args.members {
-        let (name, key) = member.split_once('=').ok_or_else(|| {
-            Failure::usage(format!("{member:?} is not a member")).next("write NAME=PUBLIC-KEY")
-        })?;
-        members.insert(name.to_owned(), public_key(key)?);
+    for member in args.members.iter().filter(|member| !is_name(member)) {
+        let person = public_keys::read(member)?;
+        let other = members.insert(person.name.clone(), person.key.clone());
+        if other.is_some_and(|other| other != person.key) {
+            return Err(Failure::usage(format!("two members are named {}", person.name))
+                .next("names tell people apart: write NAME=KEY or NAME=FILE with another one"));
+        }
     }
     let (payload, root) = root(args, &members)?.finish()?;
-    let mut envelope = Envelope::signed(Context::Root, payload, []);
+    let unsigned = Envelope { context: Context::Root, payload, signatures: Vec::new() };
+    let mut envelope = unsigned.clone();
     for key in &own {
-        envelope.add_signature(&passphrase::open(&home.keys(), &key.name)?);
+        let opened = passphrase::open(&home.keys(), &key.name)?;
+        envelope.signatures.push((key.id, opened.sign(Context::Root, &unsigned.payload)?));
     }
     let pin = Pin { version: 1, digest: root.digest };
     let bytes = envelope.to_json();
@@ -80,7 +90,25 @@ pub(crate) fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
     Ok(Founded { pin, signatures: draft.progress() })
 }
 
-fn own_keys(home: &Home, global: &Global) -> Outcome<Vec<KeyInfo>> {
+/// Whether a member is only named: `--evaluation` makes its key.
+fn is_name(member: &str) -> bool {
+    !member.contains(['=', ' ']) && !Path::new(member).exists()
+}
+
+/// Makes the keys of members that are only named, without passphrases.
+fn make_keys(home: &Home, args: &FleetInitArgs) -> Outcome<()> {
+    let held = home.keys().list()?;
+    for name in args.members.iter().filter(|member| is_name(member)) {
+        if !held.iter().any(|key| key.name == *name) {
+            home.keys().create(name, "")?;
+        }
+    }
+    Ok(())
+}
+
+/// The keys of this machine that found the fleet. Those of several people are in several places,
+/// or their thresholds protect from nothing.
+fn own_keys(home: &Home, global: &Global, evaluation: bool) -> Outcome<Vec<KeyInfo>> {
     let mut keys = home.keys().list()?;
     if !global.keys.is_empty() {
         if let Some(missing) =
@@ -95,17 +123,18 @@ fn own_keys(home: &Home, global: &Global) -> Outcome<Vec<KeyInfo>> {
         return Err(Failure::usage("this machine has no key")
             .next("make one with `daymarkctl key new --name NAME`"));
     }
+    if keys.len() > 1 && !evaluation {
+        let names: Vec<String> = keys.into_iter().map(|key| key.name).collect();
+        return Err(Failure::refused(format!(
+            "this machine has the keys {}: several people's keys on one machine protect as much as one",
+            names.join(", ")
+        ))
+        .next(
+            "name yours with --key; each member makes a key at home (docs/ceremony.md). To try \
+             things, say --evaluation: every tool then shows what the fleet is",
+        ));
+    }
     Ok(keys)
-}
-
-fn public_key(hex: &str) -> Outcome<PublicKey> {
-    let raw: Option<[u8; 32]> =
-        HEXLOWER.decode(hex.trim().as_bytes()).ok().and_then(|raw| raw.try_into().ok());
-    let raw = raw.ok_or_else(|| {
-        Failure::usage(format!("{hex:?} is not a public key"))
-            .next("`daymarkctl key show NAME` prints it on the member's machine")
-    })?;
-    Ok(PublicKey::from_bytes(raw)?)
 }
 
 fn root(args: &FleetInitArgs, members: &Members) -> Outcome<RootDraft> {
@@ -127,6 +156,7 @@ fn root(args: &FleetInitArgs, members: &Members) -> Outcome<RootDraft> {
     ];
     let expires = now.plus_ms(times::length_ms(&args.expires_in)?);
     let mut draft = RootDraft::first(&args.name, now, expires);
+    draft.evaluation = args.evaluation;
     for (holder, public) in members {
         if roles.iter().any(|(_, role)| role.keys.contains(&public.id())) {
             draft = draft.key(public.clone(), holder);
@@ -180,6 +210,7 @@ struct FleetInfo {
     fingerprint: String,
     root_version: u64,
     expires: String,
+    evaluation: bool,
     roles: BTreeMap<String, RoleInfo>,
     replica: String,
 }
@@ -190,6 +221,17 @@ struct RoleInfo {
     holders: Vec<String>,
 }
 
+/// Says on standard error what every command says: that the fleet is for evaluation, and what runs
+/// out soon.
+pub(crate) fn announce(session: &Session) {
+    if session.replica().chain().newest().is_some_and(|root| root.evaluation) {
+        output::note("EVALUATION fleet: one machine made the keys of several people.");
+    }
+    for line in rotation::falls_on(session) {
+        output::note(&format!("warning: {line}"));
+    }
+}
+
 /// Runs `fleet info`.
 pub(crate) fn info(session: &Session) -> Outcome {
     let root = session.root()?;
@@ -198,11 +240,7 @@ pub(crate) fn info(session: &Session) -> Outcome {
         .roles
         .iter()
         .map(|(role, keys)| {
-            let holders = keys
-                .keys
-                .iter()
-                .map(|id| root.keys.get(id).map_or_else(|| id.short(), |key| key.holder.clone()))
-                .collect();
+            let holders = authority::holders(root, &keys.keys);
             (role.name().to_owned(), RoleInfo { threshold: keys.threshold, holders })
         })
         .collect();
@@ -212,6 +250,7 @@ pub(crate) fn info(session: &Session) -> Outcome {
         fingerprint: pin.to_string(),
         root_version: root.version,
         expires: root.expires.to_string(),
+        evaluation: root.evaluation,
         roles,
         replica: session.folder.display().to_string(),
     };
@@ -228,6 +267,9 @@ pub(crate) fn info(session: &Session) -> Outcome {
                 times::relative(root.expires, now)
             ),
         ];
+        if info.evaluation {
+            lines.push("EVALUATION   one machine made the keys of several people".into());
+        }
         for (role, keys) in &info.roles {
             let holders = keys.holders.join(", ");
             lines.push(format!("{role:<12} {} of {holders}", keys.threshold));

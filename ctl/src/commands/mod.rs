@@ -37,7 +37,7 @@ use crate::session::Session;
 /// Runs a command.
 pub(crate) async fn run(cli: Cli) -> Outcome {
     let global = cli.global;
-    let session = || Session::open(global.clone());
+    let session = || Session::open(global.clone()).inspect(fleet::announce);
     match cli.command {
         Command::Demo(args) => crate::demo::run(args).await,
         Command::Key(command) => key::run(&global, command),

@@ -231,7 +231,7 @@ fn sign_root(session: &mut Session, file: Option<&Path>) -> Outcome {
     }
     for key in signers {
         let signing = passphrase::open(&session.home.keys(), &key.name)?;
-        let signature = signing.sign(Context::Root, draft.payload());
+        let signature = signing.sign(Context::Root, draft.payload())?;
         draft.add(key.id, signature);
     }
     let bytes = draft.to_json();

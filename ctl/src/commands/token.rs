@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use daymark_node::durable::write_atomic;
 use daymark_protocol::control::TokenFile;
-use daymark_protocol::id::ResourceId;
 use daymark_protocol::resource::{Kind, Scope, Spec, TokenSpec};
-use daymark_protocol::target::NO_SITE;
 use daymark_protocol::trust::{Line, SigningKey, State, announced};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -38,7 +36,7 @@ pub(crate) async fn create(mut session: Session, args: CreateTokenArgs) -> Outco
     let token = TokenSpec {
         name: args.name.unwrap_or_else(|| default_name(&session)),
         public_key: SigningKey::from_seed(*seed).public().to_string(),
-        site: site.clone(),
+        site,
         labels: targets::labels(&session.global.labels)?,
         uses: args.uses,
     };
@@ -52,7 +50,7 @@ pub(crate) async fn create(mut session: Session, args: CreateTokenArgs) -> Outco
         token: token.clone(),
         seed: HEXLOWER.encode(seed.as_ref()),
     };
-    let scope = token_scope(&session, site)?;
+    let scope = token_scope(&session)?;
     let fleet = session.fleet()?;
     let spec = Spec::Token(token);
     let change = Change::put(standing, &fleet, scope, spec, None, Some(until))?;
@@ -88,16 +86,17 @@ fn default_name(session: &Session) -> String {
     format!("{site}-{}", times::now().as_seconds())
 }
 
-/// A token of a site lives with its machines, unless --scope says otherwise.
-fn token_scope(session: &Session, site: Option<ResourceId>) -> Outcome<Scope> {
-    if session.global.scope.is_some() {
-        return session.scope();
+/// Tokens are the whole fleet's: a machine that is not enrolled yet keeps no site's document, and
+/// other sites must be able to judge whom it let in.
+fn token_scope(session: &Session) -> Outcome<Scope> {
+    let scope = session.scope()?;
+    if scope != Scope::Fleet {
+        output::note(
+            "warning: a machine that is not enrolled yet does not keep a token of one site alone: \
+             carry its requests to `daymarkctl enroll` instead, or leave --scope out",
+        );
     }
-    let home = match site {
-        Some(site) => site,
-        None => NO_SITE.parse().map_err(Failure::usage)?,
-    };
-    Ok(Scope::Site(home))
+    Ok(scope)
 }
 
 fn write(path: &Path, file: &TokenFile) -> Outcome<()> {

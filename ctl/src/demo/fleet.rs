@@ -83,7 +83,8 @@ impl Fleet {
             enroll: Some("1-of-2".into()),
             halt: None,
             emergency: None,
-            expires_in: "30d".into(),
+            evaluation: true,
+            expires_in: "365d".into(),
         };
         fleet::found(&global, &args).map_err(plain)?;
         let mut session = Session::open(global).map_err(plain)?;

@@ -163,3 +163,69 @@ fn d6_a_machine_takes_the_place_of_another_and_the_old_key_ends_with_the_same_st
     admin.run(&["revoke", "host", "press-07", "--yes"]).ends(0);
     assert!(hosts(&admin).is_empty());
 }
+
+/// A machine's agent, as `daymarkctl` runs it under the node's name.
+struct Machine {
+    folder: std::path::PathBuf,
+}
+
+impl Machine {
+    fn new(admin: &Admin, name: &str) -> Self {
+        let folder = admin.folder(name);
+        let binary = folder.join("daymark-node");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_daymarkctl"), binary).unwrap();
+        let at = folder.display();
+        let config = format!(
+            "data_dir = \"{at}/data\"\nclock = \"rtc\"\n[control]\nsocket = \"{at}/socket\"\n[network]\n\
+             listen = []\nmdns = false\n"
+        );
+        fs::write(folder.join("node.toml"), config).unwrap();
+        Self { folder }
+    }
+
+    fn command(&self, args: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(self.folder.join("daymark-node"));
+        command.arg("--config").arg(self.folder.join("node.toml")).args(args);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+    }
+}
+
+#[test]
+fn s9_a_machine_joins_with_the_token_file_and_its_membership_comes_home() {
+    let admin = with_site();
+    let create = ["create", "token", "line3", "--site", "berlin", "--uses", "2", "--until", "30d"];
+    admin.run(&[&create[..], &["--yes"]].concat()).ends(0);
+    let stick = admin.folder("stick");
+    admin.run(&["sync", text(&stick)]).ends(0);
+    let machine = Machine::new(&admin, "machine");
+    let token = admin.place.path().join("line3.token.json");
+    let (pin, token) = (admin.pin(), text(&token).to_owned());
+    let join = |token: &str| {
+        ["join", text(&stick), "--fleet", &pin, "--token", token, "--name", "press-09"]
+            .map(ToOwned::to_owned)
+    };
+    let run = |args: &[String]| {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        machine.command(&args).output().unwrap()
+    };
+    assert!(machine.command(&["init", "--request", text(&stick)]).status().unwrap().success());
+    let bad = run(&join(text(&admin.file("junk.json", "{}"))));
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("is no token"));
+    let joined = run(&join(&token));
+    assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    let mut agent = machine.command(&["run"]).spawn().unwrap();
+    let socket = machine.folder.join("socket");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !socket.exists() || admin.run(&["sync", text(&socket)]).code == 5 {
+        assert!(std::time::Instant::now() < until, "the agent does not answer");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert_eq!(hosts(&admin), ["press-09"]);
+    let said = admin.run(&["enroll", "--pending", "--yes"]).ends(0).out;
+    assert!(said.contains("+ Host press-09"), "{said}");
+    assert_eq!(admin.run(&["status", "-o", "json"]).ends(0).json()["provisional"], 0);
+}

@@ -47,7 +47,7 @@ fn a_key_without_the_role_is_refused_and_the_holder_named() {
     alice.run(&["key", "new", "--name", "alice", "--no-passphrase"]).ends(0);
     alice.run(&["key", "new", "--name", "bob", "--no-passphrase"]).ends(0);
     let roles = ["--root", "1-of-alice", "--enroll", "1-of-bob", "--policy", "1-of-alice"];
-    alice.run(&[&["fleet", "init", "--name", "acme"][..], &roles].concat()).ends(0);
+    alice.run(&[&["fleet", "init", "--evaluation", "--name", "acme"][..], &roles].concat()).ends(0);
     let create = ["create", "site", "berlin", "--key", "bob", "--yes"];
     alice.refused(&create, 4, &["bob does not have the role policy", "fleet info"]);
     std::fs::remove_file(alice.place.path().join("home/keys/alice.json")).unwrap();

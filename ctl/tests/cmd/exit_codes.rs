@@ -36,7 +36,7 @@ fn daymarkctl_ends_with_every_code_that_is_documented() {
     for name in ["alice", "bob"] {
         two.run(&["key", "new", "--name", name, "--no-passphrase"]).ends(0);
     }
-    two.run(&["fleet", "init", "--name", "acme", "--root", "2-of-2"]).ends(0);
+    two.run(&["fleet", "init", "--name", "acme", "--root", "2-of-2", "--evaluation"]).ends(0);
     two.run(&["create", "site", "berlin", "--key", "alice", "--yes"]).ends(3);
 }
 

@@ -19,6 +19,7 @@ mod exit_codes;
 mod founding;
 mod halts;
 mod images;
+mod keys;
 mod kinds;
 mod membership;
 mod plan;

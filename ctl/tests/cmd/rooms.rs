@@ -38,7 +38,7 @@ fn q12_the_room_for_drafts_is_full_at_64() {
     for name in ["alice", "bob"] {
         alice.run(&["key", "new", "--name", name, "--no-passphrase"]).ends(0);
     }
-    alice.run(&["fleet", "init", "--name", "acme", "--root", "2-of-2"]).ends(0);
+    alice.run(&["fleet", "init", "--name", "acme", "--root", "2-of-2", "--evaluation"]).ends(0);
     std::fs::remove_file(alice.place.path().join("home/keys/bob.json")).unwrap();
     // Each end makes a statement of its own.
     let windows = |from: u32, to: u32| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use daymark_protocol::decide::Reach;
 use daymark_protocol::id::{FleetId, KeyId};
 use daymark_protocol::time::{Now, WallTime};
+use daymark_protocol::trust::{FallsOn, Root};
 use serde::{Deserialize, Serialize};
 
 use crate::admission;
@@ -28,6 +29,8 @@ pub struct Status {
     pub fleet: Option<FleetId>,
     /// Version of the newest root held; 0 if none is.
     pub root_version: u64,
+    /// Whether the fleet only serves to try things.
+    pub evaluation: bool,
     /// What is known of the time.
     pub now: Now,
     /// Why the clock's reading counts, or does not.
@@ -120,6 +123,7 @@ impl Node {
             site: site.map(|site| site.to_string()),
             fleet: replica.and_then(|held| held.chain().fleet()),
             root_version: self.root_version(),
+            evaluation: self.newest_root().is_some_and(|root| root.evaluation),
             now: self.now(),
             clock: self.clock_verdict.basis.to_string(),
             clock_synchronised: self.reading.synchronised,
@@ -192,6 +196,24 @@ impl Node {
         problems
     }
 
+    fn newest_root(&self) -> Option<&Root> {
+        self.replica.as_ref().and_then(|replica| replica.chain().newest())
+    }
+
+    /// What runs out within half a year, as far as the time is known.
+    fn falls_on(&self) -> Vec<String> {
+        let now = self.now();
+        let falls = self.newest_root().filter(|_| now.known);
+        let falls = falls.map(|root| root.falls_on(now.latest)).unwrap_or_default();
+        falls
+            .into_iter()
+            .map(|FallsOn { what, at, within_days }| match within_days {
+                0 => format!("{what} has expired, at {at}: a new root is needed"),
+                days => format!("{what} falls on {at}, within {days} days: a new root is needed"),
+            })
+            .collect()
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut problems = self.damaged.clone();
         problems.extend(self.report_problem.clone());
@@ -204,6 +226,7 @@ impl Node {
         }));
         problems.extend(self.saved.get().cloned.then(|| crate::reporting::CLONED.to_owned()));
         problems.extend(self.trust_problems());
+        problems.extend(self.falls_on());
         let wait = self.replica.as_ref().and_then(|replica| replica.chain().wait());
         problems.extend(wait.map(|wait| format!("nothing is judged: {wait}")));
         problems

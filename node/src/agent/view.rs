@@ -83,6 +83,7 @@ impl Agent {
             site: core.site,
             fleet: core.fleet,
             root_version: Some(core.root_version).filter(|version| *version > 0),
+            evaluation: core.evaluation,
             now: core.now,
             clock_synchronised: core.clock_synchronised,
             started: self.view.started,

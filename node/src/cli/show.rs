@@ -35,10 +35,11 @@ fn screen(status: &Status, decision: &str) -> String {
         |fleet| fleet.short(),
     );
     let members = status.peers.iter().filter(|peer| peer.admission == "member").count();
+    let brand = if status.evaluation { " (EVALUATION: not for real machines)" } else { "" };
     let clock = if status.now.known { "known" } else { "unknown: updates wait" };
     let mut lines = vec![
         format!("host       {} ({})", or(&status.name, "not enrolled"), status.host),
-        format!("fleet      {fleet}, root {}", status.root_version.unwrap_or_default()),
+        format!("fleet      {fleet}, root {}{brand}", status.root_version.unwrap_or_default()),
         format!("site       {}", or(&status.site, "none")),
         format!("installed  {}", or(&status.installed, "unknown")),
         format!("slot       {}", or(&status.booted_slot, "none")),

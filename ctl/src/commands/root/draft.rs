@@ -138,7 +138,7 @@ pub(crate) async fn sign(session: &mut Session, mut draft: Draft) -> Outcome {
     for key in keys {
         let opened = passphrase::open(&session.home.keys(), &key.name)?;
         let (context, payload) = draft.message();
-        let signature = opened.sign(context, payload);
+        let signature = opened.sign(context, payload)?;
         draft.add(session.replica().chain(), key.id, signature);
     }
     let draft = drafts::keep(session, &draft)?;

@@ -38,6 +38,8 @@ pub struct RootDraft {
     pub delegations: BTreeMap<String, Delegation>,
     /// How old the newest heartbeat may be.
     pub freshness: Freshness,
+    /// One machine made the keys of several people. It stays so: who had them once has them.
+    pub evaluation: bool,
 }
 
 impl RootDraft {
@@ -56,6 +58,7 @@ impl RootDraft {
             void: Vec::new(),
             delegations: BTreeMap::new(),
             freshness: Freshness::default(),
+            evaluation: false,
         }
     }
 
@@ -76,6 +79,7 @@ impl RootDraft {
             void: Vec::new(),
             delegations: root.delegations.clone(),
             freshness: root.freshness,
+            evaluation: root.evaluation,
         }
     }
 
@@ -186,6 +190,7 @@ impl RootDraft {
             void: self.void.clone(),
             delegations: self.delegations.clone(),
             freshness: self.freshness,
+            evaluation: self.evaluation,
         }
     }
 }

@@ -104,6 +104,8 @@ pub struct Root {
     pub delegations: BTreeMap<String, Delegation>,
     /// How old the newest heartbeat may be.
     pub freshness: Freshness,
+    /// One machine made the keys of several people: every tool says so.
+    pub evaluation: bool,
     /// What this version of the software does not understand of it; the chain waits if not empty.
     pub unread: Vec<String>,
     /// SHA-256 of the payload.
@@ -171,7 +173,7 @@ impl Root {
             return Err(RefusedRoot::NoRootRole);
         }
         parts.check(&keys, &roles)?;
-        let Parts { lists, kept, void, delegations, freshness } = parts;
+        let Parts { lists, kept, void, delegations, freshness, evaluation } = parts;
         Ok(Self {
             version: wire.version,
             issued: wire.issued,
@@ -185,6 +187,7 @@ impl Root {
             void,
             delegations,
             freshness,
+            evaluation,
             unread,
             digest: Digest::of(payload),
         })

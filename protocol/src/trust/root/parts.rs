@@ -117,6 +117,7 @@ pub(super) struct Parts {
     pub(super) void: Vec<Void>,
     pub(super) delegations: BTreeMap<String, Delegation>,
     pub(super) freshness: Freshness,
+    pub(super) evaluation: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,6 +142,7 @@ impl Parts {
             void: part(fields, "void", unread),
             delegations: BTreeMap::new(),
             freshness: part(fields, "freshness", unread),
+            evaluation: part(fields, "evaluation", unread),
         };
         let written: BTreeMap<String, WireDelegation> = part(fields, "delegations", unread);
         for (name, wire) in written {
@@ -198,7 +200,7 @@ impl Parts {
 
     /// Puts those parts that are not empty among a root's fields.
     pub(super) fn write(&self, fields: &mut BTreeMap<String, Value>) {
-        let Self { lists, kept, void, delegations, freshness } = self;
+        let Self { lists, kept, void, delegations, freshness, evaluation } = self;
         let mut put = |name: &str, empty: bool, value: serde_json::Result<Value>| {
             if !empty {
                 let value = value.expect("names, numbers and digests always have a JSON form");
@@ -213,6 +215,7 @@ impl Parts {
         put("delegations", written.is_empty(), serde_json::to_value(written));
         let silent = *freshness == Freshness::default();
         put("freshness", silent, serde_json::to_value(freshness));
+        put("evaluation", !evaluation, serde_json::to_value(evaluation));
     }
 }
 

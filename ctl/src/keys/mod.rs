@@ -10,12 +10,16 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead as _, KeyInit as _};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use data_encoding::HEXLOWER;
+use daymark_node::durable::write_atomic;
 use daymark_protocol::id::KeyId;
-use daymark_protocol::trust::{PublicKey, SigningKey};
+use daymark_protocol::trust::{Context, PublicKey, Signature, SigningKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure, Outcome};
+
+pub(crate) mod paper;
+pub(crate) mod ssh_agent;
 
 /// Memory of Argon2id in KiB, passes and lanes: OWASP's first recommendation (19 MiB, 2, 1).
 const ARGON2_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
@@ -28,8 +32,9 @@ struct KeyFile {
     format: u32,
     name: String,
     public_key: String,
-    /// Encrypted seed; the plain seed in hex if `salt` is absent.
-    seed: String,
+    /// Encrypted seed; the plain seed in hex if `salt` is absent. None of a key in an ssh-agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seed: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     salt: Option<String>,
 }
@@ -46,6 +51,27 @@ pub(crate) struct KeyInfo {
     pub id: KeyId,
     /// Whether a passphrase protects it.
     pub encrypted: bool,
+    /// Whether an ssh-agent holds it, and not this folder.
+    pub ssh_agent: bool,
+}
+
+/// A key that can sign.
+#[derive(Clone, Debug)]
+pub(crate) enum OpenKey {
+    /// Its seed is here.
+    Seed(SigningKey),
+    /// An ssh-agent has it.
+    SshAgent(PublicKey),
+}
+
+impl OpenKey {
+    /// Signs `message` as a thing of kind `context`.
+    pub(crate) fn sign(&self, context: Context, message: &[u8]) -> Outcome<Signature> {
+        match self {
+            Self::Seed(key) => Ok(key.sign(context, message)),
+            Self::SshAgent(key) => ssh_agent::sign(key, context, message),
+        }
+    }
 }
 
 /// The folder of keys.
@@ -68,28 +94,41 @@ impl KeyStore {
     /// Makes a key. An empty passphrase leaves the seed unencrypted, for tests and machines that
     /// sign unattended.
     pub(crate) fn create(&self, name: &str, passphrase: &str) -> Outcome<KeyInfo> {
-        check_name(name)?;
         let mut seed = Zeroizing::new([0_u8; 32]);
         getrandom::fill(seed.as_mut())
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot draw a key: {error}")))?;
-        let public_key = HEXLOWER.encode(SigningKey::from_seed(*seed).public().as_bytes());
-        let (seed_text, salt) = if passphrase.is_empty() {
-            (HEXLOWER.encode(seed.as_ref()), None)
-        } else {
-            let mut salt = [0_u8; 16];
-            getrandom::fill(&mut salt).map_err(|error| {
-                Failure::new(Exit::Failed, format!("cannot draw a salt: {error}"))
-            })?;
-            let cipher = cipher(passphrase, &salt)?;
-            // The key of the cipher is drawn with the salt and used once, so a fixed nonce is safe.
-            let sealed = cipher
-                .encrypt(&Nonce::default(), seed.as_ref())
-                .map_err(|_| Failure::new(Exit::Failed, "cannot encrypt the key"))?;
-            (HEXLOWER.encode(&sealed), Some(HEXLOWER.encode(&salt)))
-        };
-        let file = KeyFile { format: 1, name: name.into(), public_key, seed: seed_text, salt };
+        self.keep(name, &seed, passphrase)
+    }
+
+    /// Keeps a key whose seed is known, such as one from paper.
+    pub(crate) fn keep(&self, name: &str, seed: &[u8; 32], passphrase: &str) -> Outcome<KeyInfo> {
+        check_name(name)?;
+        let file = key_file(name, seed, passphrase)?;
         self.write(name, &file)?;
         info(&file)
+    }
+
+    /// Notes a key that an ssh-agent holds.
+    pub(crate) fn note_agents(&self, name: &str, key: &PublicKey) -> Outcome<KeyInfo> {
+        check_name(name)?;
+        let public_key = key.to_string();
+        let file = KeyFile { format: 1, name: name.into(), public_key, seed: None, salt: None };
+        self.write(name, &file)?;
+        info(&file)
+    }
+
+    /// Encrypts a key under another passphrase. The old file stays until the new one is whole.
+    pub(crate) fn change_passphrase(
+        &self,
+        name: &str,
+        seed: &[u8; 32],
+        passphrase: &str,
+    ) -> Outcome<()> {
+        let json = serde_json::to_vec_pretty(&key_file(name, seed, passphrase)?)?;
+        let path = self.file(name);
+        write_atomic(&path, &json, 0o600).map_err(|error| {
+            anyhow::Error::new(error).context(format!("cannot write {}", path.display())).into()
+        })
     }
 
     fn write(&self, name: &str, file: &KeyFile) -> Outcome<()> {
@@ -127,19 +166,43 @@ impl KeyStore {
         Ok(keys)
     }
 
-    /// Opens a key; `passphrase` is asked only if the key has one.
+    /// Opens a key to sign with; `passphrase` is asked only if the key has one.
     pub(crate) fn open(
         &self,
         name: &str,
         passphrase: impl FnOnce() -> Outcome<Zeroizing<String>>,
-    ) -> Outcome<SigningKey> {
+    ) -> Outcome<OpenKey> {
+        let file = self.read(name)?;
+        match &file.seed {
+            None => Ok(OpenKey::SshAgent(public(&file)?)),
+            Some(_) => {
+                let seed = self.seed(name, passphrase)?;
+                Ok(OpenKey::Seed(SigningKey::from_seed(*seed)))
+            }
+        }
+    }
+
+    fn read(&self, name: &str) -> Outcome<KeyFile> {
         let path = self.file(name);
         if !path.exists() {
             return Err(Failure::usage(format!("there is no key named {name:?}"))
                 .next("`daymarkctl key list` shows the keys of this machine"));
         }
-        let file = read(&path)?;
-        let bytes = decode_hex(&file.seed, &path)?;
+        read(&path)
+    }
+
+    /// The seed of a key; `passphrase` is asked only if the key has one.
+    pub(crate) fn seed(
+        &self,
+        name: &str,
+        passphrase: impl FnOnce() -> Outcome<Zeroizing<String>>,
+    ) -> Outcome<Zeroizing<[u8; 32]>> {
+        let (file, path) = (self.read(name)?, self.file(name));
+        let seed = file.seed.as_ref().ok_or_else(|| {
+            Failure::refused(format!("key {name:?} is in an ssh-agent, not here"))
+                .next("back it up and change its passphrase with OpenSSH's own tools")
+        })?;
+        let bytes = decode_hex(seed, &path)?;
         let seed = match &file.salt {
             None => bytes,
             Some(salt) => Zeroizing::new(
@@ -152,8 +215,27 @@ impl KeyStore {
             ),
         };
         let seed: [u8; 32] = seed.as_slice().try_into().map_err(|_| damaged(&path))?;
-        Ok(SigningKey::from_seed(seed))
+        Ok(Zeroizing::new(seed))
     }
+}
+
+/// The file of a key.
+fn key_file(name: &str, seed: &[u8; 32], passphrase: &str) -> Outcome<KeyFile> {
+    let public_key = SigningKey::from_seed(*seed).public().to_string();
+    let (seed, salt) = if passphrase.is_empty() {
+        (HEXLOWER.encode(seed.as_ref()), None)
+    } else {
+        let mut salt = [0_u8; 16];
+        getrandom::fill(&mut salt)
+            .map_err(|error| Failure::new(Exit::Failed, format!("cannot draw a salt: {error}")))?;
+        let cipher = cipher(passphrase, &salt)?;
+        // The key of the cipher is drawn with the salt and used once, so a fixed nonce is safe.
+        let sealed = cipher
+            .encrypt(&Nonce::default(), seed.as_ref())
+            .map_err(|_| Failure::new(Exit::Failed, "cannot encrypt the key"))?;
+        (HEXLOWER.encode(&sealed), Some(HEXLOWER.encode(&salt)))
+    };
+    Ok(KeyFile { format: 1, name: name.into(), public_key, seed: Some(seed), salt })
 }
 
 fn check_name(name: &str) -> Outcome<()> {
@@ -191,18 +273,22 @@ fn damaged(path: &Path) -> Failure {
         .next("restore it from its backup")
 }
 
-fn info(file: &KeyFile) -> Outcome<KeyInfo> {
+fn public(file: &KeyFile) -> Outcome<PublicKey> {
     let raw = HEXLOWER.decode(file.public_key.as_bytes()).unwrap_or_default();
     let raw: [u8; 32] = raw.try_into().map_err(|_| {
         Failure::new(Exit::Failed, format!("the file of key {:?} is damaged", file.name))
     })?;
-    let public = PublicKey::from_bytes(raw)
-        .map_err(|error| Failure::new(Exit::Failed, format!("key {:?}: {error}", file.name)))?;
+    PublicKey::from_bytes(raw)
+        .map_err(|error| Failure::new(Exit::Failed, format!("key {:?}: {error}", file.name)))
+}
+
+fn info(file: &KeyFile) -> Outcome<KeyInfo> {
     Ok(KeyInfo {
         name: file.name.clone(),
         public_key: file.public_key.clone(),
-        id: public.id(),
+        id: public(file)?.id(),
         encrypted: file.salt.is_some(),
+        ssh_agent: file.seed.is_none(),
     })
 }
 
@@ -222,7 +308,15 @@ mod tests {
         let made = store.create("alice", "correct horse").unwrap();
         let text = fs::read_to_string(store.file("alice")).unwrap();
         let key = store.open("alice", passphrase("correct horse")).unwrap();
-        assert_eq!(key.public().id(), made.id);
+        let signature = key.sign(Context::Root, b"x").unwrap();
+        let public = PublicKey::from_bytes(
+            *SigningKey::from_seed(*store.seed("alice", passphrase("correct horse")).unwrap())
+                .public()
+                .as_bytes(),
+        )
+        .unwrap();
+        assert_eq!(public.id(), made.id);
+        assert!(public.verify(Context::Root, b"x", &signature));
         let wrong = store.open("alice", passphrase("wrong")).err().unwrap();
         assert_eq!(wrong.exit, Exit::Refused);
         assert_eq!(text, fs::read_to_string(store.file("alice")).unwrap());

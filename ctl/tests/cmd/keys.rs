@@ -1,0 +1,165 @@
+//! Keys: on paper, in an ssh-agent, under another passphrase; and whose they are.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::{Admin, Ran, finish, text};
+
+fn with_passphrase(admin: &Admin, passphrase: &str, args: &[&str]) -> Ran {
+    finish(admin.command(args).env("DAYMARK_PASSPHRASE", passphrase))
+}
+
+#[test]
+fn a_key_comes_back_from_paper_and_a_slip_is_named() {
+    let admin = Admin::with_fleet();
+    let paper = admin.run(&["key", "export", "alice", "--paper"]).ends(0);
+    assert!(paper.err.contains("Whoever reads these lines has the key"), "{}", paper.err);
+    assert!(paper.out.contains("key restore --name alice"), "{}", paper.out);
+    let stick = admin.folder("stick");
+    admin.run(&["sync", text(&stick)]).ends(0);
+    // The laptop is gone; a new one gets the key from paper, and the fleet from a stick.
+    let new = Admin::new();
+    let lines = new.file("paper.txt", &paper.out);
+    let slip = new.file("slip.txt", paper.out.replace("3  ", "3  0"));
+    let restore = |file: &Path| {
+        let file = file.to_str().unwrap().to_owned();
+        move |admin: &Admin| {
+            let args = ["key", "restore", "--name", "alice", "--from", &file, "--no-passphrase"];
+            admin.run(&args)
+        }
+    };
+    restore(&slip)(&new).ends(2).says(&["line 3 of the key"]);
+    restore(&lines)(&new).ends(0);
+    let public = |admin: &Admin| admin.run(&["key", "show", "alice"]).ends(0).out;
+    assert_eq!(public(&new), public(&admin));
+    new.run(&["context", "add", "acme", text(&stick), "--fleet", &admin.pin()]).ends(0);
+    new.run(&["create", "site", "berlin", "--yes"]).ends(0);
+}
+
+#[test]
+fn a_passphrase_is_changed_and_the_old_one_opens_nothing() {
+    let admin = Admin::new();
+    with_passphrase(&admin, "old", &["key", "new", "--name", "alice"]).ends(0);
+    let change = ["key", "change-passphrase", "alice"];
+    with_passphrase(&admin, "old", &change).ends(2).says(&["DAYMARK_NEW_PASSPHRASE"]);
+    let changed = |old: &str| {
+        let mut command = admin.command(&change);
+        command.env("DAYMARK_PASSPHRASE", old).env("DAYMARK_NEW_PASSPHRASE", "new");
+        finish(&mut command)
+    };
+    changed("wrong").ends(4).says(&["wrong passphrase"]);
+    changed("old").ends(0);
+    let init = ["fleet", "init", "--name", "acme"];
+    with_passphrase(&admin, "old", &init).ends(4).says(&["wrong passphrase"]);
+    with_passphrase(&admin, "new", &init).ends(0);
+    let exported = admin.run(&["key", "export", "alice"]).ends(0).json();
+    assert!(exported["salt"].is_string(), "{exported}");
+}
+
+#[test]
+fn two_peoples_keys_on_one_machine_found_a_fleet_for_evaluation_only() {
+    let admin = Admin::new();
+    for name in ["alice", "bob"] {
+        admin.run(&["key", "new", "--name", name, "--no-passphrase"]).ends(0);
+    }
+    let init = ["fleet", "init", "--name", "acme", "--root", "2-of-3", "--member", "carol"];
+    admin.refused(&init, 4, &["alice, bob", "--key", "--evaluation"]);
+    let ran = admin.run(&[&init[..], &["--evaluation"]].concat()).ends(0);
+    assert!(ran.out.contains("is founded"), "{}", ran.out);
+    for command in [&["status"][..], &["get", "hosts"], &["root", "show"]] {
+        let said = admin.run(command).ends(0).err;
+        assert!(said.contains("EVALUATION fleet"), "{said}");
+    }
+    let info = admin.run(&["fleet", "info", "-o", "json"]).ends(0).json();
+    assert_eq!((&info["evaluation"], &info["rootVersion"]), (&true.into(), &1.into()));
+    admin.run(&["root", "extend", "--yes"]).ends(0);
+    let info = admin.run(&["fleet", "info", "-o", "json"]).ends(0).json();
+    assert_eq!(info["evaluation"], true, "it stays so");
+}
+
+#[test]
+fn members_are_files_with_their_keys() {
+    let [alice, bob] = [Admin::new(), Admin::new()];
+    for (admin, name) in [(&alice, "alice"), (&bob, "bob")] {
+        admin.run(&["key", "new", "--name", name, "--no-passphrase"]).ends(0);
+    }
+    let file = alice.file("bob.pub", bob.run(&["key", "show", "bob"]).ends(0).out);
+    let junk = alice.file("junk.pub", "nothing");
+    let init = ["fleet", "init", "--name", "acme", "--root", "2-of-2", "--member"];
+    alice.refused(&[&init[..], &[text(&junk)]].concat(), 2, &["\"nothing\"", "key show"]);
+    alice.run(&[&init[..], &[text(&file)]].concat()).ends(3);
+}
+
+/// An ssh-agent of its own, which ends with the test.
+struct Agent {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Agent {
+    /// `None` where OpenSSH is not installed.
+    fn start(folder: &Path) -> Option<Self> {
+        let socket = folder.join("agent");
+        let mut child = Command::new("ssh-agent")
+            .args(["-D", "-a", socket.to_str()?])
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        // It prints its socket once it listens there.
+        let mut line = String::new();
+        BufReader::new(child.stdout.take()?).read_line(&mut line).ok()?;
+        Some(Self { child, socket })
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> bool {
+        let mut command = Command::new(program);
+        command.args(args).env("SSH_AUTH_SOCK", &self.socket);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    }
+}
+
+#[test]
+fn an_ssh_agents_key_signs_like_any_other() {
+    let admin = Admin::new();
+    let Some(agent) = Agent::start(admin.place.path()) else {
+        eprintln!("ssh-agent is not installed: nothing was tested");
+        return;
+    };
+    let run = |args: &[&str]| finish(admin.command(args).env("SSH_AUTH_SOCK", &agent.socket));
+    let new = ["key", "new", "--name", "alice", "--ssh-agent"];
+    run(&new).ends(2).says(&["no such key", "ssh-add"]);
+    let file = admin.place.path().join("id");
+    let make = ["-q", "-t", "ed25519", "-N", "", "-C", "alice@laptop", "-f", text(&file)];
+    assert!(agent.command("ssh-keygen", &make) && agent.command("ssh-add", &[text(&file)]));
+    run(&[&new[..], &["someone"]].concat()).ends(2).says(&["no such key"]);
+    run(&new).ends(0);
+    let listed = run(&["key", "list", "-o", "json"]).ends(0).json();
+    assert_eq!(listed[0]["sshAgent"], true);
+    // Its public half, as OpenSSH writes it, is the same key.
+    let other = Admin::new();
+    other.run(&["key", "new", "--name", "zoe", "--no-passphrase"]).ends(0);
+    let init = ["fleet", "init", "--name", "x", "--root", "1-of-zoe,alice", "--member"];
+    let public = admin.place.path().join("alice.pub");
+    std::fs::copy(admin.place.path().join("id.pub"), &public).unwrap();
+    other.run(&[&init[..], &[text(&public)]].concat()).ends(0);
+    let keys = other.run(&["root", "show", "-o", "json"]).ends(0).json()["keys"].clone();
+    assert!(keys.to_string().contains(listed[0]["publicKey"].as_str().unwrap()), "{keys}");
+
+    run(&["fleet", "init", "--name", "acme"]).ends(0);
+    run(&["create", "site", "berlin", "--yes"]).ends(0);
+    run(&["root", "extend", "--yes"]).ends(0);
+    let sites = run(&["get", "sites", "-o", "name"]).ends(0).out;
+    assert_eq!(sites.trim(), "berlin");
+    run(&["key", "export", "alice", "--paper"]).ends(4).says(&["in an ssh-agent"]);
+    assert!(agent.command("ssh-add", &["-D"]));
+    run(&["create", "site", "munich", "--yes"]).ends(4).says(&["ssh-agent refused", "ssh-add -l"]);
+    admin.run(&["create", "site", "munich", "--yes"]).says(&["ssh-agent"]);
+}
