@@ -39,18 +39,28 @@ pub(crate) fn lacks(
     signers: &BTreeSet<KeyId>,
     command: &str,
 ) -> String {
+    lacks_of(root, role, what, signers, (command, &BTreeSet::new()))
+}
+
+/// As [`lacks`], without asking the holders of keys that end by what is to be signed.
+pub(crate) fn lacks_of(
+    root: &Root,
+    role: &RoleKeys,
+    what: &str,
+    signers: &BTreeSet<KeyId>,
+    (command, ending): (&str, &BTreeSet<KeyId>),
+) -> String {
     let quorum = role.count(signers);
     let has = match quorum.have.len() {
         0 => "has none".to_owned(),
         count => format!("has {count}: {}", holders(root, &quorum.have).join(", ")),
     };
-    let others = holders(root, role.keys.difference(&quorum.have));
+    let others = role.keys.difference(&quorum.have).filter(|id| !ending.contains(id));
+    let others = holders(root, others);
     let missing = quorum.need as usize - quorum.have.len().min(quorum.need as usize);
     let step = match () {
         () if quorum.is_met() => String::new(),
-        () if others.len() < missing => {
-            "; too few are left to sign it, only a new root can name more".to_owned()
-        }
+        () if others.len() < missing => "; too few are left to sign it".to_owned(),
         () if missing == 1 => format!("; ask {} to run `{command}`", any_of(&others)),
         () => format!("; ask {missing} of {} to run `{command}`", others.join(", ")),
     };

@@ -187,7 +187,12 @@ impl Draft {
         let (signers, command) = (self.signers(), format!("daymarkctl sign {}", self.id().short()));
         let needs = self.needs(chain);
         let open = needs.iter().find(|need| !need.role.count(&signers).is_met())?;
-        Some(authority::lacks(&open.root, &open.role, &open.what, &signers, &command))
+        let ending = match &self.said {
+            Said::Root(root) => root.lists.keys().copied().collect(),
+            Said::Heartbeat(_) => BTreeSet::new(),
+        };
+        let asked = (command.as_str(), &ending);
+        Some(authority::lacks_of(&open.root, &open.role, &open.what, &signers, asked))
     }
 
     /// Whether it can still come to anything: a root follows what is held, a heartbeat is of this

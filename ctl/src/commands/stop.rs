@@ -35,13 +35,18 @@ pub(crate) async fn halt(mut session: Session, args: HaltArgs) -> Outcome {
     let change = Change::put(standing, &fleet, scope.clone(), spec, Some(target.clone()), until)?;
     warn_flood(&session)?;
     let exit = submit::run(&mut session, vec![change]).await?;
-    say_spread(&mut session, &scope, &target).await?;
+    say_spread(&mut session, exit, &scope, &target).await?;
     Ok(exit)
 }
 
 /// Says who holds what was just signed; the rest goes on by itself.
-async fn say_spread(session: &mut Session, scope: &Scope, target: &Target) -> Outcome<()> {
-    if !session.global.dry_run {
+async fn say_spread(
+    session: &mut Session,
+    exit: Exit,
+    scope: &Scope,
+    target: &Target,
+) -> Outcome<()> {
+    if exit != Exit::Pending && !session.global.dry_run {
         let line = spread::follow(session, scope, Some(target)).await?;
         output::text(&format!("{}{}.", line[..1].to_uppercase(), &line[1..]));
     }
@@ -121,7 +126,7 @@ pub(crate) async fn resume(mut session: Session, args: ResumeArgs) -> Outcome {
         })
         .collect::<Outcome<Vec<_>>>()?;
     let exit = submit::run(&mut session, changes).await?;
-    say_spread(&mut session, &scope, &targets::everyone()).await?;
+    say_spread(&mut session, exit, &scope, &targets::everyone()).await?;
     Ok(exit)
 }
 

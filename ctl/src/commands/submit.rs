@@ -65,10 +65,8 @@ pub(crate) async fn submit(
         return Err(Failure::refused(format!("the replica refused it: {reason}")));
     }
     let exit = say_stances(session, statements);
-    match deliver(session, items).await? {
-        Exit::Done => Ok(exit),
-        unreached => Ok(unreached),
-    }
+    let delivered = deliver(session, items).await?;
+    Ok(if delivered == Exit::Done { exit } else { delivered })
 }
 
 /// Hands items to the node at hand, if one is named. That it is not there is said, and is no

@@ -193,8 +193,12 @@ impl Machine {
 
 #[test]
 fn s9_a_machine_joins_with_the_token_file_and_its_membership_comes_home() {
-    let admin = with_site();
-    let create = ["create", "token", "line3", "--site", "berlin", "--uses", "2", "--until", "30d"];
+    let admin = Admin::new();
+    admin.run(&["key", "new", "--name", "alice", "--no-passphrase"]).ends(0);
+    let init = ["fleet", "init", "--name", "acme", "--evaluation", "--expires-in", "20d"];
+    admin.run(&init).ends(0);
+    admin.run(&["create", "site", "berlin", "--yes"]).ends(0);
+    let create = ["create", "token", "line3", "--site", "berlin", "--uses", "2", "--until", "15d"];
     admin.run(&[&create[..], &["--yes"]].concat()).ends(0);
     let stick = admin.folder("stick");
     admin.run(&["sync", text(&stick)]).ends(0);
@@ -222,8 +226,11 @@ fn s9_a_machine_joins_with_the_token_file_and_its_membership_comes_home() {
         assert!(std::time::Instant::now() < until, "the agent does not answer");
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
+    let status = machine.command(&["status"]).output().unwrap();
     agent.kill().unwrap();
     agent.wait().unwrap();
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("EVALUATION") && status.contains("root 1 falls on"), "{status}");
     assert_eq!(hosts(&admin), ["press-09"]);
     let said = admin.run(&["enroll", "--pending", "--yes"]).ends(0).out;
     assert!(said.contains("+ Host press-09"), "{said}");

@@ -1,12 +1,13 @@
 //! What a root would change, before anyone signs it (RULES R5, R6), and floors that it lowers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::document::{Interest, Replica, Stored};
-use daymark_protocol::resource::{Kind, Role};
+use daymark_protocol::resource::{HaltSpec, Kind, Role, Scope, Spec, TokenSpec};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::{
-    Context, Envelope, FloorRecord, Floors, RootDraft, SigningKey, State,
+    Context, Delegation, Envelope, FloorRecord, Floors, ResourceDraft, RoleKeys, RootDraft,
+    SigningKey, State, Statement, join_by_token, may_speak, named_id,
 };
 
 use crate::support::{Fleet, NOW, accept, id_of, key, signed};
@@ -101,4 +102,61 @@ fn r6_the_floor_of_a_void_version_goes_in_the_same_save_and_stays_gone() {
         floors.apply(record);
     }
     assert_eq!(floors.get("Site", &id).unwrap().version, 2, "and a later one is a floor again");
+}
+
+#[test]
+fn s9_a_preview_names_the_hosts_that_only_their_token_would_hold() {
+    let fleet = Fleet::new();
+    let (token_key, machine) = (key(40), key(30));
+    let token = TokenSpec {
+        name: "line3".into(),
+        public_key: token_key.public().to_string(),
+        site: None,
+        labels: BTreeMap::new(),
+        uses: 1,
+    };
+    let id = named_id(Kind::Token, &fleet.id(), &Scope::Fleet, "line3");
+    let said = ResourceDraft::new(id, 1, &Spec::Token(token.clone()));
+    let granted = fleet.draft(Scope::Fleet).until(WallTime::MAX).resource(said).finish().unwrap();
+    let joined = join_by_token(fleet.id(), NOW, "press", &token, &token_key, &machine);
+    let (host, _) = joined.unwrap();
+    let mut replica = fleet.replica();
+    accept(&mut replica, &signed(&granted, &[&key(5)]));
+    accept(&mut replica, &signed(&host, &[&token_key, &machine, &key(6)]));
+    let gone = next(&fleet).role(Role::Enroll, 1, [id_of(&key(5))]).retire(id_of(&key(6)), &[]);
+    let preview = replica.preview(&gone, &[]).unwrap();
+    assert_eq!(preview.provisional, BTreeSet::from([id_of(&machine)]));
+    assert!(preview.waits.is_empty(), "it is still served: {:?}", preview.waits);
+    let lists = replica.lists_of(&id_of(&key(6)));
+    let kept = next(&fleet).role(Role::Enroll, 1, [id_of(&key(5))]);
+    let kept = kept.retire(id_of(&key(6)), &lists);
+    assert!(replica.preview(&kept, &lists).unwrap().provisional.is_empty());
+}
+
+#[test]
+fn r7_who_may_speak_for_a_statement_counts_apart() {
+    let fleet = Fleet::new();
+    let site: Scope = Scope::Site("site-a".parse().unwrap());
+    let given = |role, scope: &Scope| Delegation {
+        role,
+        speakers: RoleKeys { threshold: 1, keys: [id_of(&key(7))].into() },
+        scope: scope.clone(),
+        until: WallTime::MAX,
+    };
+    let root = next(&fleet)
+        .delegate("berlin", given(Role::Policy, &site))
+        .delegate("images", given(Role::Release, &site));
+    let (_, root) = root.finish().unwrap();
+    let names = |statement: &Statement| -> Vec<Option<String>> {
+        let voices = may_speak(&root, statement).unwrap();
+        voices.into_iter().map(|voice| voice.delegation.map(|(name, _)| name)).collect()
+    };
+    let halt = |scope: Scope| {
+        let spec = Spec::Halt(HaltSpec { name: "stop".into(), policy: None });
+        let id = named_id(Kind::Halt, &fleet.id(), &scope, "stop");
+        fleet.draft(scope).resource(ResourceDraft::new(id, 1, &spec)).finish().unwrap()
+    };
+    assert_eq!(names(&halt(site.clone())), [None, Some("berlin".into())]);
+    assert_eq!(names(&halt(Scope::Fleet)), [None]);
+    assert_eq!(names(&fleet.site_in(site, "x", 1, "x")), [None], "sites define scopes");
 }
