@@ -45,14 +45,11 @@ fn newest(session: &Session, scope: &Scope) -> Outcome<Vec<Seen>> {
             Some((top.gone, Seen(top.scope.clone(), kind.name().into(), id.clone(), top.version)))
         })
         .collect();
-    for halt in standing.halts.iter().filter(|halt| concerns(&halt.version.scope)) {
-        let held = session.replica().statement(&halt.version.statement);
-        let resources = held.into_iter().flat_map(|held| &held.statement.payload().resources);
-        seen.extend(resources.map(|one| {
-            let scope = halt.version.scope.clone();
-            (false, Seen(scope, one.kind.clone(), one.id.clone(), one.version))
-        }));
-    }
+    let halts = standing.halts.iter().filter(|halt| concerns(&halt.version.scope));
+    seen.extend(halts.map(|halt| {
+        let (scope, kind) = (halt.version.scope.clone(), Kind::Halt.name().to_owned());
+        (false, Seen(scope, kind, halt.id.clone(), halt.version.version))
+    }));
     if seen.len() > limits::HEARTBEAT_NEWEST_MAX {
         // What is gone closes nothing, and a policy that is missing its end is still the signers'.
         seen.retain(|(gone, _)| !gone);

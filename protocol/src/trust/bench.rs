@@ -167,23 +167,26 @@ impl Bench {
             voice: Some(Voice { until: None, ..voice }),
             loss: Some(loss),
         };
-        if let Some(voice) = once(&signers.once) {
-            if self.kept.statements.contains(&digest) {
-                // The root itself keeps it, so no delegation's end matters any more.
-                let voice = Some(Voice { until: None, ..voice });
-                return Stood { stance: valid, voice, loss: None };
-            }
+        let met_once = once(&signers.once);
+        if let Some(voice) = met_once.clone().filter(|_| self.kept.statements.contains(&digest)) {
+            // The root itself keeps it, so no delegation's end matters any more.
+            let voice = Some(Voice { until: None, ..voice });
+            return Stood { stance: valid, voice, loss: None };
+        }
+        let by_token = tokens::let_in(&self.grants, &held.statement, &signers.now);
+        if let Some((_, voice)) = by_token.clone().filter(|(grant, _)| grant.is_valid) {
+            // Whoever countersigned it may be gone: then it is what it was before, not less.
+            return Stood { stance: valid, voice: Some(voice), loss: None };
+        }
+        if let Some(voice) = met_once {
             let loss = self.loss_of(&voice);
             return fallen(voice, loss);
         }
         if let Some(voice) = once(&signers.perhaps) {
             return fallen(voice, Loss::MaybeListed);
         }
-        if let Some((grant, voice)) = tokens::let_in(&self.grants, &held.statement, &signers.now) {
-            return match grant.is_valid {
-                true => Stood { stance: valid, voice: Some(voice), loss: None },
-                false => fallen(voice, Loss::Signatures),
-            };
+        if let Some((_, voice)) = by_token {
+            return fallen(voice, Loss::Signatures);
         }
         let (quorum, may_sign) = self.now.lacking(claim, &signers.now);
         Stood::apart(Stance::Pending(Pending { role: claim.role, quorum, may_sign }))

@@ -124,13 +124,15 @@ fn roots(replica: &Replica) -> Vec<AuditRow> {
     envelopes
         .map(|(root, envelope)| {
             let signers = envelope.signatures.iter().map(|(id, _)| holder(replica, id));
+            let mut signers: Vec<String> = signers.collect();
+            signers.sort();
             AuditRow {
                 at: Some(root.issued),
                 host: None,
                 about: "fleet".into(),
                 event: "root",
                 what: format!("root {}, expires {}", root.version, root.expires),
-                who: signers.collect::<Vec<_>>().join(", "),
+                who: signers.join(", "),
                 evidence: root.digest.to_string(),
             }
         })
@@ -158,7 +160,8 @@ fn statement(evidence: &Evidence<'_>, digest: &Digest, held: &Held) -> Vec<Audit
     let why = [payload.reason.as_str(), payload.ticket.as_str()];
     let why: Vec<&str> = why.into_iter().filter(|text| !text.is_empty()).collect();
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
-    let who: Vec<String> = held.signatures.keys().map(|id| holder(replica, id)).collect();
+    let mut who: Vec<String> = held.signatures.keys().map(|id| holder(replica, id)).collect();
+    who.sort();
     let host = payload.resources.iter().find(|one| one.kind == Kind::Host.name());
     let host = host.and_then(|one| one.id.as_host());
     let standing = replica.standing();
