@@ -20,6 +20,8 @@ use crate::scenario::HostileAct;
 
 /// Old messages that it keeps to send again.
 const KEPT_MAX: usize = 64;
+/// Mischiefs of one thief until faults end, about: enough of each kind, whatever the run's length.
+const MISCHIEFS: u64 = 60;
 /// Drafts that one message of a flood of them brings.
 const DRAFTS: usize = 16;
 /// Shortest and longest time that a trickling answer takes, ms.
@@ -42,6 +44,8 @@ pub(crate) struct Mischief {
 #[derive(Debug)]
 pub(crate) struct Adversary {
     acts: Vec<HostileAct>,
+    /// When faults end, ms.
+    calm_ms: u64,
     dice: Dice,
     kept: VecDeque<(Option<Channel>, Arc<[u8]>)>,
     /// The entry that it keeps back for ever.
@@ -62,9 +66,9 @@ pub(crate) struct Loot<'a> {
 }
 
 impl Adversary {
-    pub(crate) fn new(acts: &[HostileAct], dice: Dice) -> Self {
-        let acts = acts.to_vec();
-        Self { acts, dice, kept: VecDeque::new(), victim: None, report: None, forged: 0 }
+    pub(crate) fn new(acts: &[HostileAct], calm_ms: u64, dice: Dice) -> Self {
+        let (acts, kept) = (acts.to_vec(), VecDeque::new());
+        Self { acts, calm_ms, dice, kept, victim: None, report: None, forged: 0 }
     }
 
     pub(crate) fn does(&self, act: HostileAct) -> bool {
@@ -78,9 +82,10 @@ impl Adversary {
         trickles.then(|| self.dice.between(*TRICKLE_MS.start(), *TRICKLE_MS.end()))
     }
 
-    /// Pause until the next mischief, ms.
+    /// Pause until the next mischief, ms: it is at it until the calm.
     pub(crate) fn pause_ms(&mut self) -> u64 {
-        self.dice.between(20_000, 120_000)
+        let share_ms = (self.calm_ms / MISCHIEFS).max(20_000);
+        self.dice.between(share_ms / 2, share_ms * 3 / 2)
     }
 
     /// Which of so many neighbours is next.

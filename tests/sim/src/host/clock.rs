@@ -70,12 +70,6 @@ impl MachineClock {
         self.since_ms = now_ms;
     }
 
-    /// The battery dies, and no time service is left.
-    pub(crate) fn dies(&mut self) {
-        self.battery_is_dead = true;
-        self.has_time_service = false;
-    }
-
     /// The machine is switched on.
     pub(crate) fn switched_on(&mut self, begins: WallTime, now_ms: u64) {
         if self.has_time_service {

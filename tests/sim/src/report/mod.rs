@@ -81,6 +81,9 @@ fn verdict(figures: &Figures) -> String {
         let mark = if broken { "✗" } else { "✓" };
         let _ = write!(chips, "<span class=\"{class}\">{mark} {}</span>", escape(check));
     }
+    if figures.violations.iter().any(|violation| !figures.checks.contains(&violation.check)) {
+        chips.push_str("<span class=\"bad\">✗ scenario</span>");
+    }
     chips.push_str("</div>");
     for violation in figures.violations.iter().take(12) {
         let _ = write!(
@@ -120,12 +123,14 @@ fn tiles(figures: &Figures) -> String {
     html
 }
 
-/// A time in seconds or more.
+/// A time as people say it.
 struct Seconds(u64);
 
 impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0 < 60_000 {
+        if self.0 < 1_000 {
+            write!(f, "{} ms", self.0)
+        } else if self.0 < 60_000 {
             write!(f, "{}.{} s", self.0 / 1_000, self.0 % 1_000 / 100)
         } else {
             Span(self.0).fmt(f)
@@ -160,5 +165,6 @@ mod tests {
         assert_eq!(grouped(12), "12");
         assert_eq!(escape("<b a=\"&\">"), "&lt;b a=&quot;&amp;&quot;&gt;");
         assert_eq!(Seconds(1_250).to_string(), "1.2 s");
+        assert_eq!(Seconds(47).to_string(), "47 ms");
     }
 }

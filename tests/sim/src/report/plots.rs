@@ -33,7 +33,7 @@ fn shares() -> Vec<(f64, String)> {
 pub(super) fn spread(figures: &Figures) -> Option<String> {
     let spread = figures.spreads.iter().find(|spread| spread.after_ms.len() > 1)?;
     let all = figures.hosts.max(1) as f64;
-    let most = Figures::percentile(&spread.after_ms, 99).max(1_000);
+    let most = Figures::percentile(&spread.after_ms, 99).max(5);
     let end = most + most / 5;
     let mut plot = Plot::new(240.0, (0.0, end as f64), (0.0, 100.0));
     let ticks = (0..=6).map(|tick| end * tick / 6);
@@ -42,6 +42,8 @@ pub(super) fn spread(figures: &Figures) -> Option<String> {
     let mut points = vec![(0.0, 0.0)];
     let held = spread.after_ms.iter().enumerate().filter(|(_, after_ms)| **after_ms <= end);
     points.extend(held.map(|(place, ms)| (*ms as f64, (place + 1) as f64 * 100.0 / all)));
+    // What is reached stays so.
+    points.extend(points.last().map(|(_, share)| (end as f64, *share)));
     plot.curve("one", &points);
     plot.fence(most as f64, "99 %");
     Some(plot.finish())

@@ -191,7 +191,7 @@ pub enum Happening {
         host: usize,
         /// Until when.
         until: Span,
-        /// Whether its clock's battery dies meanwhile, and there is no time service any more.
+        /// Whether its clock's battery dies meanwhile: until the time service sets it, it says 2000.
         #[serde(default)]
         battery_dies: bool,
     },

@@ -89,7 +89,8 @@ impl World {
             site: self.sites.len() - 1,
             machine: SimMachine::new(machine.boot_tries, old),
             clock: MachineClock::new(synchronised, drawn - drift, dead),
-            adversary: stolen.then(|| Box::new(Adversary::new(&hostile.acts, dice))),
+            adversary: stolen
+                .then(|| Box::new(Adversary::new(&hostile.acts, self.scenario.calm_after.0, dice))),
         }
     }
 

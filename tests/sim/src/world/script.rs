@@ -116,9 +116,7 @@ impl World {
             Happening::Off { host, until, battery_dies, .. } => {
                 self.counts.happened(Fault::SwitchedOff);
                 self.switch_off(host);
-                if battery_dies {
-                    self.hosts[host].clock.dies();
-                }
+                self.hosts[host].clock.battery_is_dead |= battery_dies;
                 self.queue.push(until.0, Next::SwitchOn { host });
             }
             Happening::Clone { host, .. } => self.copy_machine(host),
@@ -236,12 +234,15 @@ impl World {
         if self.calm {
             return;
         }
-        let Some(mut adversary) = self.hosts[host].adversary.take() else { return };
-        if adversary.does(HostileAct::Stall) {
+        let hosts = self.hosts.len();
+        if let Some(adversary) = &mut self.hosts[host].adversary
+            && adversary.does(HostileAct::Stall)
+        {
             // It takes up a connection of one machine after the other.
-            let other = adversary.place(self.hosts.len());
+            let other = adversary.place(hosts);
             self.dial(host, other, super::wires::LAST_TRY);
         }
+        let Some(mut adversary) = self.hosts[host].adversary.take() else { return };
         let loot = Loot {
             fleet: self.operators.fleet(),
             own_key: self.hosts[host].stolen_identity(),

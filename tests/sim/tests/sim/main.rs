@@ -1,8 +1,10 @@
 //! Small worlds: what must become true, what must never happen, and that the checks see it when it
 //! does.
 
+mod cli;
 mod cuts;
 mod fleet;
+mod page;
 mod plan;
 #[cfg(feature = "planted-bugs")]
 mod planted;
