@@ -7,12 +7,13 @@ pub(crate) mod show;
 mod summary;
 
 use daymark_protocol::decide::{
-    ForeseenUpdate, Foresight, Gate, Installed, Objection, Reach, Word, foresee,
+    ForeseenUpdate, Foresight, Gate, Installed, Objection, Reach, Window, Word, foresee,
 };
 use daymark_protocol::id::{KeyId, ResourceId};
 use daymark_protocol::resource::{Kind, Spec};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Standing;
+use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -74,6 +75,8 @@ pub(crate) struct PlannedUpdate {
     pub local: String,
     /// Until when the activation takes.
     pub until: WallTime,
+    /// The window that it does so in, in the site's zone: `02:00 to 05:00`.
+    pub window: String,
     /// Begin of the window.
     pub window_start: Option<WallTime>,
     /// End of the window; absent if it has none.
@@ -188,11 +191,24 @@ fn told(standing: &Standing, zone: &TimeZone, update: &ForeseenUpdate) -> Planne
         at: update.at,
         local: times::show_seconds_in(update.at, zone),
         until: update.until,
+        window: update.window.map_or_else(String::new, |window| spoken(&window, zone)),
         window_start: update.window.map(|window| window.start),
         window_end: update.window.and_then(|window| window.end),
         policy: names::name_of(standing, Kind::OsUpdatePolicy, &target.policy),
         policy_version: target.policy_version,
         offset_ms: update.spread.map(|(_, offset_ms)| offset_ms),
+    }
+}
+
+/// A window in words; its days stand where they are not one.
+fn spoken(window: &Window, zone: &TimeZone) -> String {
+    let local = |at: WallTime| Zoned::new(at.to_timestamp(), zone.clone());
+    let start = local(window.start);
+    let from = start.strftime("%H:%M");
+    match window.end.map(local) {
+        None => format!("from {} on", start.strftime("%a %Y-%m-%d %H:%M")),
+        Some(end) if end.date() == start.date() => format!("{from} to {}", end.strftime("%H:%M")),
+        Some(end) => format!("{} to {}", start.strftime("%a %H:%M"), end.strftime("%a %H:%M")),
     }
 }
 

@@ -18,12 +18,12 @@ pub(crate) struct PlanRow {
     to: String,
     local: String,
     utc: String,
+    window: String,
     policy: String,
     turn: String,
     why_not: String,
     lifted_by: String,
     site: String,
-    window: String,
     fetches: String,
     reported: String,
 }
@@ -35,22 +35,23 @@ impl Row for PlanRow {
         "to",
         "local",
         "utc",
+        "window",
         "policy",
         "turn",
         "why not",
         "lifted by",
         "site",
-        "window",
         "fetches",
         "reported",
     ];
-    const WIDE_FROM: usize = 9;
+    const WIDE_FROM: usize = 10;
 
     fn cells(&self) -> Vec<String> {
-        let Self { host, from, to, local, utc, policy, turn, why_not, lifted_by, .. } = self;
-        let Self { site, window, fetches, reported, .. } = self;
+        let Self { host, from, to, local, utc, window, policy, turn, why_not, lifted_by, .. } =
+            self;
+        let Self { site, fetches, reported, .. } = self;
         let cells = [
-            host, from, to, local, utc, policy, turn, why_not, lifted_by, site, window, fetches,
+            host, from, to, local, utc, window, policy, turn, why_not, lifted_by, site, fetches,
             reported,
         ];
         cells.map(Clone::clone).into()
@@ -74,10 +75,6 @@ pub(crate) fn rows(hosts: &[PlannedHost]) -> Vec<PlanRow> {
 }
 
 fn updating(host: &PlannedHost, update: &PlannedUpdate) -> PlanRow {
-    let window = update.window_start.map_or_else(String::new, |start| {
-        let end = update.window_end.map_or_else(|| "open end".into(), times::show_utc);
-        format!("{} to {end}", times::show_utc(start))
-    });
     PlanRow {
         from: update.from.clone(),
         to: update.to.clone(),
@@ -85,7 +82,7 @@ fn updating(host: &PlannedHost, update: &PlannedUpdate) -> PlanRow {
         utc: times::show_seconds_utc(update.at),
         policy: update.policy.clone(),
         turn: update.offset_ms.map_or_else(String::new, turn),
-        window,
+        window: update.window.clone(),
         fetches: update.fetches_at.map_or_else(|| "done".into(), times::show_utc),
         ..empty(host)
     }
@@ -109,12 +106,12 @@ fn empty(host: &PlannedHost) -> PlanRow {
         to: String::new(),
         local: String::new(),
         utc: String::new(),
+        window: String::new(),
         policy: String::new(),
         turn: String::new(),
         why_not: String::new(),
         lifted_by: String::new(),
         site: host.site.clone().unwrap_or_else(|| "-".into()),
-        window: String::new(),
         fetches: String::new(),
         reported: host.as_of.map_or_else(|| "never".into(), times::show),
     }
@@ -195,10 +192,10 @@ pub(crate) fn differences(differences: &[Difference], unchanged: usize) -> Vec<S
 }
 
 fn updates_line(update: &PlannedUpdate) -> String {
-    let PlannedUpdate { from, to, local, at, policy, .. } = update;
+    let PlannedUpdate { from, to, local, at, window, policy, .. } = update;
     let turn = update.offset_ms.map_or_else(String::new, |ms| format!(", turn {}", turn(ms)));
     let utc = times::show_seconds_utc(*at);
-    format!("{from} -> {to}  {local} ({utc})  policy {policy}{turn}")
+    format!("{from} -> {to}  {local} ({utc})  window {window}  policy {policy}{turn}")
 }
 
 fn holds(why: &PlannedObjection) -> String {

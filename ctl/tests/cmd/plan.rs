@@ -120,7 +120,7 @@ fn a_table_shows_zone_and_utc_why_not_and_what_would_lift_it() {
     let csv = String::from_utf8(shown).unwrap();
     let line = |host: &str| csv.lines().find(|line| line.starts_with(host)).unwrap();
     let first = line("press-01");
-    for words in ["edge@1.0.0,edge@2.0.0,Sun ", "CE", "Z,second,+0:", "berlin"] {
+    for words in ["edge@1.0.0,edge@2.0.0,Sun ", "CE", "Z,02:00 to 05:00,second,+0:", "berlin"] {
         assert!(first.contains(words), "no {words:?} in {first}");
     }
     assert!(line("press-03").contains("(inhibited)"), "{csv}");

@@ -1,11 +1,12 @@
 //! The agent out of a slot's own bytes. A slot may be larger than what was written to it, so the
-//! length comes from the program itself: its ELF headers, or for a script the last byte that is
-//! not zero.
+//! length comes from the program itself: its ELF headers, or for a script the zeros behind it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::slots::CLEARED_BYTES;
 
 /// Largest agent: a debug build has 200 MiB; more is no agent.
 const AGENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -100,11 +101,20 @@ fn copy(from: &mut impl Read, program: &Path) -> std::io::Result<()> {
     fs::rename(&temporary, program)
 }
 
+/// A script ends where as many zeros begin as are written behind each part: what follows them was
+/// left by an earlier image, and nobody signed for its being run (I1).
 fn script_bytes(file: &mut File) -> std::io::Result<Option<u64>> {
     file.rewind()?;
     let mut bytes = Vec::new();
-    file.take(SCRIPT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+    file.take(SCRIPT_BYTES_MAX + CLEARED_BYTES as u64).read_to_end(&mut bytes)?;
+    let (mut length, mut zeros) = (0, 0);
+    for (at, byte) in bytes.iter().enumerate() {
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+        if zeros == CLEARED_BYTES {
+            break;
+        }
+        length = if *byte == 0 { length } else { at as u64 + 1 };
+    }
     Ok((length <= SCRIPT_BYTES_MAX).then_some(length))
 }
 
@@ -173,6 +183,19 @@ mod tests {
     fn a_script_ends_at_its_last_byte() {
         let (part, copy) = extract(b"#!/bin/sh\nexit 0\n", 4096);
         assert_eq!((part.unwrap().bytes, copy.as_slice()), (17, &b"#!/bin/sh\nexit 0\n"[..]));
+    }
+
+    #[test]
+    fn i1_what_an_earlier_image_left_behind_a_script_is_not_run() {
+        let mut slot = b"#!/bin/sh\nexit 0\n\0\0# still the script\n".to_vec();
+        let length = slot.len();
+        slot.resize(length + CLEARED_BYTES, 0);
+        slot.extend(vec![b'x'; 3 << 20]);
+        let (part, copy) = extract(&slot, slot.len() as u64);
+        assert_eq!((part.unwrap().bytes, &copy[..]), (length as u64, &slot[..length]));
+        let endless = [&b"#!/bin/sh\n"[..], &vec![b'x'; 2 << 20]].concat();
+        let refused = extract(&endless, endless.len() as u64).0.unwrap_err();
+        assert!(matches!(refused, AgentPartError::Length { .. }));
     }
 
     #[test]

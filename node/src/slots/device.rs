@@ -13,8 +13,22 @@ use super::error::{SlotError, is_full};
 use crate::durable::sync_folder;
 
 /// What is zeroed of a part that an image does not bring: enough for every magic number that a
-/// boot loader, a kernel or the boot program looks for.
-const CLEARED_BYTES: usize = 4096;
+/// boot loader, a kernel or the boot program looks for. And what is zeroed behind a part in a
+/// larger place, where the bytes of another image may still be.
+pub(crate) const CLEARED_BYTES: usize = 4096;
+
+/// Zeroes what follows a part of that length in its place, so that nobody reads on into what an
+/// earlier image left there: no signature covers it (I1). What lies farther off is left.
+pub(super) fn end_behind(file: &File, part_bytes: u64) -> std::io::Result<()> {
+    let mut end = file;
+    let room = end.seek(SeekFrom::End(0))?.saturating_sub(part_bytes);
+    let count = usize::try_from(room).map_or(CLEARED_BYTES, |room| room.min(CLEARED_BYTES));
+    if count == 0 {
+        return Ok(());
+    }
+    file.write_all_at(&[0; CLEARED_BYTES][..count], part_bytes)?;
+    file.sync_data()
+}
 
 /// The length of what is at a part's place, a file or a device; `None` if there is nothing.
 pub(super) fn length_of(path: &Path) -> Result<Option<u64>, SlotError> {

@@ -19,6 +19,7 @@ mod verified;
 mod writer;
 
 pub use self::boot_switch::{BootState, BootSwitch, BootSwitchError};
+pub(crate) use self::device::CLEARED_BYTES;
 pub use self::error::SlotError;
 pub use self::held::{HeldImage, ReadChunkError};
 pub use self::record::{ImageIdentity, SlotRecord};

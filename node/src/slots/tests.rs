@@ -331,3 +331,20 @@ fn a_full_disk_is_told_before_anything_changes() {
     assert!(fs::read(folder.path().join("b-rootfs.img")).unwrap() == before);
     assert!(slots.record("b").unwrap().unwrap().complete, "what was there still counts");
 }
+
+#[test]
+fn i1_behind_a_part_nothing_of_an_earlier_image_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let slots = two_slots(folder.path());
+    old().install(&slots, "b");
+    let agent = folder.path().join("b-agent.img");
+    let before = fs::read(&agent).unwrap();
+    let short =
+        TestImage::new("3.0.0", &[("agent", b"#!/bin/sh\n".to_vec()), ("rootfs", vec![7; 20_000])]);
+    short.install(&slots, "b");
+    let after = fs::read(&agent).unwrap();
+    assert_eq!(after.len(), before.len(), "the place keeps its size");
+    assert!(after.starts_with(b"#!/bin/sh\n"));
+    let behind = &after[10..10 + CLEARED_BYTES];
+    assert!(behind.iter().all(|byte| *byte == 0), "bytes of the earlier image follow");
+}

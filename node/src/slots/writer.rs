@@ -10,6 +10,7 @@ use daymark_protocol::id::{ChunkHash, Digest};
 use daymark_protocol::image::IndexPart;
 use sha2::{Digest as _, Sha256};
 
+use super::device::end_behind;
 use super::error::SlotError;
 use super::held::HeldImage;
 use super::journal::Journal;
@@ -175,6 +176,10 @@ impl SlotWriter {
             if expected != got {
                 return Err(SlotError::WrongDigest { slot, part, expected, got });
             }
+        }
+        for (part, file) in image.index().parts().iter().zip(&self.files) {
+            end_behind(file, part.bytes)
+                .map_err(|error| SlotError::io("end", Path::new(&part.name), error))?;
         }
         self.record.complete = true;
         self.record.store(&self.record_path)

@@ -13,6 +13,7 @@ mod machine;
 mod network;
 mod nginx;
 mod origin;
+mod power_cut;
 mod relay;
 mod said;
 mod small_disk;

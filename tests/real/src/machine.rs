@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use daymark_core::durable::{DurableState, UpdateState};
+use daymark_core::durable::DurableState;
 use daymark_node::boot::{SwitchFile, SwitchRecord};
 use daymark_node::control::Client;
 use daymark_node::durable::read_record;
@@ -24,12 +24,12 @@ use daymark_protocol::control::{DecisionAnswer, EnrolmentRequest, Status};
 use daymark_protocol::decide::{Gate, GateAnswer};
 use daymark_protocol::id::KeyId;
 use daymark_protocol::trust::{Envelope, PublicKey};
-use rustix::fs::inotify;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::image::Published;
+use crate::power_cut::{state_name, watch_for};
 
 /// Parts of a slot.
 const PARTS: [&str; 2] = ["agent", "rootfs"];
@@ -480,33 +480,6 @@ impl Drop for Machine {
         if self.running.is_some() {
             let _ = self.cut_power();
         }
-    }
-}
-
-/// Kills the group once the state file says so; woken by each change in the folder.
-fn watch_for(data: &Path, state: &str, group: Pid) -> anyhow::Result<()> {
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
-    inotify::add_watch(&watch, data, inotify::WatchFlags::MOVED_TO)?;
-    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-    let mut changes = inotify::Reader::new(&watch, &mut buffer);
-    loop {
-        let durable: Option<DurableState> = read_record(&data.join("state"), "state")?;
-        if durable.is_some_and(|durable| state_name(&durable.update) == state) {
-            return Ok(kill_process_group(group, Signal::KILL)?);
-        }
-        changes.next()?;
-    }
-}
-
-fn state_name(update: &UpdateState) -> &'static str {
-    match update {
-        UpdateState::Idle => "idle",
-        UpdateState::Staging(_) => "staging",
-        UpdateState::Staged(_) => "staged",
-        UpdateState::Activating(_) => "activating",
-        UpdateState::Rebooting(_) => "rebooting",
-        UpdateState::Confirming(_) => "confirming",
-        UpdateState::FallingBack(_) => "fallingBack",
     }
 }
 

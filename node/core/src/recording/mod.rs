@@ -6,6 +6,8 @@
 //! addresses and facts of the fleet. Lines of JSON; whoever hosts the node keeps and bounds them.
 
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
