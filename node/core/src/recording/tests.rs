@@ -9,7 +9,7 @@ use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::trust::{Floors, Pin, SigningKey};
 
 use super::*;
-use crate::effect::{Admission, Channel, OpId, Topic};
+use crate::effect::{Admission, Channel, OpId};
 use crate::event::{Carried, GossipId, Inspection, OpOutput, RequestId, StageProgress};
 use crate::node::Node;
 
@@ -65,7 +65,7 @@ fn events() -> Vec<Event> {
         Event::Disconnected { peer: PEER },
         Event::Received { peer: PEER, channel: Channel::Join, bytes: bytes.clone() },
         Event::Received { peer: PEER, channel: Channel::Sync, bytes: bytes.clone() },
-        Event::Gossip { id: GossipId(1), from: PEER, topic: Topic("fleet".into()), bytes },
+        Event::Gossip { id: GossipId(1), from: PEER, bytes },
         Event::Listening { addresses: vec!["/ip4".into()] },
         Event::Submit { request, items: items.clone() },
         Event::Join { request, pin, items },
