@@ -8,13 +8,13 @@ const SMALL: &str = "name = \"small\"\nabout = \"a small world\"\nlength = \"1h\
 
 fn sim(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_daymark-sim"));
-    command.args(arguments).env("RUST_BACKTRACE", "0").output().unwrap()
+    command.args(arguments).env("RUST_BACKTRACE", "0").output().expect("the program was built")
 }
 
 fn file(name: &str, text: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(name);
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("the folder is ours");
     path
 }
 
@@ -22,7 +22,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 fn printed(arguments: &[&str]) -> String {
     let output = sim(arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("it prints text")
 }
 
 #[test]
