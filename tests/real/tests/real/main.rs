@@ -8,6 +8,7 @@ mod full_disk;
 mod gates;
 mod hostile;
 mod kill;
+mod overlay;
 mod partition;
 mod recording;
 mod spread;

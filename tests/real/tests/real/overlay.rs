@@ -1,0 +1,330 @@
+//! The simulator's overlay against gossipsub itself, with the daemon's own configuration: the same
+//! links, each as slow, and the same number of messages. What is compared are counts, copies and
+//! hops, which a busy machine does not change; times are printed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use daymark_node::mesh::{Gossip, MeshConfig, gossip_behaviour};
+use daymark_sim::World;
+use daymark_sim::checks::Checks;
+use daymark_sim::scenario::Scenario;
+use futures::{AsyncRead, AsyncWrite, StreamExt as _};
+use libp2p::core::Transport as _;
+use libp2p::core::transport::MemoryTransport;
+use libp2p::core::upgrade::Version;
+use libp2p::gossipsub::{self, DataTransform, IdentTopic, Message, RawMessage, TopicHash};
+use libp2p::identity::Keypair;
+use libp2p::swarm::{self, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, tls, yamux};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+
+/// Time that each link takes: much more than a message takes within a process.
+const LINK: Duration = Duration::from_millis(50);
+/// How far the two may be apart.
+const APART: f64 = 0.2;
+/// Peers that a mesh must have before anything is counted: what the daemon tends it to.
+const MESH_LOW: usize = 4;
+/// Statements handed in in the simulator; each makes every machine report.
+const STATEMENTS: usize = 10;
+
+/// What gossip cost, for each first copy of a message.
+#[derive(Debug)]
+struct Cost {
+    copies: f64,
+    hops: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of thousands")]
+fn cost(copies: u64, first: u64, hops: u64) -> Cost {
+    Cost { copies: copies as f64 / first as f64, hops: hops as f64 / first as f64 }
+}
+
+/// A site in the simulator that has settled: its links, and what gossip costs it.
+fn simulated(hosts: usize) -> anyhow::Result<(Vec<(usize, usize)>, Cost)> {
+    let scenario = Scenario::parse(&format!(
+        "name = 'overlay'\nabout = 'a site'\nlength = '1h'\ncalmAfter = '1h'\n\
+         founded = 'everywhere'\n[[site]]\nname = 'one'\nhosts = {hosts}\n\
+         [network.lan]\nlatencyMs = {}\nspreadMs = 0\ntailPerMille = 0.0\n",
+        LINK.as_millis()
+    ))?;
+    let mut world = World::new(scenario, 7, Checks::default());
+    let settled_ms = 20 * 60_000;
+    world.run_until(settled_ms, |_| false);
+    let counts = |world: &World| {
+        let counted = &world.recorder;
+        [counted.copies, counted.first_copies, counted.hops]
+    };
+    let before = counts(&world);
+    for number in 0..STATEMENTS {
+        let items = world.operators.create_site(&format!("site-{number}"));
+        world.submit(number * 3 % hosts, items);
+        world.run_until(world.now_ms() + 60_000, |_| false);
+    }
+    let after = counts(&world);
+    let [copies, first, hops] = std::array::from_fn(|at| after[at] - before[at]);
+    Ok((world.links(), cost(copies, first, hops)))
+}
+
+/// Counts what arrives, also what was seen before.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicU64>);
+
+impl DataTransform for Counting {
+    fn inbound_transform(&self, raw: RawMessage) -> io::Result<Message> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let RawMessage { source, data, sequence_number, topic, .. } = raw;
+        Ok(Message { source, data, sequence_number, topic })
+    }
+
+    fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> io::Result<Vec<u8>> {
+        Ok(data)
+    }
+}
+
+/// A stream whose bytes are read [`LINK`] after they arrived.
+struct Slow<S> {
+    inner: S,
+    arrived: VecDeque<(Instant, Vec<u8>)>,
+    ended: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S> Slow<S> {
+    fn new(inner: S) -> Self {
+        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self { inner, arrived: VecDeque::new(), ended: false, timer }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Slow<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let slow = &mut *self;
+        let mut bytes = [0; 4_096];
+        while !slow.ended {
+            match Pin::new(&mut slow.inner).poll_read(cx, &mut bytes) {
+                Poll::Ready(Ok(0)) => slow.ended = true,
+                Poll::Ready(Ok(count)) => {
+                    slow.arrived.push_back((Instant::now() + LINK, bytes[..count].to_vec()));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        let Some((at, held)) = slow.arrived.front_mut() else {
+            return if slow.ended { Poll::Ready(Ok(0)) } else { Poll::Pending };
+        };
+        slow.timer.as_mut().reset(*at);
+        if slow.timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let count = held.len().min(into.len());
+        into[..count].copy_from_slice(&held[..count]);
+        held.drain(..count);
+        if held.is_empty() {
+            slow.arrived.pop_front();
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Slow<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_close(cx)
+    }
+}
+
+enum Order {
+    Publish(Vec<u8>),
+    MeshSize(oneshot::Sender<usize>),
+}
+
+/// A first copy: at whom, and from whom.
+struct Delivered {
+    at: usize,
+    from: PeerId,
+    when: Instant,
+}
+
+struct Node {
+    peer: PeerId,
+    orders: UnboundedSender<Order>,
+}
+
+/// Tests of one process must not meet.
+fn address(hosts: usize, number: usize) -> anyhow::Result<Multiaddr> {
+    Ok(format!("/memory/{}", 1_000 * hosts + number).parse()?)
+}
+
+fn topic() -> IdentTopic {
+    IdentTopic::new("daymark/site")
+}
+
+/// A node that dials these, and accepts whatever it hears.
+fn node(
+    (hosts, number): (usize, usize),
+    dials: &[usize],
+    counting: Counting,
+    delivered: UnboundedSender<Delivered>,
+) -> anyhow::Result<Node> {
+    let keys = Keypair::generate_ed25519();
+    let transport = MemoryTransport::default()
+        .map(|stream, _| Slow::new(stream))
+        .upgrade(Version::V1Lazy)
+        .authenticate(tls::Config::new(&keys)?)
+        .multiplex(yamux::Config::default())
+        .boxed();
+    let mut gossip = gossip_behaviour(MeshConfig::default().gossip_heartbeat, counting)?;
+    gossip.subscribe(&topic())?;
+    let peer = keys.public().to_peer_id();
+    let config = swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(Duration::from_secs(3_600));
+    let mut swarm = Swarm::new(transport, gossip, peer, config);
+    swarm.listen_on(address(hosts, number)?)?;
+    for other in dials {
+        swarm.dial(address(hosts, *other)?)?;
+    }
+    let (orders, taken) = unbounded_channel();
+    tokio::spawn(run(number, swarm, taken, delivered));
+    Ok(Node { peer, orders })
+}
+
+async fn run(
+    number: usize,
+    mut swarm: Swarm<Gossip<Counting>>,
+    mut orders: UnboundedReceiver<Order>,
+    delivered: UnboundedSender<Delivered>,
+) {
+    loop {
+        tokio::select! {
+            event = swarm.select_next_some() => {
+                let SwarmEvent::Behaviour(gossipsub::Event::Message {
+                    propagation_source: from,
+                    message_id,
+                    ..
+                }) = event else { continue };
+                let accept = gossipsub::MessageAcceptance::Accept;
+                swarm.behaviour_mut().report_message_validation_result(&message_id, &from, accept);
+                let _ = delivered.send(Delivered { at: number, from, when: Instant::now() });
+            }
+            order = orders.recv() => match order {
+                Some(Order::Publish(bytes)) => {
+                    swarm.behaviour_mut().publish(topic(), bytes).expect("it has peers");
+                }
+                Some(Order::MeshSize(answer)) => {
+                    let size = swarm.behaviour().mesh_peers(&topic().hash()).count();
+                    let _ = answer.send(size);
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+/// Waits until every node's mesh is as large as its links let it be.
+async fn meshed(nodes: &[Node], links: &[(usize, usize)]) -> anyhow::Result<()> {
+    for (number, node) in nodes.iter().enumerate() {
+        let own = links.iter().filter(|(one, other)| *one == number || *other == number).count();
+        loop {
+            let (answer, size) = oneshot::channel();
+            let _ = node.orders.send(Order::MeshSize(answer));
+            if size.await? >= own.min(MESH_LOW) {
+                break;
+            }
+            tokio::time::sleep(LINK).await;
+        }
+    }
+    Ok(())
+}
+
+/// What gossipsub costs on these links, and how long a first copy took, on the average.
+async fn real(hosts: usize, links: &[(usize, usize)]) -> anyhow::Result<(Cost, Duration)> {
+    let counting = Counting::default();
+    let (delivered, mut heard) = unbounded_channel();
+    let mut nodes = Vec::new();
+    for number in 0..hosts {
+        // Dials go to those that listen already.
+        let own = |&(one, other): &(usize, usize)| (other == number).then_some(one);
+        let dials: Vec<usize> = links.iter().filter_map(own).collect();
+        nodes.push(node((hosts, number), &dials, counting.clone(), delivered.clone())?);
+    }
+    meshed(&nodes, links).await?;
+    let numbers: BTreeMap<PeerId, usize> =
+        nodes.iter().enumerate().map(|(number, node)| (node.peer, number)).collect();
+    let (mut first, mut hops, mut taken) = (0, 0, Duration::ZERO);
+    for (message, origin) in (0_u8..).zip((0..hosts).chain(0..hosts)) {
+        let began = Instant::now();
+        // As large as a report.
+        let _ = nodes[origin].orders.send(Order::Publish(vec![message; 400]));
+        let mut distance = BTreeMap::from([(origin, 0)]);
+        while distance.len() < hosts {
+            let Some(Delivered { at, from, when }) = heard.recv().await else { break };
+            let before = distance.get(&numbers[&from]).copied();
+            // Whoever passed it on had it before.
+            let so_far = before.ok_or_else(|| anyhow::anyhow!("{at} heard it from nowhere"))? + 1;
+            distance.insert(at, so_far);
+            (first, hops, taken) = (first + 1, hops + so_far, taken + (when - began));
+        }
+    }
+    let mean = taken / u32::try_from(first)?;
+    Ok((cost(counting.0.load(Ordering::Relaxed), first, hops), mean))
+}
+
+#[allow(clippy::print_stdout, reason = "figures for docs/figures.md")]
+async fn compare(hosts: usize) -> anyhow::Result<()> {
+    let (links, simulated) = tokio::task::block_in_place(|| simulated(hosts))?;
+    let (real, taken) = real(hosts, &links).await?;
+    let expected = LINK.mul_f64(simulated.hops);
+    println!(
+        "{hosts} nodes, {} links: copies {:.2} simulated, {:.2} real; hops {:.2}, {:.2}; \
+         first copy after {expected:?}, {taken:?}",
+        links.len(),
+        simulated.copies,
+        real.copies,
+        simulated.hops,
+        real.hops,
+    );
+    for (what, one, other) in
+        [("copies", simulated.copies, real.copies), ("hops", simulated.hops, real.hops)]
+    {
+        let apart = (one / other - 1.0).abs();
+        anyhow::ensure!(
+            apart <= APART,
+            "{hosts} nodes: {what} {one:.2} simulated, {other:.2} real"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulators_overlay_spreads_as_gossipsub_does_among_20() -> anyhow::Result<()> {
+    compare(20).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulators_overlay_spreads_as_gossipsub_does_among_50() -> anyhow::Result<()> {
+    compare(50).await
+}
