@@ -3,7 +3,7 @@
 //! Only addresses of key ids with a Host statement are kept or dialled, and a teller can only tell
 //! its own: a liveness is signed by the host it is about. So nobody can make a fleet dial others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::id::KeyId;
 use daymark_protocol::time::MonoTime;
@@ -79,6 +79,15 @@ impl Addresses {
             .iter()
             .filter(move |(_, known)| !known.addresses.is_empty() && known.not_before <= now)
             .map(|(host, known)| (host, known.addresses.as_slice()))
+    }
+
+    /// When the first of the hosts may be dialled that are not among `others`.
+    pub(crate) fn next_ready(&self, others: &BTreeSet<KeyId>) -> Option<MonoTime> {
+        let open = self
+            .0
+            .iter()
+            .filter(|(host, known)| !known.addresses.is_empty() && !others.contains(*host));
+        open.map(|(_, known)| known.not_before).min()
     }
 
     /// What is known of a host.

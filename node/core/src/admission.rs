@@ -3,7 +3,7 @@
 use daymark_protocol::document::{DocumentId, site_document};
 use daymark_protocol::id::{KeyId, ResourceId};
 use daymark_protocol::resource::{HostSpec, Kind, Spec};
-use daymark_protocol::time::Now;
+use daymark_protocol::time::{Now, WallTime};
 use daymark_protocol::trust::{Line, Standing, State, Validity, Version};
 
 use crate::effect::Admission;
@@ -13,39 +13,56 @@ fn line<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a Line> {
 }
 
 /// The version of a host's line that counts now: valid, not a tombstone.
-fn current<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a Version> {
-    let line = line(standing, host)?;
+fn current(line: &Line) -> Option<&Version> {
     let first = line.versions.first()?;
     let counts = line.state == State::Counts && first.validity == Validity::Valid && !first.gone;
     counts.then_some(first)
 }
 
-/// What a peer's connections let through. Being acted upon needs a statement that is valid now;
-/// being served authority data needs only to have been enrolled once and not to be removed, so
-/// that the cure always spreads.
-pub(crate) fn admission(standing: &Standing, host: &KeyId, now: Now) -> Admission {
-    let Some(line) = line(standing, host) else { return Admission::Stranger };
-    let Some(first) = line.versions.first() else { return Admission::Stranger };
-    // Two versions of one number share the top; a removal among them holds.
-    let removed = line.versions.iter().any(|other| other.version == first.version && other.gone);
-    if removed {
-        return Admission::Stranger;
-    }
-    // Past the end of a delegation or a token, what its keys enrolled was enrolled once.
-    let ends = [first.until, first.signers_until];
-    let ended = ends.into_iter().flatten().any(|until| now.latest >= until);
-    if current(standing, host).is_some() && !ended {
-        Admission::Member
-    } else {
-        Admission::Authority
-    }
+/// What a host's line comes to at any time, while what counts stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// What it lets through until it ends.
+    admission: Admission,
+    /// When it ends: then it was enrolled once.
+    ends: Option<WallTime>,
+    /// A token alone let it in.
+    provisional: bool,
 }
 
-/// Whether a host counts for others: its clock, its outcomes, its being there. What a token let in
-/// does not before `enroll` countersigned it (RULES S9).
-pub(crate) fn counts_for_others(standing: &Standing, host: &KeyId, now: Now) -> bool {
-    let provisional = current(standing, host).is_some_and(|version| version.token.is_some());
-    admission(standing, host, now) == Admission::Member && !provisional
+impl Terms {
+    const STRANGER: Self = Self { admission: Admission::Stranger, ends: None, provisional: false };
+
+    pub(crate) fn of(standing: &Standing, host: &KeyId) -> Self {
+        let Some(line) = line(standing, host) else { return Self::STRANGER };
+        let Some(first) = line.versions.first() else { return Self::STRANGER };
+        // Two versions of one number share the top; a removal among them holds.
+        let removed =
+            line.versions.iter().any(|other| other.version == first.version && other.gone);
+        if removed {
+            return Self::STRANGER;
+        }
+        let Some(current) = current(line) else {
+            return Self { admission: Admission::Authority, ..Self::STRANGER };
+        };
+        // Past the end of a delegation or a token, what its keys enrolled was enrolled once.
+        let ends = [current.until, current.signers_until].into_iter().flatten().min();
+        Self { admission: Admission::Member, ends, provisional: current.token.is_some() }
+    }
+
+    /// What a peer's connections let through. Being acted upon needs a statement that is valid now;
+    /// being served authority data needs only to have been enrolled once and not to be removed, so
+    /// that the cure always spreads.
+    pub(crate) fn at(&self, now: Now) -> Admission {
+        let ended = self.ends.is_some_and(|until| now.latest >= until);
+        if ended { Admission::Authority } else { self.admission }
+    }
+
+    /// Whether a host counts for others: its clock, its outcomes, its being there. What a token let
+    /// in does not before `enroll` countersigned it (RULES S9).
+    pub(crate) fn counts_for_others(&self, now: Now) -> bool {
+        self.at(now) == Admission::Member && !self.provisional
+    }
 }
 
 /// The document of a host's site; that of hosts without one if nothing is known of it.
@@ -68,7 +85,7 @@ pub(crate) fn hosts_beside(standing: &Standing, host: &KeyId) -> usize {
 
 /// What the host's statement says of it, if it counts and is understood.
 pub(crate) fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a HostSpec> {
-    match current(standing, host)?.spec.as_ref().ok()?.as_ref()? {
+    match current(line(standing, host)?)?.spec.as_ref().ok()?.as_ref()? {
         Spec::Host(spec) => Some(spec),
         Spec::Region(_)
         | Spec::Site(_)
@@ -92,10 +109,8 @@ pub(crate) fn host_spec<'a>(standing: &'a Standing, host: &KeyId) -> Option<&'a 
 mod tests {
     use std::sync::Arc;
 
-    use daymark_protocol::id::Digest;
-    use daymark_protocol::time::WallTime;
-
     use super::*;
+    use daymark_protocol::id::Digest;
 
     const HOST: KeyId = KeyId([7; 32]);
 
@@ -111,7 +126,7 @@ mod tests {
         let mut standing = Standing::default();
         let versions = versions.into_iter().map(Arc::new).collect();
         standing.lines.insert((Kind::Host, HOST.into()), Line { state, versions });
-        admission(&standing, &HOST, Now::reading(WallTime::from_ms(1_000), 10))
+        Terms::of(&standing, &HOST).at(Now::reading(WallTime::from_ms(1_000), 10))
     }
 
     #[test]
@@ -122,7 +137,7 @@ mod tests {
         let ended = Version { until: Some(WallTime::from_ms(1_010)), ..version(1) };
         let lasting = Version { until: Some(WallTime::from_ms(1_011)), ..version(1) };
         let now = Now::reading(WallTime::EPOCH, 0);
-        assert_eq!(admission(&Standing::default(), &HOST, now), Admission::Stranger);
+        assert_eq!(Terms::of(&Standing::default(), &HOST).at(now), Admission::Stranger);
         assert_eq!(judged(unknown(), vec![]), Admission::Stranger, "only a floor");
         assert_eq!(judged(State::Counts, vec![version(1)]), Admission::Member);
         assert_eq!(judged(State::Counts, vec![lasting]), Admission::Member);
@@ -144,8 +159,8 @@ mod tests {
             let mut standing = Standing::default();
             let line = Line { state: State::Counts, versions };
             standing.lines.insert((Kind::Host, HOST.into()), line);
-            assert_eq!(admission(&standing, &HOST, now), Admission::Member);
-            counts_for_others(&standing, &HOST, now)
+            assert_eq!(Terms::of(&standing, &HOST).at(now), Admission::Member);
+            Terms::of(&standing, &HOST).counts_for_others(now)
         };
         assert!(counted(None) && !counted(Some("token-1".parse().unwrap())));
     }

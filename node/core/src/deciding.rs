@@ -2,10 +2,13 @@
 //! or the clock changed, and when time alone may change it.
 
 use daymark_protocol::decide::{Decision, Machine, Reach, World, decide};
+use daymark_protocol::document::Replica;
 use daymark_protocol::id::Digest;
 use daymark_protocol::resource::{Kind, OsProfileSpec, Spec};
 use daymark_protocol::time::{Now, WallTime};
 
+use crate::dialling::DIAL_PAUSE_MS;
+use crate::durable::UpdateState;
 use crate::effect::{Batch, OpId};
 use crate::event::{Inspection, OpOutput};
 use crate::node::Node;
@@ -14,8 +17,11 @@ use crate::update::{Context, Surroundings, Updater, staged_image};
 
 /// Decisions in one step: each state of an update that a decision moves on is decided upon again.
 const DECISIONS_PER_STEP_MAX: usize = 4;
-/// The decision is asked again at least this often, since inhibitors and clocks change unseen.
+/// The decision is asked again at least this often while more than time and what counts may change
+/// it: an update under way, inhibitors that end, configuration that begins.
 const LOOK_MS_MAX: i64 = 60_000;
+/// The wall clock moving by more against the monotonic one moves the next look.
+const CLOCK_SET_MS: u64 = 1_000;
 
 impl Node {
     /// Brings everything that follows from this step's changes about.
@@ -41,6 +47,7 @@ impl Node {
         self.note_heartbeats();
         // What is kept decides what counts, so it comes first.
         self.refresh_interest(batch);
+        self.keep_terms();
         let Some(replica) = &self.replica else { return };
         // Without a whole chain of roots too: then the decision is to wait, not the one before.
         #[cfg(feature = "planted-bugs")]
@@ -54,6 +61,8 @@ impl Node {
         self.subscribe(batch);
         self.await_generation();
         self.deliver_config(batch);
+        // More hosts than before may be dialled now.
+        self.timers.set_earlier(Timer::Dial, self.reading.mono.plus_ms(DIAL_PAUSE_MS));
     }
 
     /// Keeps what this node is meant to keep by what counts now.
@@ -93,6 +102,15 @@ impl Node {
         let verdict = self.clock.judge(&self.reading, floor, signed);
         if verdict.now.known != self.clock_verdict.now.known {
             self.look = true;
+            // Whom it may dial is judged by the clock too.
+            self.timers.set_earlier(Timer::Dial, self.reading.mono);
+        }
+        let set_by_ms = self.reading.offset_ms().abs_diff(self.decided_offset_ms);
+        if set_by_ms > CLOCK_SET_MS || !runs_on(&self.decided_for, &verdict.now) {
+            self.look = true;
+        } else {
+            // No look is due before what was decided may change.
+            self.decided_for = verdict.now;
         }
         if let Some(raised) = verdict.raise {
             self.saved.change().clock_floor = Some(raised);
@@ -138,6 +156,7 @@ impl Node {
         let Some(decision) = self.asked() else { return };
         let Some(inspection) = self.inspection.take() else { return };
         self.decided_for = self.now();
+        self.decided_offset_ms = self.reading.offset_ms();
         let profile = self.wanted_profile(&decision);
         let health_checks = profile.map_or_else(Vec::new, |profile| profile.health_checks.clone());
         let seconds = profile.and_then(|profile| profile.activation_seconds);
@@ -161,12 +180,30 @@ impl Node {
     }
 
     fn wait_to_look(&mut self, decision: &Decision) {
-        let wait_ms = decision
-            .next_look
-            .map_or(LOOK_MS_MAX, |at| at.since_ms(self.reading.wall))
-            .clamp(1_000, LOOK_MS_MAX);
-        let wait_ms = u64::try_from(wait_ms).unwrap_or(1_000);
+        let next_ms = decision.next_look.map(|at| at.since_ms(self.reading.wall));
+        let most_ms = (!self.waits_for_time_alone()).then_some(LOOK_MS_MAX);
+        let Some(wait_ms) = next_ms.into_iter().chain(most_ms).min() else {
+            return self.timers.clear(Timer::Decide);
+        };
+        let wait_ms = u64::try_from(wait_ms).unwrap_or(0).max(1_000);
         self.timers.set(Timer::Decide, self.reading.mono.plus_ms(wait_ms));
+    }
+
+    /// Whether the decision follows from what counts, what the host last saw of the machine and the
+    /// time alone: then it says itself when it may change, and all else asks it again.
+    fn waits_for_time_alone(&self) -> bool {
+        let state = self.saved.get();
+        let rests = match &state.update {
+            UpdateState::Idle | UpdateState::Staged(_) => true,
+            UpdateState::Staging(_)
+            | UpdateState::Activating(_)
+            | UpdateState::Rebooting(_)
+            | UpdateState::Confirming(_)
+            | UpdateState::FallingBack(_) => false,
+        };
+        let standing = self.replica.as_ref().map(Replica::standing);
+        let configs = standing.is_some_and(|it| it.of_kind(Kind::CustomConfig).next().is_some());
+        rests && state.inhibitors.is_empty() && !configs
     }
 
     /// The wanted OS profile.
@@ -240,4 +277,14 @@ impl Node {
         };
         act(&mut self.updater, &mut cx)
     }
+}
+
+/// Whether a decision that was taken for one time holds at another until its next look: both are
+/// known as well, or nothing is known and nothing moved.
+fn runs_on(decided: &Now, now: &Now) -> bool {
+    if !now.known {
+        return decided == now;
+    }
+    let width_ms = |now: &Now| now.latest.since_ms(now.earliest);
+    decided.known && width_ms(decided) == width_ms(now)
 }

@@ -9,7 +9,9 @@ use crate::node::Node;
 use crate::timer::Timer;
 
 /// Pause between looks at whom to dial, ms.
-const DIAL_PAUSE_MS: u64 = 5_000;
+pub(crate) const DIAL_PAUSE_MS: u64 = 5_000;
+/// Longest such pause.
+const IDLE_DIAL_PAUSE_MS: u64 = 60_000;
 /// Dials started at a time.
 const DIALS_AT_ONCE: usize = 4;
 
@@ -57,13 +59,23 @@ impl Missing {
 }
 
 impl Node {
-    /// Dials a few of the hosts that may be dialled, while links are missing.
+    /// Dials a few of the hosts that may be dialled, while links are missing. Losing a peer, and
+    /// what other hosts tell, leads here again.
     pub(crate) fn dial(&mut self, batch: &mut Batch) {
-        self.timers.set(Timer::Dial, self.reading.mono.plus_ms(DIAL_PAUSE_MS));
-        let mut missing = self.missing_links();
+        let missing = self.missing_links();
         if missing.next(|_| true).is_none() {
-            return;
+            return self.timers.clear(Timer::Dial);
         }
+        self.dial_some(missing, batch);
+        let pause = self.reading.mono.plus_ms(DIAL_PAUSE_MS);
+        let known = self.peers.keys().chain([&self.own]);
+        let next = self.addresses.next_ready(&known.copied().collect());
+        // Nobody left to dial: an admission may change by time alone.
+        let idle = self.reading.mono.plus_ms(IDLE_DIAL_PAUSE_MS);
+        self.timers.set_resting(Timer::Dial, next.map_or(idle, |next| next.clamp(pause, idle)));
+    }
+
+    fn dial_some(&mut self, mut missing: Missing, batch: &mut Batch) {
         let mut ready: Vec<(KeyId, Vec<String>, Place)> = self
             .addresses
             .ready(self.reading.mono)

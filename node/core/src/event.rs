@@ -18,6 +18,13 @@ pub struct Reading {
     pub synchronised: bool,
 }
 
+impl Reading {
+    /// The wall clock less the monotonic one, ms: it moves when the wall clock is set.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.wall.as_ms().saturating_sub(i64::try_from(self.mono.0).unwrap_or(i64::MAX))
+    }
+}
+
 /// A gossip message awaiting a verdict; minted by the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GossipId(pub u64);

@@ -10,6 +10,7 @@ use daymark_protocol::resource::Kind;
 use daymark_protocol::trust::Statement;
 use daymark_protocol::wire::JoinMessage;
 
+use crate::admission::Terms;
 use crate::effect::{Admission, Batch, Channel, Effect};
 use crate::intake::Origin;
 use crate::node::Node;
@@ -164,9 +165,7 @@ impl Node {
 
     /// Whether a peer is enrolled now, and not by a token alone: then its word counts here.
     pub(crate) fn is_counted(&self, peer: &KeyId) -> bool {
-        self.replica.as_ref().is_some_and(|replica| {
-            crate::admission::counts_for_others(replica.standing(), peer, self.now())
-        })
+        self.terms_of(peer).is_some_and(|terms| terms.counts_for_others(self.now()))
     }
 
     /// What a peer's connections should let through, by what counts now.
@@ -174,9 +173,31 @@ impl Node {
         if self.is_shut_out(peer) {
             return Admission::Stranger;
         }
-        self.replica.as_ref().map_or(Admission::Stranger, |replica| {
-            crate::admission::admission(replica.standing(), peer, self.now())
-        })
+        self.terms_of(peer).map_or(Admission::Stranger, |terms| terms.at(self.now()))
+    }
+
+    /// The terms of a host: those kept at hand, unless what counts changed since.
+    fn terms_of(&self, host: &KeyId) -> Option<Terms> {
+        let replica = self.replica.as_ref()?;
+        let kept = self.terms.get(host).filter(|_| !self.standing_changed);
+        Some(kept.copied().unwrap_or_else(|| Terms::of(replica.standing(), host)))
+    }
+
+    /// Keeps the terms of those at hand whom this node deals with.
+    pub(crate) fn keep_terms(&mut self) {
+        let Some(replica) = &self.replica else { return };
+        let hosts = self.peers.keys().chain(self.liveness.keys()).chain([&self.own]);
+        let terms = |host: &KeyId| (*host, Terms::of(replica.standing(), host));
+        self.terms = hosts.map(terms).collect();
+    }
+
+    /// Keeps the terms of one more.
+    pub(crate) fn keep_terms_of(&mut self, host: KeyId) {
+        if !self.standing_changed
+            && let Some(terms) = self.terms_of(&host)
+        {
+            self.terms.insert(host, terms);
+        }
     }
 }
 

@@ -31,6 +31,7 @@ impl Node {
         self.met(peer);
         self.addresses.connected(&peer);
         self.refresh_interest(batch);
+        self.keep_terms_of(peer);
         let wanted = self.wanted_admission(&peer);
         if wanted != admission {
             batch.now(Effect::Admit { peer, admission: wanted });
@@ -42,7 +43,10 @@ impl Node {
         if admission >= Admission::Authority {
             self.compare(peer, batch);
             self.tell_heartbeats(peer, batch);
-            self.tell_liveness_soon();
+            if !self.liveness.contains_key(&peer) {
+                // A newcomer knows nobody; whoever told of itself has heard of this node too.
+                self.tell_liveness_soon();
+            }
         }
     }
 

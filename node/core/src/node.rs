@@ -1,6 +1,7 @@
 //! The node: what it is made of, and the one door, [`Node::step`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use daymark_protocol::clock::ClockVerdict;
 use daymark_protocol::decide::{Decision, Reach};
@@ -11,6 +12,7 @@ use daymark_protocol::trust::{FloorRecord, Floors, RootChain, SigningKey};
 use daymark_protocol::wire::Liveness;
 
 use crate::addresses::Addresses;
+use crate::admission::Terms;
 use crate::blobs::PartialBlobs;
 use crate::clock::{Clock, SignedTimes};
 use crate::config::CoreConfig;
@@ -21,6 +23,7 @@ use crate::event::{Event, Inspection, Reading};
 use crate::groups::PushGroups;
 use crate::intake::Origin;
 use crate::peers::{Parted, Peers};
+use crate::push::Said;
 use crate::reporting::Reporter;
 use crate::rng::Stream;
 use crate::saved::{OpIds, Saved};
@@ -83,8 +86,12 @@ pub struct Node {
     pub(crate) listening: Vec<String>,
     pub(crate) topics: BTreeSet<Topic>,
     pub(crate) groups: PushGroups,
-    pub(crate) liveness: BTreeMap<KeyId, Liveness>,
+    /// Of peers and of hosts that told where they are, under what counts at present.
+    pub(crate) terms: BTreeMap<KeyId, Terms>,
+    pub(crate) liveness: BTreeMap<KeyId, Arc<Liveness>>,
     pub(crate) liveness_count: u64,
+    /// What the newest own one said, and how often in a row.
+    pub(crate) liveness_said: Said,
     pub(crate) fetching_told: Option<Digest>,
     pub(crate) jitter: Stream,
     pub(crate) peer_choice: Stream,
@@ -97,6 +104,8 @@ pub struct Node {
     pub(crate) decision: Option<Decision>,
     /// The time that the newest decision was taken for.
     pub(crate) decided_for: Now,
+    /// The wall clock less the monotonic one at that time, ms.
+    pub(crate) decided_offset_ms: i64,
     pub(crate) updater: Updater,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) reporter: Reporter,
@@ -153,14 +162,17 @@ impl Node {
             listening: Vec::new(),
             topics: BTreeSet::new(),
             groups: PushGroups::default(),
+            terms: BTreeMap::new(),
             liveness: BTreeMap::new(),
             liveness_count: 0,
+            liveness_said: Said::default(),
             fetching_told: None,
             jitter: Stream::new(&seed, "jitter"),
             peer_choice: Stream::new(&seed, "choice of peers"),
             nonces: Stream::new(&seed, "nonces of comparisons"),
             clock,
             decided_for: clock_verdict.now,
+            decided_offset_ms: reading.offset_ms(),
             clock_verdict,
             inspection: None,
             reach: None,
@@ -222,8 +234,9 @@ impl Node {
     pub fn step(&mut self, reading: Reading, event: Event) -> Batch {
         self.reading = reading;
         let mut batch = Batch::default();
+        let woke = matches!(event, Event::Wake);
         self.handle(event, &mut batch);
-        for timer in self.timers.take_due(reading.mono) {
+        for timer in self.timers.take_due(reading.mono, woke) {
             self.woke(timer, &mut batch);
         }
         self.settle(&mut batch);
@@ -290,6 +303,12 @@ impl Node {
         self.timers.next()
     }
 
+    /// As [`Self::next_deadline`], without what comes round by itself and on whose moment nothing
+    /// hangs: a host that saves power may let that wait, together, until it wakes the node.
+    pub fn next_firm_deadline(&self) -> Option<MonoTime> {
+        self.timers.next_firm()
+    }
+
     /// The host.
     pub fn host(&self) -> KeyId {
         self.own
@@ -323,6 +342,6 @@ impl Node {
 
     /// The newest word of each enrolled host on where it is and what it fetches.
     pub fn liveness(&self) -> impl Iterator<Item = (&KeyId, &Liveness)> {
-        self.liveness.iter()
+        self.liveness.iter().map(|(host, said)| (host, &**said))
     }
 }

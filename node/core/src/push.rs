@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::document::{Changes, DocumentId, FreshEntry, Outcome, StoredReport};
-use daymark_protocol::id::KeyId;
+use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::wire::{Fetching, GossipMessage, ITEMS_PER_MESSAGE_MAX, Liveness, in_parts};
 
 use crate::admission;
@@ -25,9 +25,40 @@ const LIVENESS_PAUSE_MS_MIN: u64 = 5_000;
 /// Fresh items that repair brought and that are still pushed: more than these come from a first
 /// sync or a long absence, and repair spreads those better.
 const REPAIRED_PUSHED_MAX: usize = 32;
-/// Pause between own livenesses while nothing changes, ms, for each host of the group: gossip makes
-/// about six copies of some 300 bytes, so that a node sends about 30 B/s of them in any fleet.
+/// First pause between own livenesses, ms, for each host of the group: gossip makes about six copies
+/// of some 300 bytes, so that a node sends at most 30 B/s of them in any fleet.
 const LIVENESS_PAUSE_MS_PER_HOST: u64 = 60_000;
+/// The pause doubles this often while there is nothing new to say: who missed it hears of the
+/// others by then, and the longer a host said the same, the fewer there are.
+const LIVENESS_DOUBLINGS_MAX: u32 = 4;
+
+/// What the newest own liveness said of where this node is and what it fetches.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    generation: u64,
+    addresses: Vec<String>,
+    index: Option<Digest>,
+    /// How often it was said again.
+    again: u32,
+}
+
+impl Said {
+    /// Takes down what is said now.
+    fn note(&mut self, said: &Liveness) {
+        let Liveness { generation, addresses, fetching, .. } = said;
+        let index = fetching.map(|fetching| fetching.index);
+        let same =
+            (self.generation, &self.addresses, self.index) == (*generation, addresses, index);
+        let again = if same { self.again.saturating_add(1) } else { 0 };
+        *self = Self { generation: *generation, addresses: addresses.clone(), index, again };
+    }
+
+    /// The pause before it is said again.
+    fn pause_ms(&self, members: u64) -> u64 {
+        let first_ms = LIVENESS_PAUSE_MS_PER_HOST.saturating_mul(members.max(1));
+        first_ms.saturating_mul(1 << self.again.min(LIVENESS_DOUBLINGS_MAX))
+    }
+}
 
 impl Node {
     /// A topic of the fleet, once it is known: a document, or a push group.
@@ -168,7 +199,7 @@ impl Node {
     }
 
     fn liveness_received(&mut self, bytes: &[u8]) -> Verdict {
-        let Ok(said) = Liveness::verify(bytes) else {
+        let Ok(said) = self.shared.liveness(bytes) else {
             self.counters.refused += 1;
             return Verdict::Reject;
         };
@@ -188,17 +219,14 @@ impl Node {
         // says over its own connection is.
         self.addresses.tell(host, said.addresses.clone());
         self.liveness.insert(host, said);
+        self.keep_terms_of(host);
         self.timers.set_earlier(Timer::Dial, self.reading.mono);
         Verdict::Accept
     }
 
     /// Tells peers where this node is and what it fetches, once it has a generation to say it in.
     pub(crate) fn tell_liveness(&mut self, batch: &mut Batch) {
-        // Where there are groups, as many again come from the whole site.
-        let hosts = self.group_count() * if self.groups.are_several() { 2 } else { 1 };
-        let pause_ms = LIVENESS_PAUSE_MS_PER_HOST.saturating_mul(hosts.max(1));
-        let pause_ms = pause_ms + self.jitter.below(LIVENESS_PAUSE_MS_MIN);
-        self.timers.set(Timer::Liveness, self.reading.mono.plus_ms(pause_ms));
+        self.wait_to_tell();
         let Some(fleet) = self.replica.as_ref().and_then(|replica| replica.chain().fleet()) else {
             return;
         };
@@ -220,6 +248,16 @@ impl Node {
         let message = GossipMessage::Liveness(said.sign(&self.key));
         self.publish(&topic, &message, true, batch);
         self.fetching_told = said.fetching.map(|fetching| fetching.index);
+        self.liveness_said.note(&said);
+        self.wait_to_tell();
+    }
+
+    fn wait_to_tell(&mut self) {
+        // Where there are groups, as many again come from the whole site.
+        let hosts = self.group_count() * if self.groups.are_several() { 2 } else { 1 };
+        let pause_ms = self.liveness_said.pause_ms(hosts);
+        let pause_ms = pause_ms + self.jitter.below(LIVENESS_PAUSE_MS_MIN);
+        self.timers.set_resting(Timer::Liveness, self.reading.mono.plus_ms(pause_ms));
     }
 
     /// Tells soon, because something changed.

@@ -60,7 +60,7 @@ impl Node {
             self.compare(peer, batch);
         }
         let pause_ms = self.jitter.between(*REPAIR_PAUSE_MS.start(), *REPAIR_PAUSE_MS.end());
-        self.timers.set(Timer::Repair, self.reading.mono.plus_ms(pause_ms));
+        self.timers.set_resting(Timer::Repair, self.reading.mono.plus_ms(pause_ms));
     }
 
     /// One of the connected peers that may hear at least this much.

@@ -53,20 +53,33 @@ impl Timer {
     }
 }
 
+/// When something is due.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    at: MonoTime,
+    /// It comes round by itself and nothing hangs on when: a host that saves power may be late.
+    rests: bool,
+}
+
 /// All that is being waited for: at most one deadline of each kind.
 #[derive(Debug, Default)]
-pub(crate) struct Timers(BTreeMap<Timer, MonoTime>);
+pub(crate) struct Timers(BTreeMap<Timer, Deadline>);
 
 impl Timers {
     /// Sets or moves a deadline.
     pub(crate) fn set(&mut self, timer: Timer, at: MonoTime) {
-        self.0.insert(timer, at);
+        self.0.insert(timer, Deadline { at, rests: false });
     }
 
-    /// Sets a deadline, unless an earlier one is set.
+    /// Sets or moves the deadline of what comes round by itself.
+    pub(crate) fn set_resting(&mut self, timer: Timer, at: MonoTime) {
+        self.0.insert(timer, Deadline { at, rests: true });
+    }
+
+    /// Sets a deadline, unless an earlier one is set that does not rest.
     pub(crate) fn set_earlier(&mut self, timer: Timer, at: MonoTime) {
-        let deadline = self.0.entry(timer).or_insert(at);
-        *deadline = (*deadline).min(at);
+        let at = self.0.get(&timer).map_or(at, |deadline| deadline.at.min(at));
+        self.set(timer, at);
     }
 
     /// Forgets a deadline.
@@ -79,10 +92,16 @@ impl Timers {
         self.0.contains_key(&timer)
     }
 
-    /// Takes what is due.
-    pub(crate) fn take_due(&mut self, now: MonoTime) -> Vec<Timer> {
-        let due: Vec<Timer> =
-            self.0.iter().filter(|&(_, at)| *at <= now).map(|(timer, _)| *timer).collect();
+    /// Takes what is due; what rests only if the host `woke` the node for it, or each message that
+    /// comes to a host that is late would set something off that rests until then.
+    pub(crate) fn take_due(&mut self, now: MonoTime, woke: bool) -> Vec<Timer> {
+        let is_due = |deadline: &Deadline| deadline.at <= now && (woke || !deadline.rests);
+        let due: Vec<Timer> = self
+            .0
+            .iter()
+            .filter(|(_, deadline)| is_due(deadline))
+            .map(|(timer, _)| *timer)
+            .collect();
         for timer in &due {
             self.0.remove(timer);
         }
@@ -91,7 +110,13 @@ impl Timers {
 
     /// The earliest deadline, and what it is for.
     pub(crate) fn next(&self) -> Option<(MonoTime, &'static str)> {
-        self.0.iter().map(|(timer, at)| (*at, timer.reason())).min_by_key(|(at, _)| *at)
+        let deadlines = self.0.iter().map(|(timer, deadline)| (deadline.at, timer.reason()));
+        deadlines.min_by_key(|(at, _)| *at)
+    }
+
+    /// The earliest deadline that does not rest.
+    pub(crate) fn next_firm(&self) -> Option<MonoTime> {
+        self.0.values().filter(|deadline| !deadline.rests).map(|deadline| deadline.at).min()
     }
 }
 
@@ -106,10 +131,23 @@ mod tests {
         timers.set(Timer::Decide, MonoTime(10));
         timers.set_earlier(Timer::Decide, MonoTime(15));
         assert_eq!(timers.next(), Some((MonoTime(10), "the decision may change")));
-        assert_eq!(timers.take_due(MonoTime(10)), vec![Timer::Decide]);
-        assert_eq!(timers.take_due(MonoTime(10)), vec![]);
+        assert_eq!(timers.take_due(MonoTime(10), true), vec![Timer::Decide]);
+        assert_eq!(timers.take_due(MonoTime(10), true), vec![]);
         assert!(timers.is_set(Timer::Repair));
         timers.clear(Timer::Repair);
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn what_rests_is_set_off_by_waking_alone_until_it_is_wanted_soon() {
+        let mut timers = Timers::default();
+        timers.set_resting(Timer::Repair, MonoTime(10));
+        timers.set(Timer::Report, MonoTime(30));
+        assert_eq!(timers.next().map(|(at, _)| at), Some(MonoTime(10)));
+        assert_eq!(timers.next_firm(), Some(MonoTime(30)));
+        assert_eq!(timers.take_due(MonoTime(20), false), vec![]);
+        timers.set_earlier(Timer::Repair, MonoTime(20));
+        assert_eq!(timers.next_firm(), Some(MonoTime(10)));
+        assert_eq!(timers.take_due(MonoTime(20), false), vec![Timer::Repair]);
     }
 }

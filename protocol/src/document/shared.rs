@@ -5,12 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::document::chain::{ChainHead, ChainOutcome, HostChain};
+use crate::document::report::RefusedReport;
 use crate::document::report::SignedReport;
 use crate::id::{Digest, KeyId};
-use crate::trust::{Context, PublicKey, RefusedStatement, Signature, Statement};
+use crate::trust::{
+    Accepted, Context, Pin, PublicKey, RefusedStatement, RootChain, RootError, Signature, Statement,
+};
+use crate::wire::{Liveness, RefusedLiveness};
 
 /// Things in a pool before what nobody else holds is first let go.
 const FIRST_SWEEP: usize = 4_096;
+/// Livenesses and reports that a pool remembers as read; each reaches everyone within seconds.
+const MESSAGES_MAX: usize = 4_096;
+/// States of root chains that a pool remembers: far more than roots and their rivals lead to.
+const ROOT_CHAINS_MAX: usize = 4_096;
 
 /// A pool, or none. Copies are of the same pool.
 #[derive(Clone, Debug, Default)]
@@ -22,12 +30,20 @@ struct Pool {
     /// Signatures that verify; those that do not anybody can make any number of.
     verifying: BTreeSet<(Digest, KeyId, Signature)>,
     chains: BTreeMap<Step, (Arc<HostChain>, Vec<ChainOutcome>)>,
+    livenesses: BTreeMap<Digest, Arc<Liveness>>,
+    reports: BTreeMap<Digest, Arc<SignedReport>>,
+    /// Root chains by pin, floor and what they hold.
+    roots: BTreeMap<(Pin, u64, Digest), Arc<RootChain>>,
+    rooted: BTreeMap<RootStep, (Arc<RootChain>, Vec<Accepted>)>,
     sweep_at: usize,
 }
 
 /// Where a host's chain stands, and a digest of the reports that it takes then. The hash of its
 /// last report stands for all below it.
 type Step = (KeyId, ChainHead, Digest);
+
+/// A root chain, a digest of the envelopes that it takes then, and how many they are.
+type RootStep = (Pin, u64, Digest, Digest, usize);
 
 impl Shared {
     /// An empty pool.
@@ -38,6 +54,64 @@ impl Shared {
     fn lock(&self) -> Option<MutexGuard<'_, Pool>> {
         // What a panic elsewhere left behind is whole: every change is one insertion.
         self.0.as_ref().map(|pool| pool.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there is a pool.
+    pub(crate) fn is_pool(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// A root chain, as others hold it too.
+    pub(crate) fn chain(&self, chain: RootChain) -> Arc<RootChain> {
+        let Some(mut pool) = self.lock() else { return Arc::new(chain) };
+        let (pin, floor, held) = chain.state();
+        Arc::clone(pool.roots.entry((pin, floor, held)).or_insert_with(|| Arc::new(chain)))
+    }
+
+    /// What becomes of each of the roots that a chain takes. Refusals are worked out each time.
+    pub(crate) fn rooted(
+        &self,
+        chain: &mut Arc<RootChain>,
+        envelopes: &[&[u8]],
+    ) -> Vec<Result<Accepted, RootError>> {
+        let take =
+            |chain: &mut Arc<RootChain>| Arc::make_mut(chain).accept_all(envelopes.iter().copied());
+        let Some(mut pool) = self.lock() else { return take(chain) };
+        let (pin, floor, held) = chain.state();
+        let step = (pin, floor, held, Digest::of_parts(envelopes), envelopes.len());
+        if let Some((after, accepted)) = pool.rooted.get(&step) {
+            *chain = Arc::clone(after);
+            return accepted.iter().map(|accepted| Ok(*accepted)).collect();
+        }
+        let results = take(chain);
+        if pool.rooted.len() >= ROOT_CHAINS_MAX {
+            pool.rooted.clear();
+            pool.roots.clear();
+        }
+        let (pin, floor, held) = chain.state();
+        let same = pool.roots.entry((pin, floor, held)).or_insert_with(|| Arc::clone(chain));
+        *chain = Arc::clone(same);
+        let accepted: Vec<Accepted> =
+            results.iter().filter_map(|result| result.as_ref().ok().copied()).collect();
+        if accepted.len() == results.len() {
+            pool.rooted.insert(step, (Arc::clone(chain), accepted));
+        }
+        results
+    }
+
+    /// Reads a report.
+    pub(crate) fn report(&self, bytes: &[u8]) -> Result<Arc<SignedReport>, RefusedReport> {
+        let Some(mut pool) = self.lock() else { return SignedReport::decode(bytes).map(Arc::new) };
+        let digest = Digest::of(bytes);
+        if let Some(report) = pool.reports.get(&digest) {
+            return Ok(Arc::clone(report));
+        }
+        let report = Arc::new(SignedReport::decode(bytes)?);
+        if pool.reports.len() >= MESSAGES_MAX {
+            pool.reports.clear();
+        }
+        pool.reports.insert(digest, Arc::clone(&report));
+        Ok(report)
     }
 
     /// Reads a statement's payload.
@@ -51,6 +125,24 @@ impl Shared {
         pool.statements.insert(digest, statement.clone());
         pool.sweep();
         Ok(statement)
+    }
+
+    /// Reads and verifies a liveness.
+    ///
+    /// # Errors
+    /// If it is malformed or not signed by the host it names.
+    pub fn liveness(&self, bytes: &[u8]) -> Result<Arc<Liveness>, RefusedLiveness> {
+        let Some(mut pool) = self.lock() else { return Liveness::verify(bytes).map(Arc::new) };
+        let digest = Digest::of(bytes);
+        if let Some(liveness) = pool.livenesses.get(&digest) {
+            return Ok(Arc::clone(liveness));
+        }
+        let liveness = Arc::new(Liveness::verify(bytes)?);
+        if pool.livenesses.len() >= MESSAGES_MAX {
+            pool.livenesses.clear();
+        }
+        pool.livenesses.insert(digest, Arc::clone(&liveness));
+        Ok(liveness)
     }
 
     /// Whether `key`, whose id is `id`, signed `statement`.
@@ -77,11 +169,15 @@ impl Shared {
     pub(crate) fn extended(
         &self,
         chain: &mut Arc<HostChain>,
-        reports: Vec<SignedReport>,
+        reports: Vec<Arc<SignedReport>>,
     ) -> Vec<ChainOutcome> {
+        let take = |chain: &mut Arc<HostChain>, reports: Vec<Arc<SignedReport>>| {
+            let reports = reports.into_iter().map(Arc::unwrap_or_clone).collect();
+            Arc::make_mut(chain).accept_all(reports)
+        };
         // Reports that wait, and the sides of a fork, are not in the head.
         let Some(mut pool) = self.lock().filter(|_| chain.is_its_head()) else {
-            return Arc::make_mut(chain).accept_all(reports);
+            return take(chain, reports);
         };
         let hashes: Vec<Digest> = reports.iter().map(|report| report.hash()).collect();
         let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_bytes().as_slice()).collect();
@@ -90,7 +186,7 @@ impl Shared {
             *chain = Arc::clone(after);
             return outcomes.clone();
         }
-        let outcomes = Arc::make_mut(chain).accept_all(reports);
+        let outcomes = take(chain, reports);
         pool.chains.insert(step, (Arc::clone(chain), outcomes.clone()));
         pool.sweep();
         outcomes

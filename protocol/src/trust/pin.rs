@@ -13,7 +13,7 @@ use crate::id::{Digest, InvalidId};
 /// Its text form is the fingerprint that people type: the version and the digest in groups of
 /// eight hex digits, all joined by dashes. Dashes within the digest and letter case are optional
 /// when it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pin {
     /// Version of the newest root.

@@ -62,7 +62,8 @@ pub(crate) struct Arrival {
 pub struct Network {
     seed: u64,
     links: Links,
-    directions: BTreeMap<(usize, usize), Direction>,
+    /// By sender, then by receiver.
+    directions: Vec<BTreeMap<usize, Direction>>,
     cuts: Vec<(u64, Cut)>,
     epochs: u32,
     calm: bool,
@@ -70,7 +71,7 @@ pub struct Network {
 
 impl Network {
     pub(crate) fn new(seed: u64, links: Links) -> Self {
-        Self { seed, links, directions: BTreeMap::new(), cuts: vec![], epochs: 0, calm: false }
+        Self { seed, links, directions: vec![], cuts: vec![], epochs: 0, calm: false }
     }
 
     pub(crate) fn next_epoch(&mut self) -> u32 {
@@ -131,7 +132,10 @@ impl Network {
         }
         let link = *self.link(from, to);
         let (seed, calm) = (self.seed, self.calm);
-        let direction = self.directions.entry((from.host, to.host)).or_insert_with(|| {
+        if self.directions.len() <= from.host {
+            self.directions.resize_with(from.host + 1, BTreeMap::new);
+        }
+        let direction = self.directions[from.host].entry(to.host).or_insert_with(|| {
             let name = child(seed, "links");
             let salt = u64::from_be_bytes(std::array::from_fn(|at| name[at]));
             let pair = ((from.host as u64) << 32) | to.host as u64;

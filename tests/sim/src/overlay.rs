@@ -16,7 +16,7 @@ const LAZY: usize = 4;
 /// Share of those peers that hear of them if they are many.
 const LAZY_SHARE: f64 = 0.25;
 /// Heartbeats for which a message can be had again, and for which others hear of it.
-const CACHE_BEATS: u64 = 5;
+const CACHE_MS: u64 = 5 * BEAT_MS;
 const GOSSIP_BEATS: u64 = 3;
 /// Pause between heartbeats, ms.
 pub(crate) const BEAT_MS: u64 = 1_000;
@@ -36,6 +36,15 @@ pub(crate) struct Rumour {
     pub(crate) hops: u8,
 }
 
+/// A message that can be had again.
+#[derive(Debug)]
+struct Kept {
+    since_ms: u64,
+    /// How many heartbeats there were before it.
+    beat: u64,
+    rumour: Rumour,
+}
+
 /// One host's part of the overlay.
 #[derive(Debug)]
 pub(crate) struct Overlay {
@@ -43,10 +52,17 @@ pub(crate) struct Overlay {
     pub(crate) topics: BTreeMap<u16, BTreeSet<usize>>,
     seen: [BTreeSet<u64>; 2],
     seen_since_ms: u64,
-    cache: VecDeque<(u64, Rumour)>,
+    cache: VecDeque<Kept>,
     beat: u64,
     /// Whether a heartbeat is coming.
     pub(crate) beats: bool,
+}
+
+impl Kept {
+    /// Whether others still hear of it.
+    fn is_told(&self, beat: u64) -> bool {
+        self.beat + GOSSIP_BEATS > beat
+    }
 }
 
 impl Overlay {
@@ -86,13 +102,17 @@ impl Overlay {
     }
 
     /// Keeps a message to be had again.
-    pub(crate) fn keep(&mut self, rumour: Rumour) {
-        self.cache.push_back((self.beat, rumour));
+    pub(crate) fn keep(&mut self, now_ms: u64, rumour: Rumour) {
+        while self.cache.front().is_some_and(|kept| kept.since_ms + CACHE_MS <= now_ms) {
+            self.cache.pop_front();
+        }
+        self.cache.push_back(Kept { since_ms: now_ms, beat: self.beat, rumour });
     }
 
     /// A message that can still be had.
-    pub(crate) fn kept(&self, id: u64) -> Option<&Rumour> {
-        self.cache.iter().map(|(_, rumour)| rumour).find(|rumour| rumour.id == id)
+    pub(crate) fn kept(&self, now_ms: u64, id: u64) -> Option<&Rumour> {
+        let lasts = self.cache.iter().filter(|kept| now_ms < kept.since_ms + CACHE_MS);
+        lasts.map(|kept| &kept.rumour).find(|rumour| rumour.id == id)
     }
 
     /// Those of a mesh.
@@ -130,21 +150,18 @@ impl Overlay {
         self.some(all, surplus)
     }
 
-    /// One heartbeat: the ids of recent messages of each topic, and whom to tell of them, out of
-    /// those who could be told. Whether there is anything left to tell of or to keep.
-    pub(crate) fn beat(
-        &mut self,
-        topic: u16,
-        candidates: &[usize],
-    ) -> Option<(Vec<u64>, Vec<usize>)> {
-        let recent = |(beat, rumour): &&(u64, Rumour)| {
-            rumour.topic == topic && beat + GOSSIP_BEATS > self.beat
-        };
-        let ids: Vec<u64> = self.cache.iter().filter(recent).map(|(_, rumour)| rumour.id).collect();
-        if ids.is_empty() {
-            return None;
-        }
-        let mesh = self.topics.get(&topic)?;
+    /// The ids of recent messages of a topic, which others hear of with this heartbeat.
+    pub(crate) fn recent(&self, topic: u16) -> Vec<u64> {
+        let of_topic = self.cache.iter().rev().take_while(|kept| kept.is_told(self.beat));
+        let mut ids: Vec<u64> =
+            of_topic.filter(|kept| kept.rumour.topic == topic).map(|kept| kept.rumour.id).collect();
+        ids.reverse();
+        ids
+    }
+
+    /// Whom to tell of them, out of those who could be told.
+    pub(crate) fn lazy(&mut self, topic: u16, candidates: &[usize]) -> Vec<usize> {
+        let Some(mesh) = self.topics.get(&topic) else { return vec![] };
         let others: Vec<usize> =
             candidates.iter().copied().filter(|peer| !mesh.contains(peer)).collect();
         #[expect(
@@ -154,17 +171,13 @@ impl Overlay {
             reason = "a share of a few peers"
         )]
         let share = (others.len() as f64 * LAZY_SHARE) as usize;
-        let told = self.some(others, share.max(LAZY));
-        Some((ids, told))
+        self.some(others, share.max(LAZY))
     }
 
-    /// Ends a heartbeat; whether another one is needed.
+    /// Ends a heartbeat; whether another one has anything to tell.
     pub(crate) fn beaten(&mut self) -> bool {
         self.beat += 1;
-        while self.cache.front().is_some_and(|(beat, _)| beat + CACHE_BEATS <= self.beat) {
-            self.cache.pop_front();
-        }
-        self.beats = !self.cache.is_empty();
+        self.beats = self.cache.back().is_some_and(|kept| kept.is_told(self.beat));
         self.beats
     }
 

@@ -79,13 +79,22 @@ pub fn run_scenario(
     scenario: Scenario,
     line: &Line,
     checks: Checks,
+    progress: impl FnMut(&World),
+) -> Figures {
+    let begun = Instant::now();
+    run_world(World::new(scenario, line.seed, checks), line, begun, progress)
+}
+
+/// Runs a world that was made at `begun` to its end.
+pub fn run_world(
+    mut world: World,
+    line: &Line,
+    begun: Instant,
     mut progress: impl FnMut(&World),
 ) -> Figures {
     /// Stretches of a run.
     const STRETCHES: u64 = 200;
-    let begun = Instant::now();
-    let length_ms = scenario.length.0;
-    let mut world = World::new(scenario, line.seed, checks);
+    let length_ms = world.scenario.length.0;
     for stretch in 1..=STRETCHES {
         world.run_until(length_ms * stretch / STRETCHES, |_| false);
         progress(&world);

@@ -22,7 +22,7 @@ impl Replica {
         let mut changes = Changes::default();
         let mut versions = BTreeSet::new();
         let mut outcomes = Vec::with_capacity(envelopes.len());
-        for result in self.chain.accept_all(envelopes.iter().copied()) {
+        for result in self.shared.rooted(&mut self.chain, envelopes) {
             outcomes.push(match result {
                 Ok(Accepted::New { version, .. } | Accepted::Signatures { version, .. }) => {
                     versions.insert(version);

@@ -22,9 +22,9 @@ impl Replica {
     pub fn accept_reports(&mut self, reports: &[&[u8]]) -> (Vec<Outcome>, Changes) {
         let mut changes = Changes::default();
         let mut outcomes = vec![Outcome::Known; reports.len()];
-        let mut of_hosts: BTreeMap<KeyId, Vec<(usize, SignedReport)>> = BTreeMap::new();
+        let mut of_hosts: BTreeMap<KeyId, Vec<(usize, Arc<SignedReport>)>> = BTreeMap::new();
         for (index, bytes) in reports.iter().enumerate() {
-            match SignedReport::decode(bytes) {
+            match self.shared.report(bytes) {
                 Err(why) => outcomes[index] = Outcome::Refused(why.to_string()),
                 Ok(report) if Some(report.report().fleet) != self.chain.fleet() => {
                     outcomes[index] = Outcome::Refused("it is for another fleet".into());
@@ -39,7 +39,7 @@ impl Replica {
             }
         }
         for (host, batch) in of_hosts {
-            let (indices, batch): (Vec<usize>, Vec<SignedReport>) = batch.into_iter().unzip();
+            let (indices, batch): (Vec<usize>, Vec<Arc<SignedReport>>) = batch.into_iter().unzip();
             let results = self.extend_chain(host, batch, &mut changes);
             for (index, result) in indices.into_iter().zip(results) {
                 outcomes[index] = outcome_of(result);
@@ -51,7 +51,7 @@ impl Replica {
     fn extend_chain(
         &mut self,
         host: KeyId,
-        batch: Vec<SignedReport>,
+        batch: Vec<Arc<SignedReport>>,
         changes: &mut Changes,
     ) -> Vec<ChainOutcome> {
         let chain = self.hosts.entry(host).or_insert_with(|| Arc::new(HostChain::new(host)));

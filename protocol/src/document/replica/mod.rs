@@ -75,7 +75,7 @@ impl Indexed {
 /// Everything held of a fleet.
 #[derive(Clone, Debug)]
 pub struct Replica {
-    chain: RootChain,
+    chain: Arc<RootChain>,
     /// Lists that roots name (RULES R5).
     lists: HeldLists,
     /// The newest of each scope (RULES D7).
@@ -103,7 +103,7 @@ impl Replica {
     /// As [`Self::new`], holding in common what other replicas of the pool hold too.
     pub fn sharing(chain: RootChain, floors: Floors, interest: Interest, shared: Shared) -> Self {
         let mut replica = Self {
-            chain,
+            chain: shared.chain(chain),
             lists: HeldLists::new(),
             heartbeats: BTreeMap::new(),
             floors,

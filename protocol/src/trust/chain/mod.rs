@@ -137,6 +137,13 @@ impl RootChain {
         results.into_iter().map(|(_, result)| result).collect()
     }
 
+    /// What tells it from other chains: its pin, its floor, and a digest of all that it holds,
+    /// signatures included.
+    pub(crate) fn state(&self) -> (Pin, u64, Digest) {
+        let held: Vec<&[u8]> = self.roots().map(|(_, bytes)| bytes).collect();
+        (self.pin, self.floor, Digest::of_parts(&held))
+    }
+
     /// Why nothing can be judged yet; `None` if statements can be.
     pub fn wait(&self) -> Option<&ChainWait> {
         self.wait.as_ref()

@@ -11,6 +11,7 @@ use daymark_core::durable::UpdateState;
 use daymark_core::effect::{Act, Admission, OpId};
 use daymark_core::event::{Reading, StageProgress};
 use daymark_core::{ClockTrust, CoreConfig, Node};
+use daymark_protocol::document::Shared;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::trust::{PublicKey, SigningKey};
@@ -187,6 +188,7 @@ impl SimHost {
         seed: u64,
         config: CoreConfig,
         reading: Reading,
+        shared: Shared,
     ) -> daymark_core::Batch {
         self.life += 1;
         self.gate.clear();
@@ -195,15 +197,17 @@ impl SimHost {
         self.staging = None;
         self.acting = None;
         let entropy = child(seed, &format!("entropy {} {}", self.id, self.life));
-        let (node, batch) = Node::new(config, self.disk.start(self.key.clone(), entropy), reading);
+        let start = self.disk.start(self.key.clone(), entropy);
+        let (node, batch) = Node::sharing(config, start, reading, shared);
         self.node = Some(Box::new(node));
         batch
     }
 
-    /// A second node from the same disk, to compare with: it is asked and thrown away.
-    pub(crate) fn twin(&self, config: CoreConfig, reading: Reading) -> Node {
+    /// A second node from the same disk, to compare with: it is asked and thrown away. It shares
+    /// only what other such nodes hold, so that what the running ones share is compared too.
+    pub(crate) fn twin(&self, config: CoreConfig, reading: Reading, shared: Shared) -> Node {
         let start = self.disk.start(self.key.clone(), child(0, "twin"));
-        Node::new(config, start, reading).0
+        Node::sharing(config, start, reading, shared).0
     }
 
     /// Signs as this machine; for adversaries, who have its key.

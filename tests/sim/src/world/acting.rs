@@ -123,9 +123,12 @@ impl World {
     /// The host's process must not rest beyond what the node waits for, give or take the slack.
     pub(super) fn wake_in_time(&mut self, host: usize) {
         let of = &self.hosts[host];
-        let Some((at, _)) = of.node.as_ref().and_then(|node| node.next_deadline()) else { return };
-        let slack_ms = if of.is_idle() { self.scenario.wake_slack.0 } else { 0 };
-        let at_ms = at.0.saturating_add(slack_ms).max(self.now_ms + 1);
+        let Some(node) = &of.node else { return };
+        let slack_ms = self.scenario.wake_slack.0;
+        let late_ms = node.next_deadline().map(|(at, _)| at.0.saturating_add(slack_ms));
+        let firm_ms = node.next_firm_deadline().map(|at| at.0);
+        let Some(at_ms) = late_ms.into_iter().chain(firm_ms).min() else { return };
+        let at_ms = at_ms.max(self.now_ms + 1);
         // What is set early enough stays; it is set anew when it was not.
         if of.wake_ms.is_some_and(|set_ms| set_ms <= at_ms && set_ms > self.now_ms) {
             return;

@@ -114,7 +114,7 @@ impl World {
         for peer in self.audience(host, topic) {
             self.pass_on(host, peer, &rumour, None);
         }
-        self.hosts[host].overlay.keep(rumour);
+        self.hosts[host].overlay.keep(self.now_ms, rumour);
         self.beat_soon(host);
     }
 
@@ -134,7 +134,7 @@ impl World {
         for peer in mesh.into_iter().filter(|peer| *peer != from) {
             self.pass_on(host, peer, &rumour, None);
         }
-        self.hosts[host].overlay.keep(rumour);
+        self.hosts[host].overlay.keep(self.now_ms, rumour);
         self.beat_soon(host);
     }
 
@@ -146,7 +146,14 @@ impl World {
         taint: Option<Fault>,
     ) {
         let Some(way) = self.way(from, to, Admission::Member) else { return };
+        let known = self.hosts[to].overlay.has_seen(rumour.id);
         for arrival in self.arrivals(way, rumour.bytes.len()).into_iter().flatten() {
+            if known && arrival.corrupt.is_none() {
+                // It will change nothing: it counts, and need not be carried.
+                self.recorder.copies += 1;
+                self.events[Next::GOSSIP] += 1;
+                continue;
+            }
             let mut rumour = Box::new(rumour.clone());
             if arrival.corrupt.is_some() {
                 rumour.bytes = super::wires::changed(&rumour.bytes, &arrival);
@@ -201,15 +208,21 @@ impl World {
             for peer in self.hosts[host].overlay.prunes(topic) {
                 self.prune(host, peer, topic);
             }
-            let audience = self.audience(host, topic);
-            let Some((ids, told)) = self.hosts[host].overlay.beat(topic, &audience) else {
+            let ids = self.hosts[host].overlay.recent(topic);
+            if ids.is_empty() {
                 continue;
-            };
+            }
+            let audience = self.audience(host, topic);
+            let told = self.hosts[host].overlay.lazy(topic, &audience);
             for peer in told {
                 let Some(way) = self.way(host, peer, Admission::Member) else { continue };
-                for arrival in
-                    self.arrivals(way, WORD_BYTES * (1 + ids.len())).into_iter().flatten()
-                {
+                let arrivals = self.arrivals(way, WORD_BYTES * (1 + ids.len()));
+                if ids.iter().all(|id| self.hosts[peer].overlay.has_seen(*id)) {
+                    // As with copies.
+                    self.events[Next::GOSSIP_CONTROL] += 1;
+                    continue;
+                }
+                for arrival in arrivals.into_iter().flatten() {
                     let ids = ids.clone();
                     self.queue.push(arrival.at_ms, Next::Have { way, topic, ids });
                 }
@@ -243,7 +256,7 @@ impl World {
         if !self.arrives(way) {
             return;
         }
-        if let Some(rumour) = self.hosts[way.to].overlay.kept(id).cloned() {
+        if let Some(rumour) = self.hosts[way.to].overlay.kept(self.now_ms, id).cloned() {
             self.pass_on(way.to, way.from, &rumour, None);
         }
     }

@@ -16,6 +16,7 @@ use daymark_core::CoreConfig;
 use daymark_core::Event;
 use daymark_core::effect::{Reply, Topic};
 use daymark_core::event::{Carried, RequestId};
+use daymark_protocol::document::Shared;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Seen;
@@ -75,6 +76,9 @@ pub struct World {
     pub reference: Reference,
     checks: Checks,
     pool: Pool,
+    shared: Shared,
+    /// What nodes share that are made to be compared with.
+    twins: Shared,
     numbers: BTreeMap<KeyId, usize>,
     /// Machines that have another one's key.
     clones: Vec<usize>,
@@ -100,7 +104,13 @@ impl World {
     /// The world of a scenario, with the checks that are to watch it.
     pub fn new(scenario: Scenario, seed: u64, checks: Checks) -> Self {
         let config = core_config(scenario.clock.trust_rtc, scenario.network.links);
-        Self::with_config(scenario, seed, checks, config)
+        Self::with_config(scenario, seed, checks, config, Shared::pool())
+    }
+
+    /// As [`Self::new`], with nodes that have nothing in common: slower, and otherwise the same.
+    pub fn apart(scenario: Scenario, seed: u64, checks: Checks) -> Self {
+        let config = core_config(scenario.clock.trust_rtc, scenario.network.links);
+        Self::with_config(scenario, seed, checks, config, Shared::default())
     }
 
     /// The world of a scenario whose nodes have a bug on purpose.
@@ -112,10 +122,16 @@ impl World {
         bug: daymark_core::PlantedBug,
     ) -> Self {
         let config = core_config(scenario.clock.trust_rtc, scenario.network.links).plant(bug);
-        Self::with_config(scenario, seed, checks, config)
+        Self::with_config(scenario, seed, checks, config, Shared::pool())
     }
 
-    fn with_config(scenario: Scenario, seed: u64, checks: Checks, config: CoreConfig) -> Self {
+    fn with_config(
+        scenario: Scenario,
+        seed: u64,
+        checks: Checks,
+        config: CoreConfig,
+        shared: Shared,
+    ) -> Self {
         let operators = Operators::new(seed, scenario.begins);
         let mut world = Self {
             seed,
@@ -130,6 +146,8 @@ impl World {
             reference: Reference::default(),
             checks,
             pool: Pool::default(),
+            shared,
+            twins: Shared::pool(),
             numbers: BTreeMap::new(),
             clones: Vec::new(),
             topics: Vec::new(),
@@ -343,7 +361,7 @@ impl World {
             return;
         }
         let inspection = of.machine.inspection(&self.images);
-        let mut twin = of.twin(self.config.clone(), reading);
+        let mut twin = of.twin(self.config.clone(), reading, self.twins.clone());
         let _ = twin.step(reading, Event::Inspected(Box::new(inspection.clone())));
         self.step(host, Event::Inspected(Box::new(inspection)));
         let Some(node) = &self.hosts[host].node else { return };

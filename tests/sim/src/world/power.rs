@@ -35,7 +35,8 @@ impl World {
         }
         let reading = self.hosts[host].reading(self.scenario.begins, self.now_ms);
         let was_damaged = self.hosts[host].disk.damaged;
-        let batch = self.hosts[host].start(self.seed, self.config.clone(), reading);
+        let batch =
+            self.hosts[host].start(self.seed, self.config.clone(), reading, self.shared.clone());
         if was_damaged {
             let found = self.hosts[host].node.as_ref().is_some_and(|node| node.found_damage());
             if found {

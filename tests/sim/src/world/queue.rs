@@ -160,6 +160,9 @@ impl Next {
         "script and faults",
     ];
 
+    pub(super) const GOSSIP: usize = 4;
+    pub(super) const GOSSIP_CONTROL: usize = 5;
+
     /// Which of them it is.
     pub(super) fn kind(&self) -> usize {
         match self {
@@ -167,8 +170,8 @@ impl Next {
             Self::Wake { .. } => 1,
             Self::Inspect { .. } | Self::ActEnds { .. } | Self::Chunk { .. } | Self::Compare => 2,
             Self::Message { .. } => 3,
-            Self::Gossip { .. } => 4,
-            Self::Have { .. } | Self::Want { .. } | Self::Heartbeat { .. } => 5,
+            Self::Gossip { .. } => Self::GOSSIP,
+            Self::Have { .. } | Self::Want { .. } | Self::Heartbeat { .. } => Self::GOSSIP_CONTROL,
             Self::Dial { .. } | Self::Replug { .. } | Self::Lost { .. } => 6,
             Self::Trouble { .. }
             | Self::Night { .. }

@@ -1,8 +1,11 @@
 //! What a fleet comes to, with all checks watching.
 
+use std::time::Instant;
+
+use daymark_sim::World;
 use daymark_sim::checks::Checks;
 use daymark_sim::figures::Figures;
-use daymark_sim::run::{Line, run_scenario};
+use daymark_sim::run::{Line, run_scenario, run_world};
 use daymark_sim::scenario::Scenario;
 
 /// A site of 12 with an order in a window.
@@ -63,4 +66,16 @@ fn the_same_seed_twice_is_the_same_run_whoever_watches() {
     };
     assert_eq!(trace(77, Checks::all()), trace(77, Checks::default()));
     assert_ne!(trace(77, Checks::default()), trace(78, Checks::default()));
+}
+
+#[test]
+fn what_nodes_share_changes_nothing() {
+    let line = Line { scenario: "test".to_owned(), seed: 79, mixed: true };
+    let scenario = Scenario::parse(SITE).expect("the scenario is sound").mixed(line.seed);
+    let shared = World::new(scenario.clone(), line.seed, Checks::all());
+    let apart = World::apart(scenario, line.seed, Checks::all());
+    let [shared, apart] =
+        [shared, apart].map(|world| run_world(world, &line, Instant::now(), |_| {}));
+    assert_eq!(shared.trace, apart.trace);
+    assert_eq!((shared.events_by_kind, shared.writes), (apart.events_by_kind, apart.writes));
 }

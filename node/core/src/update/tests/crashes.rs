@@ -131,7 +131,7 @@ impl Life {
             }
             fault = Fault::None;
         }
-        for timer in self.rig.timers.take_due(daymark_protocol::time::MonoTime(u64::MAX)) {
+        for timer in self.rig.timers.take_due(daymark_protocol::time::MonoTime(u64::MAX), true) {
             let asked = self.rig.step(|updater, cx| updater.woke(cx, timer));
             if !self.perform(&asked, fault) {
                 return;
