@@ -10,6 +10,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::document::room::Room;
 use crate::id::{Digest, KeyId, ResourceId};
@@ -96,7 +97,7 @@ pub type Retained = BTreeMap<Digest, BTreeSet<KeyId>>;
 pub fn retain<'a>(statements: impl IntoIterator<Item = (&'a Digest, &'a Candidate)>) -> Retained {
     let mut rooms = Rooms::default();
     for (digest, candidate) in statements {
-        rooms.put(*digest, candidate.clone());
+        rooms.put(*digest, Arc::new(candidate.clone()));
     }
     let kept = |digest: &Digest| Some((*digest, rooms.kept(digest)?));
     rooms.candidates.keys().filter_map(kept).collect()
@@ -131,7 +132,7 @@ type IdRoom = (&'static str, bool, KeyId);
 /// alone; only what one of them moves is worked out anew when it comes, changes or goes.
 #[derive(Clone, Debug, Default)]
 pub struct Rooms {
-    candidates: BTreeMap<Digest, Candidate>,
+    candidates: BTreeMap<Digest, Arc<Candidate>>,
     /// The finished versions of each id, lowest first.
     versions: BTreeMap<IdOf, Vec<(u64, Digest)>>,
     ids: BTreeMap<IdRoom, Room<(Digest, IdOf)>>,
@@ -142,11 +143,11 @@ pub struct Rooms {
 impl Rooms {
     /// Puts a statement in, in place of what it was before. Returns the statements of which other
     /// than before may be kept.
-    pub fn put(&mut self, digest: Digest, candidate: Candidate) -> BTreeSet<Digest> {
+    pub fn put(&mut self, digest: Digest, candidate: Arc<Candidate>) -> BTreeSet<Digest> {
         let mut moved = self.take(&digest);
         moved.insert(digest);
         let version = candidate.version();
-        let Candidate { resources, signers, standing } = &candidate;
+        let Candidate { resources, signers, standing } = &*candidate;
         match standing {
             Standing::Draft => {
                 for key in signers {
@@ -182,7 +183,7 @@ impl Rooms {
     /// Takes a statement out. Returns the statements of which other than before may be kept.
     pub fn take(&mut self, digest: &Digest) -> BTreeSet<Digest> {
         let mut moved = BTreeSet::new();
-        let Some(candidate) = self.candidates.get(digest) else { return moved };
+        let Some(candidate) = self.candidates.get(digest).cloned() else { return moved };
         let version = candidate.version();
         match &candidate.standing {
             Standing::Draft => {
@@ -216,7 +217,7 @@ impl Rooms {
     /// The keys whose signatures of a statement are kept, if it is.
     pub fn kept(&self, digest: &Digest) -> Option<BTreeSet<KeyId>> {
         let candidate = self.candidates.get(digest)?;
-        let Candidate { resources, signers, standing } = candidate;
+        let Candidate { resources, signers, standing } = &**candidate;
         let is_kept = match standing {
             Standing::Draft => {
                 let place = Reverse((candidate.version(), *digest));
@@ -252,7 +253,7 @@ impl Rooms {
             }
             Standing::Finished(_) => {
                 let mut after = before.clone();
-                after.put(*digest, new);
+                after.put(*digest, Arc::new(new));
                 let own = after.ids.iter().filter(|((_, _, of), _)| of == key);
                 own.into_iter().find_map(|(name, room)| {
                     let (kind, gone, _) = *name;

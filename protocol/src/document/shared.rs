@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::document::DocumentId;
 use crate::document::chain::{ChainHead, ChainOutcome, HostChain};
-use crate::document::report::RefusedReport;
-use crate::document::report::SignedReport;
+use crate::document::report::{RefusedReport, SignedReport};
+use crate::document::retention::Candidate;
 use crate::id::{Digest, KeyId};
 use crate::trust::{
-    Accepted, Context, Pin, PublicKey, RefusedStatement, RootChain, RootError, Signature, Statement,
+    Accepted, Context, Pin, PublicKey, RefusedStatement, RootChain, RootError, Signature,
+    Statement, Version,
 };
 use crate::wire::{Liveness, RefusedLiveness};
 
@@ -35,6 +37,13 @@ struct Pool {
     /// Root chains by pin, floor and what they hold.
     roots: BTreeMap<(Pin, u64, Digest), Arc<RootChain>>,
     rooted: BTreeMap<RootStep, (Arc<RootChain>, Vec<Accepted>)>,
+    versions: Interned<Version>,
+    signatures: Interned<BTreeMap<KeyId, Signature>>,
+    candidates: Interned<Candidate>,
+    documents: Interned<BTreeSet<DocumentId>>,
+    hashes: Interned<BTreeMap<KeyId, Digest>>,
+    /// Values in these.
+    interned: usize,
     sweep_at: usize,
 }
 
@@ -97,6 +106,51 @@ impl Shared {
             pool.rooted.insert(step, (Arc::clone(chain), accepted));
         }
         results
+    }
+
+    /// One version of a resource.
+    pub(crate) fn version(&self, version: Version) -> Arc<Version> {
+        let Some(mut pool) = self.lock() else { return Arc::new(version) };
+        let only = pool.versions.only(version.statement, Arc::new(version));
+        pool.count(only)
+    }
+
+    /// The signatures that are held of a statement.
+    pub(crate) fn signatures(
+        &self,
+        statement: Digest,
+        signatures: &mut Arc<BTreeMap<KeyId, Signature>>,
+    ) {
+        if let Some(mut pool) = self.lock() {
+            let only = pool.signatures.only(statement, Arc::clone(signatures));
+            *signatures = pool.count(only);
+        }
+    }
+
+    /// What retention cares for of a statement.
+    pub(crate) fn candidate(&self, statement: Digest, candidate: Candidate) -> Arc<Candidate> {
+        let Some(mut pool) = self.lock() else { return Arc::new(candidate) };
+        let only = pool.candidates.only(statement, Arc::new(candidate));
+        pool.count(only)
+    }
+
+    /// The documents that a statement is kept in.
+    pub(crate) fn documents(
+        &self,
+        statement: Digest,
+        documents: BTreeSet<DocumentId>,
+    ) -> Arc<BTreeSet<DocumentId>> {
+        let Some(mut pool) = self.lock() else { return Arc::new(documents) };
+        let only = pool.documents.only(statement, Arc::new(documents));
+        pool.count(only)
+    }
+
+    /// The hashes of the entries of a statement's signatures.
+    pub(crate) fn hashes(&self, statement: Digest, hashes: &mut Arc<BTreeMap<KeyId, Digest>>) {
+        if let Some(mut pool) = self.lock() {
+            let only = pool.hashes.only(statement, Arc::clone(hashes));
+            *hashes = pool.count(only);
+        }
     }
 
     /// Reads a report.
@@ -193,16 +247,67 @@ impl Shared {
     }
 }
 
+/// Values that are about one statement, equal ones once.
+#[derive(Debug)]
+struct Interned<V>(BTreeMap<Digest, Vec<Arc<V>>>);
+
+impl<V> Default for Interned<V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<V: PartialEq> Interned<V> {
+    /// The one that equals `value`, and whether it is new.
+    fn only(&mut self, statement: Digest, value: Arc<V>) -> (Arc<V>, bool) {
+        let of_statement = self.0.entry(statement).or_default();
+        match of_statement.iter().find(|held| **held == value) {
+            Some(held) => (Arc::clone(held), false),
+            None => {
+                of_statement.push(Arc::clone(&value));
+                (value, true)
+            }
+        }
+    }
+
+    /// Lets go of what nobody else holds; how many stay.
+    fn sweep(&mut self) -> usize {
+        for values in self.0.values_mut() {
+            values.retain(|value| Arc::strong_count(value) > 1);
+        }
+        self.0.retain(|_, values| !values.is_empty());
+        self.0.values().map(Vec::len).sum()
+    }
+}
+
 impl Pool {
+    /// Takes note of one more value.
+    fn count<V>(&mut self, (value, new): (V, bool)) -> V {
+        self.interned += usize::from(new);
+        if new {
+            self.sweep();
+        }
+        value
+    }
+
     /// Lets go of what nobody else holds, whenever the pool has doubled.
     fn sweep(&mut self) {
-        if self.statements.len() + self.chains.len() < self.sweep_at.max(FIRST_SWEEP) {
+        if self.len() < self.sweep_at.max(FIRST_SWEEP) {
             return;
         }
+        self.interned = self.versions.sweep()
+            + self.signatures.sweep()
+            + self.candidates.sweep()
+            + self.documents.sweep()
+            + self.hashes.sweep();
         self.statements.retain(|_, statement| statement.is_shared());
         self.chains.retain(|_, (chain, _)| Arc::strong_count(chain) > 1);
         let Self { statements, verifying, .. } = self;
         verifying.retain(|(statement, _, _)| statements.contains_key(statement));
-        self.sweep_at = 2 * (self.statements.len() + self.chains.len());
+        self.sweep_at = 2 * self.len();
+    }
+
+    fn len(&self) -> usize {
+        self.statements.len() + self.chains.len() + self.interned
     }
 }

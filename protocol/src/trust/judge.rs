@@ -6,7 +6,6 @@
 //! what they touch; [`judge`] gives it everything at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
@@ -155,12 +154,16 @@ impl Judge {
                 let version = version_of(&held.statement, resource, (*validity, loss), voice);
                 if let Some(replaced) = &resource.replaces {
                     let id = LineId::of_host(replaced.host);
-                    self.lines.add(id.clone(), Arc::new(ended(&version, replaced)), false);
+                    self.lines.add(
+                        id.clone(),
+                        verified.shared().version(ended(&version, replaced)),
+                        false,
+                    );
                     moved.insert(id);
                 }
                 let id = LineId::of(resource);
                 let closes = resource.closes && !resource.gone;
-                self.lines.add(id.clone(), Arc::new(version), closes);
+                self.lines.add(id.clone(), verified.shared().version(version), closes);
                 moved.insert(id);
             }
             self.counting.insert(digest, held.statement.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
@@ -17,7 +18,7 @@ pub struct Held {
     /// The statement.
     pub statement: Statement,
     /// Its signatures.
-    pub signatures: BTreeMap<KeyId, Signature>,
+    pub signatures: Arc<BTreeMap<KeyId, Signature>>,
 }
 
 /// What is judged, and by what.

@@ -21,6 +21,11 @@ impl Verified {
         Self { verifying: BTreeMap::new(), shared }
     }
 
+    /// What is shared.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Whether `key`, whose id is `id`, signed `statement`.
     pub fn check(
         &mut self,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use std::collections::BTreeSet;
 
 use daymark_protocol::resource::{Kind, Role, Scope};
@@ -48,12 +50,12 @@ fn c5_keys_of_other_roles_and_bad_signatures_do_not_count() {
     let statement = say(&chain, policy("p", 1, "go"));
     assert_eq!(fresh(&chain, [sign(&statement, "AEHLMRZ")]).pending().count(), 1);
     let mut held = sign(&statement, "A");
-    held.signatures.insert(key_id('B'), Signature([0; 64]));
+    Arc::make_mut(&mut held.signatures).insert(key_id('B'), Signature([0; 64]));
     let others = key('A').sign(Context::Statement, statement.bytes());
-    held.signatures.insert(key_id('C'), others);
+    Arc::make_mut(&mut held.signatures).insert(key_id('C'), others);
     let report = key('B').sign(Context::Report, statement.bytes());
     assert_eq!(fresh(&chain, [held.clone()]).pending().count(), 1);
-    held.signatures.insert(key_id('B'), report);
+    Arc::make_mut(&mut held.signatures).insert(key_id('B'), report);
     assert_eq!(fresh(&chain, [held]).pending().count(), 1);
 }
 
@@ -321,7 +323,7 @@ fn c5_remembered_checks_change_no_result() {
 }
 
 fn corrupt(held: &mut Held) {
-    for signature in held.signatures.values_mut() {
+    for signature in Arc::make_mut(&mut held.signatures).values_mut() {
         signature.0[0] ^= 1;
     }
 }

@@ -2,6 +2,7 @@
 //! changed and went, in whatever order (RULES C).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use daymark_protocol::document::DocumentId;
 use daymark_protocol::id::Digest;
@@ -138,13 +139,14 @@ impl World {
                     statement: statement.clone(),
                     signatures: Default::default(),
                 });
-                held.signatures.insert(key.public().id(), signature);
+                Arc::make_mut(&mut held.signatures).insert(key.public().id(), signature);
                 touched.insert(statement.digest());
             }
             Act::Unsign { statement, signer } => {
                 let digest = statement.get(&self.statements).digest();
                 if let Some(held) = self.held.get_mut(&digest) {
-                    held.signatures.remove(&key(*signer.get(&signers)).public().id());
+                    Arc::make_mut(&mut held.signatures)
+                        .remove(&key(*signer.get(&signers)).public().id());
                     touched.insert(digest);
                 }
             }

@@ -3,6 +3,7 @@
 //! it, and with what must hold in all of them (I6, I11, RULES C1, C2, C4).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use daymark_protocol::id::Digest;
 use daymark_protocol::resource::{Kind, Spec};
@@ -229,7 +230,8 @@ fn c6_losing_a_statement_or_a_signature_turns_no_wait_into_go() {
                 assert!(goes(&whole) || !after, "{world:?} under {chain}");
                 for key in ['A', 'B', 'C'].map(key_id) {
                     let mut without = held.clone();
-                    let lost = without.get_mut(digest).unwrap().signatures.remove(&key);
+                    let signatures = &mut without.get_mut(digest).unwrap().signatures;
+                    let lost = Arc::make_mut(signatures).remove(&key);
                     let after = goes(&bench.judge(chain, &without, &floors));
                     assert!(lost.is_none() || goes(&whole) || !after, "{world:?} under {chain}");
                 }

@@ -151,7 +151,8 @@ pub(crate) fn sign(statement: &Statement, signers: &str) -> Held {
         let key = key(letter);
         (key.public().id(), key.sign(Context::Statement, statement.bytes()))
     };
-    Held { statement: statement.clone(), signatures: signers.chars().map(signature).collect() }
+    let signatures: BTreeMap<_, _> = signers.chars().map(signature).collect();
+    Held { statement: statement.clone(), signatures: signatures.into() }
 }
 
 pub(crate) type HeldSet = BTreeMap<Digest, Held>;

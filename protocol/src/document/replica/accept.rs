@@ -1,6 +1,7 @@
 //! Taking roots and entries.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Changes, Indexed, Outcome, Replica};
 use crate::document::DocumentId;
@@ -231,6 +232,7 @@ impl Replica {
             }
             let hash = Digest::of(&statement_entry(statement.bytes()));
             let signature_hashes = Default::default();
+            let documents = self.shared.documents(digest, documents);
             self.indexed.insert(digest, Indexed { documents, hash, signature_hashes });
             self.statements.insert(digest, Held { statement, signatures: Default::default() });
         }
@@ -239,12 +241,16 @@ impl Replica {
         else {
             return false;
         };
-        let of_key = held.signatures.entry(signature.key).or_insert(signature.signature);
+        let signatures = Arc::make_mut(&mut held.signatures);
+        let of_key = signatures.entry(signature.key).or_insert(signature.signature);
         *of_key = (*of_key).min(signature.signature);
         let hash = Digest::of(&signature_entry(&digest, &signature.key, of_key));
-        let before = indexed.signature_hashes.insert(signature.key, hash);
+        self.shared.signatures(digest, &mut held.signatures);
+        let hashes = Arc::make_mut(&mut indexed.signature_hashes);
+        let before = hashes.insert(signature.key, hash);
+        self.shared.hashes(digest, &mut indexed.signature_hashes);
         if let Some(replaced) = before.filter(|before| *before != hash) {
-            for name in &indexed.documents {
+            for name in &*indexed.documents {
                 let document = self.documents.get_mut(name);
                 if document.and_then(|d| d.entries.remove(&replaced)).is_some() {
                     changes.drops.push((name.clone(), replaced));

@@ -1,6 +1,7 @@
 //! What is kept of each document, and under which hashes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Changes, Document, EntryRef, Replica, StoredEntry};
 use crate::document::DocumentId;
@@ -20,10 +21,11 @@ impl Replica {
         let mut affected = Affected::new();
         for digest in digests {
             let Some(candidate) = self.candidate(digest) else { continue };
+            let candidate = self.shared.candidate(*digest, candidate);
             let Some(indexed) = self.indexed.get(digest) else { continue };
-            for name in &indexed.documents {
+            for name in &*indexed.documents {
                 let document = self.documents.entry(name.clone()).or_default();
-                let moved = document.rooms.put(*digest, candidate.clone());
+                let moved = document.rooms.put(*digest, Arc::clone(&candidate));
                 affected.entry(name.clone()).or_default().extend(moved);
             }
         }
@@ -108,7 +110,9 @@ impl Replica {
             let kept = rooms.kept(digest).filter(|_| !is_crowded);
             if kept.is_none() {
                 rooms.take(digest);
-                indexed.documents.remove(&name);
+                if indexed.documents.contains(&name) {
+                    Arc::make_mut(&mut indexed.documents).remove(&name);
+                }
                 dropped.insert(*digest);
             }
             for (hash, entry) in indexed.entries(digest) {
@@ -151,8 +155,11 @@ impl Replica {
                 self.indexed.remove(digest);
                 self.statements.remove(digest);
             } else if let Some(held) = self.statements.get_mut(digest) {
-                indexed.signature_hashes.retain(|key, _| kept.contains(key));
-                held.signatures.retain(|key, _| kept.contains(key));
+                if indexed.signature_hashes.keys().any(|key| !kept.contains(key)) {
+                    Arc::make_mut(&mut indexed.signature_hashes)
+                        .retain(|key, _| kept.contains(key));
+                    Arc::make_mut(&mut held.signatures).retain(|key, _| kept.contains(key));
+                }
             }
         }
     }

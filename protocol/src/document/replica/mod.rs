@@ -57,9 +57,9 @@ struct Document {
 /// What is derived once from a kept statement.
 #[derive(Clone, Debug)]
 struct Indexed {
-    documents: BTreeSet<DocumentId>,
+    documents: Arc<BTreeSet<DocumentId>>,
     hash: Digest,
-    signature_hashes: BTreeMap<KeyId, Digest>,
+    signature_hashes: Arc<BTreeMap<KeyId, Digest>>,
 }
 
 impl Indexed {
@@ -134,7 +134,7 @@ impl Replica {
         for (digest, held) in &self.statements {
             let documents = self.documents_kept(&held.statement);
             if let Some(indexed) = self.indexed.get_mut(digest) {
-                indexed.documents = documents;
+                indexed.documents = self.shared.documents(*digest, documents);
             }
         }
         self.settle_anew(&mut changes);

@@ -104,7 +104,7 @@ impl Replica {
 
     /// The documents of a kept statement and its signatures (RULES Q2).
     pub fn documents_of(&self, statement: &Digest) -> Option<&BTreeSet<DocumentId>> {
-        self.indexed.get(statement).map(|indexed| &indexed.documents)
+        self.indexed.get(statement).map(|indexed| &*indexed.documents)
     }
 
     /// A host's chain of reports.

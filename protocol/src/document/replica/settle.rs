@@ -54,7 +54,8 @@ impl Replica {
         let mut touched = BTreeSet::new();
         for (digest, documents) in homes {
             let Some(indexed) = self.indexed.get_mut(&digest) else { continue };
-            let before = std::mem::replace(&mut indexed.documents, documents);
+            let before =
+                std::mem::replace(&mut indexed.documents, self.shared.documents(digest, documents));
             for name in before.difference(&indexed.documents) {
                 let left = affected.entry(name.clone()).or_default();
                 left.insert(digest);
@@ -148,7 +149,7 @@ impl Replica {
         for digest in whole.into_iter().flatten() {
             let Some(held) = self.statements.get(digest) else { continue };
             records.push(FloorRecord::Whole(statement_entry(held.statement.bytes())));
-            for (key, signature) in &held.signatures {
+            for (key, signature) in &*held.signatures {
                 records.push(FloorRecord::Whole(signature_entry(digest, key, signature)));
             }
         }
