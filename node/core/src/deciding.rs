@@ -155,6 +155,7 @@ impl Node {
         self.deliver_config(batch);
         let Some(decision) = self.asked() else { return };
         let Some(inspection) = self.inspection.take() else { return };
+        self.counters.decisions += 1;
         self.decided_for = self.now();
         self.decided_offset_ms = self.reading.offset_ms();
         let profile = self.wanted_profile(&decision);

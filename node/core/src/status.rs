@@ -91,6 +91,9 @@ pub struct Counters {
     pub taken: u64,
     /// Ends of operations that nobody waits for.
     pub stale_operations: u64,
+    /// Decisions taken.
+    #[serde(default)]
+    pub decisions: u64,
     /// Comparisons that found both sides alike.
     pub agreements: u64,
     /// Comparisons that found a difference.

@@ -1,6 +1,6 @@
 //! What a run is measured by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_core::effect::Write;
 use daymark_core::event::Carried;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::checks::Violation;
 use crate::facts::Restarter;
 use crate::faults::FaultCounts;
-use crate::host::ImageId;
+use crate::host::{ImageId, SimHost};
 use crate::world::World;
 
 /// Marks on a timeline that are kept of one site: more would not be seen apart.
@@ -222,6 +222,12 @@ pub struct Figures {
     pub writes: u64,
     /// Different byte strings on all disks together.
     pub distinct_stored: usize,
+    /// Different contents of whole disks at the end: about one for each site that agrees.
+    pub distinct_stores: usize,
+    /// Decisions taken by all nodes.
+    pub decisions: u64,
+    /// Windows that opened, each for each machine that it reaches.
+    pub windows: u64,
     /// Orders on their way.
     pub spreads: Vec<Spread>,
     /// When machines ran a new image, confirmed, ms, in order.
@@ -249,6 +255,8 @@ impl Figures {
             after_ms.sort_unstable();
             Spread { version: order.version.clone(), at_ms: order.at_ms, after_ms }
         };
+        let stores: BTreeSet<u64> = world.hosts.iter().map(|host| host.disk.content()).collect();
+        let sites = site_figures(world);
         let runs = || world.hosts.iter().flat_map(|host| &host.disk.state().finished);
         let updated = runs().filter(|run| run.status == "UPDATED").count() as u64;
         Self {
@@ -277,12 +285,15 @@ impl Figures {
             failed: runs().count() as u64 - updated,
             writes: recorder.points,
             distinct_stored,
+            distinct_stores: stores.len(),
+            decisions: world.hosts.iter().map(SimHost::decisions).sum(),
+            windows: sites.iter().map(|site| (site.windows.len() * site.hosts) as u64).sum(),
             spreads: recorder.orders.iter().map(spread).collect(),
             updates_ms: recorder.updates.iter().map(|(at_ms, _)| *at_ms).collect(),
             faults: world.counts.clone(),
             checks: crate::checks::NAMES.map(str::to_owned).to_vec(),
             violations: world.violations().to_vec(),
-            sites: site_figures(world),
+            sites,
         }
     }
 

@@ -10,6 +10,8 @@ use daymark_protocol::document::{DocumentId, StoredEntry, StoredReport};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::trust::{Floors, SigningKey};
 
+use crate::trace::Trace;
+
 /// Stored bytes; equal ones are held once however many disks hold them.
 pub(crate) type Bytes = Arc<[u8]>;
 
@@ -194,6 +196,23 @@ impl Disk {
             .chain(reports.map(|bytes| Carried::Report(bytes.to_vec())))
             .chain(self.blobs.values().map(|bytes| Carried::Blob(bytes.to_vec())))
             .collect()
+    }
+
+    /// One number for all replicated data on it: equal for disks that hold the same.
+    pub fn content(&self) -> u64 {
+        let mut content = Trace::default();
+        for (document, entries) in &self.entries {
+            content.bytes(document.to_string().as_bytes());
+            entries.keys().for_each(|hash| content.bytes(hash.as_bytes()));
+        }
+        for (host, reports) in &self.reports {
+            content.bytes(host.as_bytes());
+            for (generation, count) in reports.keys() {
+                content.number(*generation);
+                content.number(*count);
+            }
+        }
+        content.short()
     }
 
     /// What a process starts from.

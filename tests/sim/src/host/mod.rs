@@ -97,6 +97,8 @@ pub struct SimHost {
     pub(crate) knew_time: bool,
     /// Bytes that it sent.
     pub sent_bytes: u64,
+    /// Decisions of its nodes that ended.
+    pub(crate) decisions_before: u64,
     /// Steps that its nodes took.
     pub steps: u64,
     /// When it first ran each image confirmed, ms.
@@ -138,6 +140,7 @@ impl SimHost {
             disk_dice: numbered(13),
             knew_time: true,
             sent_bytes: 0,
+            decisions_before: 0,
             steps: 0,
             reached: BTreeMap::new(),
         }
@@ -180,6 +183,12 @@ impl SimHost {
     /// Whether the agent has nothing under way.
     pub fn is_idle(&self) -> bool {
         self.disk.state().update == UpdateState::Idle && self.staging.is_none()
+    }
+
+    /// Decisions that its nodes took.
+    pub fn decisions(&self) -> u64 {
+        let running = self.node.as_ref().map_or(0, |node| node.counters().decisions);
+        self.decisions_before + running
     }
 
     /// Starts the process; its first batch is the caller's to perform.

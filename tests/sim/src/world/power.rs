@@ -58,9 +58,8 @@ impl World {
 
     /// Ends a host's process. Its peers notice at once, or after a silence if the power failed.
     pub(super) fn end_process(&mut self, host: usize, silently: bool) {
-        if self.hosts[host].node.take().is_none() {
-            return;
-        }
+        let Some(node) = self.hosts[host].node.take() else { return };
+        self.hosts[host].decisions_before += node.counters().decisions;
         self.note(10, host, 0);
         let of = &mut self.hosts[host];
         let connections = std::mem::take(&mut of.connections);

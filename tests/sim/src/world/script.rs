@@ -64,7 +64,9 @@ impl World {
             Happening::Rename { host, name, to, .. } => {
                 let (public, site) = (self.hosts[host].public(), self.hosts[host].site);
                 let site = self.sites[site].clone();
-                (to, self.operators.rename(wall, &name, &public, &site))
+                let items = self.operators.rename(wall, &name, &public, &site);
+                self.recorder.ordered(self.now_ms, &format!("host {host} is {name}"), &items);
+                (to, items)
             }
             Happening::Remove { host, to, .. } => {
                 let site = self.sites[self.hosts[host].site].clone();

@@ -178,7 +178,7 @@ impl Course {
             return self.note(&asked);
         };
         self.rig.mono_ms = at.0;
-        for timer in self.rig.timers.take_due(MonoTime(at.0)) {
+        for timer in self.rig.timers.take_due(MonoTime(at.0), true) {
             let asked = self.rig.step(|updater, cx| updater.woke(cx, timer));
             self.note(&asked);
         }

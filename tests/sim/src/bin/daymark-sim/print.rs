@@ -33,7 +33,10 @@ fn rows(figures: &Figures) -> Vec<(&'static str, u64)> {
         ("image MB from peers", figures.peer_bytes / 1_000_000),
         ("image MB from the origin", figures.origin_bytes / 1_000_000),
         ("durable writes", figures.writes),
+        ("decisions", figures.decisions),
+        ("windows that opened to machines", figures.windows),
         ("different stored strings", figures.distinct_stored as u64),
+        ("different stores", figures.distinct_stores as u64),
         ("violations", figures.violations.len() as u64),
     ]
 }
@@ -43,6 +46,15 @@ pub(crate) fn figures(figures: &Figures) {
     println!("{}: {}", figures.scenario, figures.about);
     for (name, value) in rows(figures) {
         println!("  {name:<32} {value:>14}");
+    }
+    for spread in &figures.spreads {
+        let reach = |per_cent| Span(Figures::percentile(&spread.after_ms, per_cent)).to_string();
+        let (what, machines) = (&spread.version, spread.after_ms.len());
+        println!(
+            "  {what}: {machines} machines, half after {}, 99 % after {}",
+            reach(50),
+            reach(99)
+        );
     }
     println!("  {:<32} {:>14} {:>10}", "faults", "happened", "bit");
     for (fault, count) in &figures.faults.0 {
