@@ -233,9 +233,7 @@ impl SyncMessage {
             Self::WantMarked { session, wanted } => {
                 writer = begin(14);
                 write_session(&mut writer, session).count(wanted.len());
-                for (mark, from) in wanted {
-                    writer.raw(&mark.0).u8(*from);
-                }
+                write_wanted_marks(&mut writer, wanted);
             }
             Self::Entries(entries) => {
                 writer = begin(8);
@@ -359,6 +357,12 @@ fn write_session<'a>(writer: &'a mut Writer, session: &Session) -> &'a mut Write
 fn read_session(reader: &mut Reader<'_>) -> Result<Session, DecodeError> {
     let opener = Nonce(reader.array("nonce")?);
     Ok(Session { opener, answerer: Nonce(reader.array("nonce")?) })
+}
+
+fn write_wanted_marks(writer: &mut Writer, wanted: &[(Mark, u8)]) {
+    for (mark, from) in wanted {
+        writer.raw(&mark.0).u8(*from);
+    }
 }
 
 fn write_marks(writer: &mut Writer, marks: &[Mark]) {

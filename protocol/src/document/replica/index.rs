@@ -154,12 +154,11 @@ impl Replica {
             if indexed.documents.is_empty() {
                 self.indexed.remove(digest);
                 self.statements.remove(digest);
-            } else if let Some(held) = self.statements.get_mut(digest) {
-                if indexed.signature_hashes.keys().any(|key| !kept.contains(key)) {
-                    Arc::make_mut(&mut indexed.signature_hashes)
-                        .retain(|key, _| kept.contains(key));
-                    Arc::make_mut(&mut held.signatures).retain(|key, _| kept.contains(key));
-                }
+            } else if let Some(held) = self.statements.get_mut(digest)
+                && indexed.signature_hashes.keys().any(|key| !kept.contains(key))
+            {
+                Arc::make_mut(&mut indexed.signature_hashes).retain(|key, _| kept.contains(key));
+                Arc::make_mut(&mut held.signatures).retain(|key, _| kept.contains(key));
             }
         }
     }

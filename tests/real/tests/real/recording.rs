@@ -104,7 +104,7 @@ fn secrets_are_not_in(machine: &Machine, recordings: &[std::path::PathBuf]) -> a
 async fn the_tool_says_so(machine: &Machine, recording: &Path) -> anyhow::Result<()> {
     let said = async |recording: &Path| {
         let output = machine.node(&["replay", &recording.to_string_lossy()]).await?;
-        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text));
+        let [out, err] = [output.stdout, output.stderr].map(String::from_utf8);
         anyhow::Ok((output.status.code(), out?, err?))
     };
     let (code, out, err) = said(recording).await?;
