@@ -20,7 +20,17 @@ const GONE_PAUSE: Duration = Duration::from_millis(50);
 /// The lock, held until dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Gives the lock up for everyone who shares it: closing alone leaves it with a program that is
+    /// just being started.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::warn!(%error, "cannot give up the lock of the data folder");
+        }
+    }
 }
 
 impl Lock {
@@ -53,7 +63,7 @@ impl Lock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -75,6 +85,15 @@ mod tests {
         let first = Lock::take(folder.path()).unwrap();
         let refused = Lock::take(folder.path()).unwrap_err().to_string();
         assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        drop(first);
+        Lock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn what_a_program_that_is_being_started_shares_is_given_up_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        let _shared = first.file.try_clone().unwrap();
         drop(first);
         Lock::take(folder.path()).unwrap();
     }

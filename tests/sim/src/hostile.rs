@@ -93,8 +93,7 @@ impl Adversary {
         self.dice.place(neighbours)
     }
 
-    /// Remembers what it hears. The first statement that it hears of by gossip becomes the one
-    /// that it keeps back.
+    /// Remembers what it hears.
     pub(crate) fn hears(&mut self, channel: Option<Channel>, bytes: &Arc<[u8]>) {
         if self.kept.len() >= KEPT_MAX {
             self.kept.pop_front();
@@ -102,21 +101,30 @@ impl Adversary {
         self.kept.push_back((channel, Arc::clone(bytes)));
         if channel.is_none() {
             match GossipMessage::decode(bytes) {
-                Ok(GossipMessage::Entries(entries)) if self.victim.is_none() => {
-                    self.victim = entries.first().map(|entry| Digest::of(entry));
-                }
                 Ok(GossipMessage::Reports(mut reports)) => self.report = reports.pop(),
                 Ok(GossipMessage::Entries(_) | GossipMessage::Liveness(_)) | Err(_) => {}
             }
         }
     }
 
-    /// What leaves instead of a message of its node, and whether something was kept back.
-    pub(crate) fn leaves(&self, channel: Option<Channel>, bytes: &Arc<[u8]>) -> (Arc<[u8]>, bool) {
+    /// What leaves instead of a message of its node, and whether something was kept back. The first
+    /// statement that its node would pass on by gossip becomes the one that it keeps back for ever.
+    pub(crate) fn leaves(
+        &mut self,
+        channel: Option<Channel>,
+        bytes: &Arc<[u8]>,
+    ) -> (Arc<[u8]>, bool) {
         let unchanged = || (Arc::clone(bytes), false);
-        let (true, Some(victim)) = (self.does(HostileAct::Withhold), self.victim) else {
+        if !self.does(HostileAct::Withhold) {
             return unchanged();
-        };
+        }
+        if self.victim.is_none()
+            && channel.is_none()
+            && let Ok(GossipMessage::Entries(entries)) = GossipMessage::decode(bytes)
+        {
+            self.victim = entries.first().map(|entry| Digest::of(entry));
+        }
+        let Some(victim) = self.victim else { return unchanged() };
         let without = |entries: Vec<Vec<u8>>| -> Vec<Vec<u8>> {
             entries.into_iter().filter(|entry| Digest::of(entry) != victim).collect()
         };

@@ -37,7 +37,7 @@ impl Fleet {
         let key = SigningKey::from_seed([seed; 32]);
         let now = daymark_node::clock::wall();
         let id = key.public().id();
-        let mut draft = RootDraft::first("acme", now.plus_ms(-1000), now.plus_ms(86_400_000))
+        let mut draft = RootDraft::first("acme", now.plus_ms(-1000), now.plus_ms(365 * 86_400_000))
             .key(key.public(), "alice");
         for role in [Role::Root, Role::Policy, Role::Enroll, Role::Release, Role::Halt] {
             draft = draft.role(role, 1, [id]);

@@ -27,12 +27,12 @@ struct Agent {
 }
 
 impl Agent {
-    async fn start(machine: &Machine, newest: u32) -> Self {
+    async fn start(machine: &Machine, address: &str, newest: u32) -> Self {
         let path = |name: &str| machine.path(name).to_string_lossy().into_owned();
         let flags = [
             ("data_dir", path("data")),
             ("control.socket", path("sock")),
-            ("network.listen", "127.0.0.33:17806".to_owned()),
+            ("network.listen", address.to_owned()),
             ("network.mdns", "false".to_owned()),
             ("clock", "rtc".to_owned()),
             ("platform.kind", "command".to_owned()),
@@ -76,8 +76,8 @@ impl Agent {
     }
 }
 
-fn machine(place: &Path, fleet: &Fleet) -> Machine {
-    let machine = joined(place, fleet, "one", "127.0.0.33:17806");
+fn machine(place: &Path, fleet: &Fleet, address: &str) -> Machine {
+    let machine = joined(place, fleet, "one", address);
     let program = machine.path("platform");
     std::fs::write(&program, PLATFORM).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -99,14 +99,15 @@ async fn the_older_agent_goes_on_with_the_same_identity_and_floors_after_an_unco
 {
     let place = tempfile::tempdir().unwrap();
     let fleet = Fleet::new();
-    let machine = machine(place.path(), &fleet);
-    let older = Agent::start(&machine, FORMAT).await;
+    let address = "127.0.0.33:17806";
+    let machine = machine(place.path(), &fleet, address);
+    let older = Agent::start(&machine, address, FORMAT).await;
     let host = older.looked().await.host;
     let mut kept = older.raise(&fleet, "de").await;
     older.stop().await;
 
     inspected(&machine, true);
-    let newer = Agent::start(&machine, FORMAT + 1).await;
+    let newer = Agent::start(&machine, address, FORMAT + 1).await;
     newer.looked().await;
     kept.extend(newer.raise(&fleet, "fr").await);
     newer.stop().await;
@@ -114,7 +115,7 @@ async fn the_older_agent_goes_on_with_the_same_identity_and_floors_after_an_unco
     assert!(raised.len() >= 2);
 
     inspected(&machine, false);
-    let older = Agent::start(&machine, FORMAT).await;
+    let older = Agent::start(&machine, address, FORMAT).await;
     let status = older.looked().await;
     assert_eq!((status.host, status.fleet), (host, Some(fleet.id)));
     let held = older.client.replica().await.unwrap();
@@ -129,16 +130,17 @@ async fn the_older_agent_goes_on_with_the_same_identity_and_floors_after_an_unco
 async fn the_older_agent_refuses_in_one_sentence_what_a_confirmed_newer_one_wrote() {
     let place = tempfile::tempdir().unwrap();
     let fleet = Fleet::new();
-    let machine = machine(place.path(), &fleet);
-    let newer = Agent::start(&machine, FORMAT + 1).await;
+    let address = "127.0.0.33:17807";
+    let machine = machine(place.path(), &fleet, address);
+    let newer = Agent::start(&machine, address, FORMAT + 1).await;
     newer.looked().await;
     newer.raise(&fleet, "de").await;
     newer.stop().await;
-    let older = Agent::start(&machine, FORMAT).await;
+    let older = Agent::start(&machine, address, FORMAT).await;
     let refused = older.ended.await.unwrap().unwrap_err();
     assert!(matches!(refused, AgentError::Durable(DurableError::Newer { .. })), "{refused}");
     assert!(refused.to_string().contains("start that version"), "{refused}");
-    let newer = Agent::start(&machine, FORMAT + 1).await;
+    let newer = Agent::start(&machine, address, FORMAT + 1).await;
     newer.looked().await;
     newer.stop().await;
 }

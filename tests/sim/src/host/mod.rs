@@ -55,6 +55,8 @@ pub(crate) struct Doom {
     pub(crate) power: bool,
     /// Whether the crash may tear the write that it falls on.
     pub(crate) tears: bool,
+    /// Whether it waits for the first step with several acts, to fall between two of them.
+    pub(crate) between: bool,
 }
 
 /// One simulated host.

@@ -38,7 +38,7 @@ impl World {
     /// Performs a batch as a host must, unless it crashes on the way.
     pub(super) fn perform(&mut self, host: usize, mut batch: Batch) {
         for effect in batch.take_immediate() {
-            if self.is_doomed(host) {
+            if self.is_doomed(host, false) {
                 self.counts.bit(Fault::DiedBeforeSave);
                 return self.crash(host, true);
             }
@@ -48,8 +48,8 @@ impl World {
             return;
         }
         for (place, effect) in batch.confirm_durable().into_iter().enumerate() {
-            if self.is_doomed(host) {
-                let after_save = place == 0;
+            let after_save = place == 0;
+            if self.is_doomed(host, !after_save) {
                 let place =
                     if after_save { Fault::DiedAfterSave } else { Fault::DiedBetweenEffects };
                 self.counts.bit(place);
@@ -74,7 +74,7 @@ impl World {
         }
         for write in batch.writes() {
             let tears = self.hosts[host].doom.is_some_and(|doom| doom.tears);
-            if self.is_doomed(host) {
+            if self.is_doomed(host, false) {
                 if tears && self.hosts[host].disk.tear(write, &mut self.pool) {
                     self.counts.happened(Fault::TornWrite);
                 }
@@ -110,9 +110,12 @@ impl World {
         true
     }
 
-    /// Counts one point at which a crash may fall; whether it does.
-    fn is_doomed(&mut self, host: usize) -> bool {
+    /// Counts one point at which a crash may fall, between two acts or not; whether it does.
+    fn is_doomed(&mut self, host: usize, between: bool) -> bool {
         let Some(doom) = &mut self.hosts[host].doom else { return false };
+        if doom.between {
+            return between;
+        }
         if doom.points_left == 0 {
             return true;
         }

@@ -95,7 +95,7 @@ impl World {
         let mut content = Trace::default();
         content.bytes(&bytes);
         let id = content.short();
-        let bytes = match &self.hosts[host].adversary {
+        let bytes = match &mut self.hosts[host].adversary {
             None => bytes,
             Some(adversary) => {
                 let (bytes, withheld) = adversary.leaves(None, &bytes);
@@ -121,7 +121,7 @@ impl World {
     /// What a node accepted goes to its mesh, but for whom it came from.
     pub(super) fn forward(&mut self, host: usize, judged: Judging) {
         let Judging { mut rumour, from } = judged;
-        if let Some(adversary) = &self.hosts[host].adversary {
+        if let Some(adversary) = &mut self.hosts[host].adversary {
             let (bytes, withheld) = adversary.leaves(None, &rumour.bytes);
             if withheld {
                 self.counts.happened(Fault::Withheld);

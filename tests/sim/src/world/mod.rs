@@ -230,7 +230,8 @@ impl World {
     /// Lets a host crash at the so many-th write or act from now: the power fails, or the agent is
     /// killed; a power cut may tear the write that it falls on.
     pub fn crash_at(&mut self, host: usize, point: u32, power: bool, tears: bool) {
-        self.hosts[host].doom = Some(Doom { points_left: point, power, tears });
+        let doom = Doom { points_left: point, power, tears, between: false };
+        self.hosts[host].doom = Some(doom);
     }
 
     /// Whether the crash of [`Self::crash_at`] is still to come.

@@ -255,7 +255,9 @@ impl World {
         let at_once = dice.below(4) == 0;
         let points_left = u32::try_from(dice.below(CRASH_POINTS)).unwrap_or(0);
         let tears = power && dice.below(2) == 0;
-        self.hosts[host].doom = Some(Doom { points_left, power, tears });
+        // Few steps have several acts, so that one crash in so many waits for one.
+        let between = u64::from(points_left) + 1 == CRASH_POINTS;
+        self.hosts[host].doom = Some(Doom { points_left, power, tears, between });
         if at_once {
             self.hosts[host].doom = None;
             let unfinished =

@@ -44,10 +44,14 @@ impl World {
             return;
         }
         let (one, other) = (self.end_of(from), self.end_of(to));
-        let open = self.network.cut_between(one, other).is_none()
-            && self.network.cut_between(other, one).is_none();
-        let room = self.hosts[to].connections.len() < CONNECTIONS_MAX;
-        if self.hosts[to].node.is_some() && open && room {
+        let cut = self.network.cut_between(one, other).or(self.network.cut_between(other, one));
+        let hears =
+            self.hosts[to].node.is_some() && self.hosts[to].connections.len() < CONNECTIONS_MAX;
+        if let (true, false, Some(cut)) = (hears, self.scenario.network.air_gap, cut) {
+            // A dial that would have come through.
+            self.counts.bit(cut.fault());
+        }
+        if hears && cut.is_none() {
             // What was left of an earlier one at the other end is closed first.
             if self.hosts[to].connections.remove(&from).is_some() {
                 self.disconnected(to, from);
