@@ -44,7 +44,8 @@ impl World {
             return;
         }
         let (one, other) = (self.end_of(from), self.end_of(to));
-        let cut = self.network.cut_between(one, other).or(self.network.cut_between(other, one));
+        let cut = self.network.cut_between(one, other);
+        let cut = cut.or_else(|| self.network.cut_between(other, one));
         let hears =
             self.hosts[to].node.is_some() && self.hosts[to].connections.len() < CONNECTIONS_MAX;
         if let (true, false, Some(cut)) = (hears, self.scenario.network.air_gap, cut) {
