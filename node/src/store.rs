@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use daymark_protocol::document::{DocumentId, StoredEntry, StoredReport};
 use daymark_protocol::id::{Digest, KeyId};
@@ -11,6 +12,11 @@ use daymark_protocol::id::{Digest, KeyId};
 const CACHE_BYTES: u64 = 2 * 1024 * 1024;
 /// Writes are flushed by the agent before it relies on them, and otherwise this often.
 const FLUSH_EVERY_MS: u64 = 1_000;
+/// Tries while an earlier opening's lock goes: sled's threads, or a program that was just being
+/// started, may share it for a moment. Only one agent opens a data folder.
+const LOCKED_TRIES: u32 = 100;
+/// Pause between them.
+const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why replicated data cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -127,12 +133,20 @@ impl Store {
                 StoreError::Open { path: path.to_owned(), source }
             }
         };
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .open()
-            .map_err(opened)?;
+            .flush_every_ms(Some(FLUSH_EVERY_MS));
+        let mut tries = 0;
+        let db = loop {
+            match config.open() {
+                Err(error) if is_locked(&error) && tries < LOCKED_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCKED_PAUSE);
+                }
+                other => break other.map_err(opened)?,
+            }
+        };
         let tree = |name: &str| db.open_tree(name).map_err(opened);
         let (entries, reports, blobs) = (tree("entries")?, tree("reports")?, tree("blobs")?);
         Ok(Self { db, entries, reports, blobs, set_aside: None })
@@ -317,6 +331,11 @@ fn is_full(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
 }
 
+/// Whether another opening holds the store; sled says so in words alone.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
 /// Whether an error speaks of what is in the files. All others may pass: a disk that fails, no
 /// descriptors, no memory, no permission, another process that holds the store. What was stored is
 /// then as good as before, and setting it aside would only make the peers send it all again.
@@ -413,6 +432,18 @@ mod tests {
         assert_eq!(reports, [(2, 9), (300, 1), (300, 2)]);
         assert!(stored.reports.iter().all(|report| report.host == host));
         assert_eq!(stored.blobs, [(Digest([3; 32]), b"blob".to_vec())]);
+    }
+
+    #[test]
+    fn a_lock_that_goes_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let first = filled(&path);
+        let held = sled::Config::new().path(&path).open().unwrap_err();
+        assert!(is_locked(&held), "{held}");
+        let second = std::thread::spawn(move || Store::open(&path).unwrap().1);
+        drop(first);
+        assert_eq!(second.join().unwrap().blobs.len(), 1);
     }
 
     #[test]

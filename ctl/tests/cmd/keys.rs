@@ -21,7 +21,13 @@ fn a_key_comes_back_from_paper_and_a_slip_is_named() {
     // The laptop is gone; a new one gets the key from paper, and the fleet from a stick.
     let new = Admin::new();
     let lines = new.file("paper.txt", &paper.out);
-    let slip = new.file("slip.txt", paper.out.replace("3  ", "3  0"));
+    let slipped = |line: &str| match line.trim_start().strip_prefix("3  ") {
+        Some(rest) => format!("3  0{rest}\n"),
+        None => format!("{line}\n"),
+    };
+    let slipped: String = paper.out.lines().map(slipped).collect();
+    assert_ne!(slipped, paper.out);
+    let slip = new.file("slip.txt", slipped);
     let restore = |file: &Path| {
         let file = file.to_str().unwrap().to_owned();
         move |admin: &Admin| {
