@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use daymark_core::durable::UpdateState;
 use daymark_core::event::Inspection;
 use daymark_protocol::control::Status;
 use daymark_protocol::decide::PlatformKind as Kind;
@@ -18,7 +19,8 @@ use crate::clock::Clock;
 use crate::control::Client;
 use crate::durable::{DurableError, HostKeyFile};
 use crate::mesh::DEFAULT_PORT;
-use crate::platform::{Backend, Machine, updaters};
+use crate::platform::binding::{Binding, compare};
+use crate::platform::{Backend, Machine, facts, updaters};
 use crate::settings::{ClockSource, Settings};
 
 /// Free space below which the replica cannot be kept: it needs a few MiB, and halts must fit.
@@ -93,6 +95,7 @@ fn line(finding: &Finding) -> String {
 
 async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings = vec![identity(&settings.data_dir), disk(&settings.data_dir)];
+    findings.extend(board(settings));
     let status = Client::new(&settings.control_socket).status().await;
     match &status {
         Ok(status) => findings.extend(of_agent(status)),
@@ -134,6 +137,33 @@ fn identity(data_dir: &Path) -> Finding {
         }
         Err(error) => problem("identity", error.to_string(), ""),
     }
+}
+
+/// Whether the key is bound to this machine (RULES D6); nothing where there is no key to read.
+fn board(settings: &Settings) -> Option<Finding> {
+    let key = HostKeyFile::read(&settings.data_dir).ok()?;
+    let found = facts::hardware(Path::new("/"), &settings.identity);
+    let told = match (&found.serial, &found.machine_id) {
+        (Some(serial), _) => format!("serial number {serial}"),
+        (None, Some(id)) => format!("no serial number; machine-id {id}"),
+        (None, None) => {
+            return Some(warning(
+                "board",
+                "neither a serial number nor a machine-id: a copied disk would not be noticed here",
+                "name files of this machine in identity.serial or identity.machine_id",
+            ));
+        }
+    };
+    // An update's own change of the machine-id is the agent's to judge.
+    Some(match compare(&key, &found, &UpdateState::Idle) {
+        Binding::Same | Binding::Renewed(_) => ok("board", told),
+        Binding::Moved(why) => problem(
+            "board",
+            format!("{why}: copied disk or new board?"),
+            "new board: daymark-node rebind; copied disk: enrol this machine anew, on an empty \
+             data_dir",
+        ),
+    })
 }
 
 fn disk(data_dir: &Path) -> Finding {

@@ -93,6 +93,9 @@ pub struct Status {
     /// Local inhibitors: why, and until when.
     #[serde(default)]
     pub inhibitors: Vec<(String, Option<WallTime>)>,
+    /// Why nothing starts before `daymark-node rebind`, if so (RULES D6).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rebind: Vec<String>,
     /// Problems that a person should see, each with its next step.
     #[serde(default)]
     pub problems: Vec<String>,
@@ -352,6 +355,17 @@ pub struct Inhibit {
     /// Until when; absent: lift it.
     #[serde(default)]
     pub until: Option<WallTime>,
+}
+
+/// `POST /v1/rebind`: this machine keeps its key (RULES D6). What a person saw before they said so
+/// comes along; if it is not what the agent sees, it refuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rebind {
+    /// The machine-id now, if there is one.
+    pub machine_id: Option<String>,
+    /// The board's serial number now, if there is one.
+    pub serial: Option<String>,
 }
 
 /// The answer to a request that changes something and returns nothing.

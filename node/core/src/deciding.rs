@@ -132,7 +132,7 @@ impl Node {
         machine.activity = self.updater.activity(&state.update);
         machine.staged = staged_image(&state.update);
         machine.inhibitors.extend(self.inhibitors().map(|(why, _)| why.clone()));
-        machine.inhibitors.extend(state.cloned.then(|| crate::reporting::CLONED.to_owned()));
+        machine.inhibitors.extend(self.rebind_asked());
         Some(machine)
     }
 

@@ -36,6 +36,10 @@ pub struct DurableState {
     /// (RULES D6).
     #[serde(default)]
     pub cloned: bool,
+    /// Why this is not the machine that the key is bound to, if it is not: it waits until `rebind`
+    /// (RULES D6).
+    #[serde(default)]
+    pub moved: Option<String>,
     /// Images that failed here.
     pub quarantine: Vec<Quarantined>,
     /// Local inhibitors: why, and until when.

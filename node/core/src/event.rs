@@ -94,8 +94,13 @@ pub enum Event {
         /// Roots, and whatever else came with them.
         items: Vec<Carried>,
     },
+    /// Said at each start: whether this is the machine that the key is bound to (RULES D6).
+    Bound {
+        /// Why it is not, for people.
+        moved: Option<String>,
+    },
     /// A person says that this machine is the one that keeps its key, after another was seen to
-    /// use it too (RULES D6).
+    /// use it too, or after the disk came to another board (RULES D6).
     Rebind {
         /// Answered by [`crate::effect::Effect::Reply`].
         request: RequestId,

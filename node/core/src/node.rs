@@ -258,6 +258,7 @@ impl Node {
             }
             Event::Submit { request, items } => self.submit(request, items, batch),
             Event::Join { request, pin, items } => self.join_fleet(request, pin, items, batch),
+            Event::Bound { moved } => self.bound(moved),
             Event::Rebind { request } => self.rebind(request, batch),
             Event::Inhibit { request, why, until } => self.inhibit(request, why, until, batch),
             Event::Inspected(inspection) => self.inspected(*inspection, batch),

@@ -32,9 +32,13 @@ const REPORT_PAUSE_MS: u64 = 10_000;
 const PLATFORM_FACTS_MAX: usize = 64;
 
 /// Why a machine waits whose key another one uses too.
-pub(crate) const CLONED: &str = "another machine reports under this machine's key: a copied disk? \
+const CLONED: &str = "another machine reports under this machine's key: a copied disk? \
                                  Run `daymark-node rebind` on the one that keeps the key, and \
                                  enrol the other anew with `daymarkctl enroll --replace`";
+
+/// What a person is to do on a machine that its key is not bound to.
+const MOVED: &str = "Is this disk a copy? Then enrol this machine anew, on an empty data folder. Or \
+                     did the board change? Then run `daymark-node rebind`";
 
 /// The reporting side of a node.
 #[derive(Debug, Default)]
@@ -49,7 +53,7 @@ pub(crate) struct Reporter {
     shown_by: BTreeSet<KeyId>,
     /// How often reports under the own key were met that this start did not write.
     rises: u32,
-    /// Whether one more report is due, though another machine has the same key.
+    /// Whether one more report is due, though this machine may not be the one that has the key.
     last_word: bool,
 }
 
@@ -162,7 +166,8 @@ impl Node {
     /// Reports under the own key came from elsewhere: this start did not write them, so it goes
     /// above them (RULES Q15), once; a second time another machine has the same key (RULES D6).
     pub(crate) fn met_own_reports(&mut self) {
-        if self.saved.get().cloned {
+        // One that waits must not make the machine stop that may have the key by right.
+        if self.waits_for_rebind() {
             return;
         }
         let met = self.replica.as_ref().and_then(|replica| replica.head(&self.own));
@@ -181,11 +186,42 @@ impl Node {
         }
     }
 
+    /// The host compared the machine with what the key is bound to (RULES D6). A copied disk says
+    /// so in one report, once: the machine that it was copied from rises above that and goes on.
+    pub(crate) fn bound(&mut self, moved: Option<String>) {
+        let held = &self.saved.get().moved;
+        if *held == moved {
+            return;
+        }
+        self.reporter.last_word |= held.is_none();
+        self.saved.change().moved = moved;
+        self.facts_changed = true;
+        self.look = true;
+    }
+
+    /// Whether nothing starts here before a person says that this machine keeps the key.
+    fn waits_for_rebind(&self) -> bool {
+        let state = self.saved.get();
+        state.cloned || state.moved.is_some()
+    }
+
+    /// Why it waits for that, for people.
+    pub(crate) fn rebind_asked(&self) -> impl Iterator<Item = String> {
+        let state = self.saved.get();
+        let cloned = state.cloned.then(|| CLONED.to_owned());
+        let moved = state.moved.iter().map(|why| format!("{why}. {MOVED}"));
+        cloned.into_iter().chain(moved)
+    }
+
     /// A person says that this machine is the one that keeps the key (RULES D6).
     pub(crate) fn rebind(&mut self, request: RequestId, batch: &mut Batch) {
-        if self.saved.get().cloned {
-            self.saved.change().cloned = false;
+        if self.waits_for_rebind() {
+            let state = self.saved.change();
+            state.cloned = false;
+            state.moved = None;
             self.reporter.last_word = false;
+            // It stayed below what was reported under its key while it waited.
+            self.met_own_reports();
             self.reporter.rises = 0;
             self.facts_changed = true;
             self.look = true;
@@ -195,7 +231,7 @@ impl Node {
 
     /// Reports what changed: milestones at once, details after a pause.
     pub(crate) fn report(&mut self, batch: &mut Batch) {
-        let silent = self.saved.get().cloned && !self.reporter.last_word;
+        let silent = self.waits_for_rebind() && !self.reporter.last_word;
         if !self.reporter.is_open() || silent || !self.facts_changed {
             return;
         }

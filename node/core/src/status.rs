@@ -57,6 +57,9 @@ pub struct Status {
     pub held_entries: u64,
     /// What happened since the start.
     pub counters: Counters,
+    /// Why nothing starts before a person says that this machine keeps its key (RULES D6).
+    #[serde(default)]
+    pub rebind: Vec<String>,
     /// Problems that a person should see.
     pub problems: Vec<String>,
 }
@@ -140,6 +143,7 @@ impl Node {
             documents: self.document_sizes(),
             held_entries: replica.map_or(0, |held| held.waiting() as u64),
             counters: self.counters,
+            rebind: self.rebind_asked().collect(),
             problems: self.problems(),
         }
     }
@@ -227,7 +231,7 @@ impl Node {
         problems.extend(full.take(FULL_KINDS_TOLD_MAX).map(|kind| {
             format!("there is no room for one more {kind}: new ones count for nothing here")
         }));
-        problems.extend(self.saved.get().cloned.then(|| crate::reporting::CLONED.to_owned()));
+        problems.extend(self.rebind_asked());
         problems.extend(self.trust_problems());
         problems.extend(self.falls_on());
         let wait = self.replica.as_ref().and_then(|replica| replica.chain().wait());

@@ -3,6 +3,7 @@
 //! decided.
 
 mod acts;
+mod binding;
 mod links;
 mod persist;
 mod recorder;
@@ -97,6 +98,7 @@ enum Outcome {
 struct Agent {
     node: Node,
     disk: Disk,
+    identity: HostKeyFile,
     clock: Arc<Clock>,
     machine: Machine,
     mesh: MeshHandle,
@@ -183,15 +185,11 @@ async fn run_with(
     if let Some(recorder) = &mut recorder {
         recorder.note(None, &batch);
     }
-    let chunks = match machine.backend() {
-        Backend::Slots { slots, .. } | Backend::Program { area: slots, .. } => {
-            Some(Arc::new(ChunkServer::new(Arc::clone(slots))))
-        }
-        Backend::None => None,
-    };
+    let chunks = chunk_server(&machine);
     let mut agent = Agent {
         node,
         disk,
+        identity,
         clock,
         machine,
         mesh,
@@ -210,6 +208,7 @@ async fn run_with(
         leaving: None,
     };
     agent.perform(batch).await?;
+    agent.compare_board().await?;
     agent.watch_machine(&stop);
     let mut notifier = Notifier::new();
     notifier.ready();
@@ -226,6 +225,16 @@ async fn run_with(
     }
     agent.disk.close()?;
     ended
+}
+
+/// What serves the own slots to peers.
+fn chunk_server(machine: &Machine) -> Option<Arc<ChunkServer>> {
+    match machine.backend() {
+        Backend::Slots { slots, .. } | Backend::Program { area: slots, .. } => {
+            Some(Arc::new(ChunkServer::new(Arc::clone(slots))))
+        }
+        Backend::None => None,
+    }
 }
 
 fn core_config(settings: &Settings) -> Result<CoreConfig, AgentError> {
@@ -405,6 +414,13 @@ impl Agent {
             }
             Request::Submit(items, reply) => (Event::Submit { request: id, items }, reply),
             Request::Join(pin, items, reply) => (Event::Join { request: id, pin, items }, reply),
+            Request::Rebind(seen, reply) => {
+                if let Err(refused) = self.bind_to_this_board(&seen) {
+                    let _ = reply.send(Reply::Refused(refused));
+                    return Ok(());
+                }
+                (Event::Rebind { request: id }, reply)
+            }
             Request::Inhibit(why, until, reply) => {
                 (Event::Inhibit { request: id, why, until }, reply)
             }

@@ -19,7 +19,7 @@ pub(super) fn init(
     name: Option<String>,
 ) -> anyhow::Result<()> {
     let root = Path::new("/");
-    let hardware = facts::hardware(root);
+    let hardware = facts::hardware(root, &settings.identity);
     let data = &settings.data_dir;
     let key = match HostKeyFile::read(data) {
         Ok(key) => key,
@@ -42,7 +42,7 @@ pub(super) fn init(
         public_key: key.public().to_string(),
         serial: hardware.serial.unwrap_or_default(),
         uuid: hardware.uuid.unwrap_or_default(),
-        facts: facts::facts(root).into_iter().collect(),
+        facts: facts::facts(root, &settings.identity).into_iter().collect(),
     };
     let payload = serde_json::to_vec_pretty(&enrolment).context("the request is plain JSON")?;
     let context = trust::Context::Enrolment;

@@ -5,12 +5,13 @@
 
 mod init;
 mod join;
+mod rebind;
 mod replay;
 mod run;
 mod show;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -115,6 +116,13 @@ enum Command {
         #[arg(long, conflicts_with = "length")]
         lift: bool,
     },
+    /// Says that this machine keeps its key: after its disk came to another board, or another
+    /// machine was seen with the same key. Shows first what it is about, and asks
+    Rebind {
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Shows the versions of the agent and of its data folder's layout
     Version,
 }
@@ -159,6 +167,9 @@ fn days(text: &str) -> Result<jiff::SignedDuration, ()> {
     let days: i64 = text.trim().strip_suffix('d').and_then(|n| n.parse().ok()).ok_or(())?;
     days.checked_mul(24).map(jiff::SignedDuration::from_hours).ok_or(())
 }
+
+/// Longest answer to a question that is read.
+const ANSWER_BYTES_MAX: u64 = 64;
 
 /// Wrong usage that only shows when a value is looked at.
 #[derive(Debug, thiserror::Error)]
@@ -219,10 +230,22 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Replay { recording } => replay::replay(&settings, &recording)?,
         Command::Status { json } => show::status(&settings, json)?,
         Command::Doctor { json } => return crate::doctor::doctor(&settings, json),
+        Command::Rebind { yes } => rebind::rebind(&settings, yes)?,
         Command::Inhibit { why, length, .. } => show::inhibit(&settings, why, length)?,
         Command::Config { .. } | Command::Version => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a person; everything but a clear yes is a no.
+fn confirmed(question: &str) -> anyhow::Result<bool> {
+    use std::io::BufRead as _;
+    let mut out = std::io::stdout();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Writes to standard output; a reader that is gone is no failure.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use daymark_protocol::control::{
-    CONTROL_BODY_BYTES_MAX, DecisionAnswer, Done, Fetched, Inhibit, Join, Peer, Refusal,
+    CONTROL_BODY_BYTES_MAX, DecisionAnswer, Done, Fetched, Inhibit, Join, Peer, Rebind, Refusal,
     ReplicaIndex, Status, Submission, SubmitAnswer, SubmitOutcome, Submitted, Wanted,
 };
 use http_body_util::{BodyExt, Full, Limited};
@@ -152,6 +152,14 @@ impl Client {
     /// [`ClientError`]; refused if the machine has a fleet or the roots do not fit the pin.
     pub async fn join(&self, join: &Join) -> Result<(), ClientError> {
         self.post::<_, Done>("/v1/join", join).await.map(|_| ())
+    }
+
+    /// `POST /v1/rebind`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused if the agent sees another machine than the person did.
+    pub async fn rebind(&self, rebind: &Rebind) -> Result<(), ClientError> {
+        self.post::<_, Done>("/v1/rebind", rebind).await.map(|_| ())
     }
 
     /// `POST /v1/inhibit`.

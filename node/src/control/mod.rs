@@ -10,7 +10,7 @@ mod tests;
 
 use daymark_core::effect::Reply;
 use daymark_core::event::Carried;
-use daymark_protocol::control::{DecisionAnswer, Peer, Status, Submitted};
+use daymark_protocol::control::{DecisionAnswer, Peer, Rebind, Status, Submitted};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Pin;
 use tokio::sync::oneshot;
@@ -34,6 +34,8 @@ pub enum Request {
     Submit(Vec<Carried>, oneshot::Sender<Reply>),
     /// Takes the fleet.
     Join(Pin, Vec<Carried>, oneshot::Sender<Reply>),
+    /// This machine keeps its key.
+    Rebind(Rebind, oneshot::Sender<Reply>),
     /// Sets or lifts a local inhibitor.
     Inhibit(String, Option<WallTime>, oneshot::Sender<Reply>),
 }

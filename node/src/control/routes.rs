@@ -7,8 +7,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use daymark_core::effect::{ItemOutcome, Reply};
 use daymark_protocol::control::{
-    Bytes, CONTROL_BODY_BYTES_MAX, Done, FETCH_BYTES_MAX, Fetched, Inhibit, Item, Join, Refusal,
-    ReplicaIndex, Submission, SubmitAnswer, SubmitOutcome, Wanted,
+    Bytes, CONTROL_BODY_BYTES_MAX, Done, FETCH_BYTES_MAX, Fetched, Inhibit, Item, Join, Rebind,
+    Refusal, ReplicaIndex, Submission, SubmitAnswer, SubmitOutcome, Wanted,
 };
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -43,6 +43,7 @@ pub(super) fn router(requests: mpsc::Sender<Request>, replica: Replica) -> Route
         .route("/v1/replica/fetch", post(fetch))
         .route("/v1/submit", post(submit))
         .route("/v1/join", post(join))
+        .route("/v1/rebind", post(rebind))
         .route("/v1/inhibit", post(inhibit))
         .fallback(async || {
             refusal(
@@ -124,17 +125,32 @@ async fn join(
     ConnectInfo(caller): ConnectInfo<Caller>,
     Body(body): Body<Join>,
 ) -> Response {
-    if !caller.is_owner() {
-        tracing::warn!(
-            user = caller.user,
-            process = caller.process,
-            "refused a join by another user"
-        );
-        let message = "only root or the agent's own user may bind this machine to a fleet";
-        return refusal(StatusCode::FORBIDDEN, "refused", message);
+    if let Some(refused) = refused_stranger(caller, "bind this machine to a fleet") {
+        return refused;
     }
     let items = body.items.into_iter().map(carried).collect();
     ask(&context, |sender| Request::Join(body.pin, items, sender), reply).await
+}
+
+async fn rebind(
+    State(context): State<Context>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Body(body): Body<Rebind>,
+) -> Response {
+    if let Some(refused) = refused_stranger(caller, "say that this machine keeps its key") {
+        return refused;
+    }
+    ask(&context, |sender| Request::Rebind(body, sender), reply).await
+}
+
+/// What is for the superuser and the agent's own user is refused to others.
+fn refused_stranger(caller: Caller, act: &str) -> Option<Response> {
+    if caller.is_owner() {
+        return None;
+    }
+    tracing::warn!(user = caller.user, process = caller.process, act, "refused another user");
+    let message = format!("only root or the agent's own user may {act}");
+    Some(refusal(StatusCode::FORBIDDEN, "refused", message))
 }
 
 async fn inhibit(State(context): State<Context>, Body(body): Body<Inhibit>) -> Response {

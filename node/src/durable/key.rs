@@ -49,13 +49,35 @@ impl HostKeyFile {
         }
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| DurableError::Entropy(error.to_string()))?;
+        let key = Self { seed, machine_id, serial };
+        key.write(folder)?;
+        Ok(key)
+    }
+
+    /// Binds the identity to another machine-id and serial number, durably; the old file stands
+    /// until the new one does.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn bind(
+        &mut self,
+        folder: &Path,
+        machine_id: Option<String>,
+        serial: Option<String>,
+    ) -> Result<(), DurableError> {
+        let bound = Self { seed: self.seed, machine_id, serial };
+        bound.write(folder)?;
+        *self = bound;
+        Ok(())
+    }
+
+    fn write(&self, folder: &Path) -> Result<(), DurableError> {
         let stored = Stored {
-            seed: HEXLOWER.encode(&seed),
-            machine_id: machine_id.clone(),
-            serial: serial.clone(),
+            seed: HEXLOWER.encode(&self.seed),
+            machine_id: self.machine_id.clone(),
+            serial: self.serial.clone(),
         };
-        write_record(&path, "key", 0o600, &stored)?;
-        Ok(Self { seed, machine_id, serial })
+        write_record(&folder.join("key"), "key", 0o600, &stored)
     }
 
     /// Reads the identity.
@@ -96,6 +118,11 @@ mod tests {
         ));
         let read = HostKeyFile::read(folder.path()).unwrap();
         assert_eq!(read.seed, made.seed);
+        let mut bound = read;
+        bound.bind(folder.path(), Some("n".into()), Some("S".into())).unwrap();
+        let read = HostKeyFile::read(folder.path()).unwrap();
+        assert_eq!(read.seed, made.seed);
+        assert_eq!((read.machine_id.as_deref(), read.serial.as_deref()), (Some("n"), Some("S")));
         assert!(!format!("{read:?}").contains(&HEXLOWER.encode(&read.seed)));
     }
 }

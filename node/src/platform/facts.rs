@@ -1,19 +1,33 @@
 //! Facts of this machine for its report and its enrolment request. Short, and none of them is
 //! relied on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::durable::read_bounded;
 
 /// What firmware says when its maker left the serial number open (RULES D6).
-const PLACEHOLDERS: [&str; 8] = [
+const PLACEHOLDERS: [&str; 16] = [
     "none",
-    "to be filled by o.e.m.",
+    "n/a",
+    "na",
+    "null",
+    "default",
     "default string",
-    "system serial number",
+    "to be filled by o.e.m.",
+    "o.e.m.",
+    "oem",
     "not specified",
-    "0123456789",
-    "123456789",
-    "0",
+    "not applicable",
+    "unknown",
+    "invalid",
+    "serial",
+    "serial number",
+    "system serial number",
 ];
+/// What it says when it counted its keyboard instead.
+const COUNTED: [&str; 3] = ["0123456789", "123456789", "987654321"];
+/// Longest file of one value that is read.
+const FILE_BYTES_MAX: u64 = 4096;
 /// Longest value kept.
 const VALUE_CHARS_MAX: usize = 120;
 
@@ -28,19 +42,43 @@ pub struct Hardware {
     pub machine_id: Option<String>,
 }
 
-/// Reads it below `root` (`/` on a real machine).
-pub fn hardware(root: &Path) -> Hardware {
-    let read = |path: &str| {
-        let text = std::fs::read_to_string(root.join(path)).ok()?;
-        let text = short(text.trim());
-        let open = text.is_empty() || PLACEHOLDERS.contains(&text.to_lowercase().as_str());
-        (!open).then_some(text)
-    };
+/// Where this machine's identity is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityFiles {
+    /// The installation's machine-id; `None`: it has none that lasts.
+    pub machine_id: Option<PathBuf>,
+    /// The board's serial number: the first file counts that says one.
+    pub serial: Vec<PathBuf>,
+}
+
+/// Reads it; the UUID from below `root` (`/` on a real machine).
+pub fn hardware(root: &Path, files: &IdentityFiles) -> Hardware {
     Hardware {
-        serial: read("sys/class/dmi/id/product_serial"),
-        uuid: read("sys/class/dmi/id/product_uuid").map(|uuid| uuid.to_lowercase()),
-        machine_id: read("etc/machine-id"),
+        serial: files.serial.iter().find_map(|path| said(path)),
+        uuid: said(&root.join("sys/class/dmi/id/product_uuid")).map(|uuid| uuid.to_lowercase()),
+        machine_id: files.machine_id.as_deref().and_then(said),
     }
+}
+
+/// What a file of one line says, unless it cannot be read or says nothing of this one machine.
+fn said(path: &Path) -> Option<String> {
+    let bytes = read_bounded(path, FILE_BYTES_MAX).ok()??;
+    // A device tree ends its strings with a zero.
+    let text = short(String::from_utf8_lossy(&bytes).trim_matches(['\0', ' ', '\t', '\r', '\n']));
+    (!is_placeholder(&text)).then_some(text)
+}
+
+fn is_placeholder(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let mut letters = text.chars().filter(char::is_ascii_alphanumeric);
+    let first = letters.next();
+    // Zeros, or no letter at all.
+    let one_letter = letters.all(|letter| Some(letter) == first);
+    one_letter
+        // What systemd writes into an image that never booted.
+        || text == "uninitialized"
+        || PLACEHOLDERS.contains(&text.as_str())
+        || COUNTED.iter().any(|counted| text.starts_with(counted))
 }
 
 /// The machine's name, architecture as in `uname -m`, and kernel release.
@@ -51,9 +89,9 @@ pub fn kernel() -> (String, String, String) {
 }
 
 /// Facts as (name, value), sorted by name.
-pub fn facts(root: &Path) -> Vec<(String, String)> {
+pub fn facts(root: &Path, files: &IdentityFiles) -> Vec<(String, String)> {
     let (hostname, architecture, release) = kernel();
-    let hardware = hardware(root);
+    let hardware = hardware(root, files);
     let mut facts = vec![
         ("agent", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ("architecture", Some(architecture)),
@@ -93,19 +131,44 @@ mod tests {
     #[test]
     fn d6_placeholders_are_no_identity() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("sys/class/dmi/id");
-        std::fs::create_dir_all(&folder).unwrap();
-        for placeholder in ["To Be Filled By O.E.M.\n", "\n", "Default string\n"] {
-            std::fs::write(folder.join("product_serial"), placeholder).unwrap();
-            assert_eq!(hardware(root.path()), Hardware::default());
+        let (first, second) = (root.path().join("dmi"), root.path().join("device-tree"));
+        let id = root.path().join("machine-id");
+        let files = IdentityFiles {
+            machine_id: Some(id.clone()),
+            serial: vec![first.clone(), second.clone()],
+        };
+        for placeholder in [
+            "To Be Filled By O.E.M.\n",
+            "\n",
+            "Default string\n",
+            "None",
+            "0123456789",
+            "0123456789ABCDEF",
+            "00000000\0",
+            "...............",
+            "XXXXXXXX",
+        ] {
+            std::fs::write(&first, placeholder).unwrap();
+            assert_eq!(hardware(root.path(), &files), Hardware::default(), "{placeholder:?}");
         }
-        std::fs::write(folder.join("product_serial"), "C07XX\n").unwrap();
-        assert_eq!(hardware(root.path()).serial.as_deref(), Some("C07XX"));
+        std::fs::write(&id, "uninitialized\n").unwrap();
+        assert_eq!(hardware(root.path(), &files), Hardware::default());
+        std::fs::write(&second, b"100000008a1b2c3d\0").unwrap();
+        let serial = |files: &IdentityFiles| hardware(root.path(), files).serial;
+        assert_eq!(serial(&files).as_deref(), Some("100000008a1b2c3d"));
+        std::fs::write(&first, "C07XX\n").unwrap();
+        assert_eq!(serial(&files).as_deref(), Some("C07XX"));
+        // What is no file of one line says nothing.
+        std::fs::write(&first, vec![b'A'; 1 << 20]).unwrap();
+        std::fs::remove_file(&second).unwrap();
+        std::fs::create_dir(&second).unwrap();
+        assert_eq!(serial(&files), None);
     }
 
     #[test]
     fn facts_of_this_machine_are_short_sorted_and_few() {
-        let facts = facts(Path::new("/"));
+        let files = IdentityFiles { machine_id: Some("/etc/machine-id".into()), serial: vec![] };
+        let facts = facts(Path::new("/"), &files);
         assert!(facts.is_sorted() && facts.len() <= 64);
         assert!(facts.iter().all(|(_, value)| value.chars().count() <= VALUE_CHARS_MAX));
         assert!(facts.iter().any(|(name, _)| name == "kernel"));

@@ -96,7 +96,7 @@ impl Machine {
     /// Looks at the machine: what is booted and installed, and what speaks against changing it.
     pub async fn inspect(&self) -> Inspection {
         let release = OsRelease::read(&self.settings.os_release);
-        let mut facts = facts::facts(&self.root);
+        let mut facts = facts::facts(&self.root, &self.settings.identity);
         facts.extend(release.pretty_name().map(|name| ("os".to_owned(), name.to_owned())));
         let mut machine = Seen {
             os_type: release.os_type(),

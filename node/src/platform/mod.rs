@@ -1,6 +1,7 @@
 //! The machine: what is installed and booted, what speaks against changing it, and the backends
 //! that change it (DESIGN section 8). Reports what is; decides nothing.
 
+pub mod binding;
 pub mod facts;
 pub mod health;
 pub mod inhibitors;

@@ -87,6 +87,18 @@ pub(crate) const KEYS: &[Key] = &[
     key("inhibit.dir", Kind::Text, "\"/etc/daymark/inhibit.d\"", "programs that may veto"),
     key("os_release", Kind::Text, "\"/etc/os-release\"", "names the OS that is installed"),
     key(
+        "identity.machine_id",
+        Kind::Text,
+        "\"/etc/machine-id\"",
+        "file of the machine-id; empty: it has none that lasts",
+    ),
+    key(
+        "identity.serial",
+        Kind::Texts,
+        "[\"/sys/class/dmi/id/product_serial\", \"/sys/firmware/devicetree/base/serial-number\"]",
+        "files of the board's serial number; the first that says one counts",
+    ),
+    key(
         "log.level",
         Kind::Text,
         "\"info\"",

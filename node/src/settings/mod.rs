@@ -18,6 +18,7 @@ pub use self::layers::{Inputs, Origin};
 pub use self::show::{ShownKey, show};
 
 use self::layers::Layers;
+use crate::platform::facts::IdentityFiles;
 
 /// Why a configuration is refused; each names the key and where it stands.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,8 @@ pub struct Settings {
     pub inhibit_dir: PathBuf,
     /// The os-release file.
     pub os_release: PathBuf,
+    /// What tells this machine from others (RULES D6).
+    pub identity: IdentityFiles,
     /// The log.
     pub log: Log,
 }

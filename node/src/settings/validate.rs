@@ -12,6 +12,7 @@ use super::{
     ClockSource, Health, Log, LogFormat, Network, Platform, PlatformKind, Reboot, Settings,
     SettingsError, key,
 };
+use crate::platform::facts::IdentityFiles;
 
 impl Layers {
     fn text(&self, path: &str) -> Option<String> {
@@ -68,6 +69,10 @@ impl Layers {
             },
             inhibit_dir: self.required("inhibit.dir", "programs in it may veto an update")?,
             os_release: self.required("os_release", "it names the installed OS")?,
+            identity: IdentityFiles {
+                machine_id: self.path("identity.machine_id"),
+                serial: self.texts("identity.serial").into_iter().map(PathBuf::from).collect(),
+            },
             log: Log {
                 level: self.text("log.level").unwrap_or_default(),
                 format: if self.text("log.format").as_deref() == Some("json") {

@@ -25,6 +25,7 @@ pub(crate) fn tell(world: &World, host: usize, event: &Event) {
         Event::Submit { items, .. } => format!("is handed {} items", items.len()),
         Event::Join { items, .. } => format!("takes the fleet with {} items", items.len()),
         Event::Inhibit { why, .. } => format!("is inhibited: {why}"),
+        Event::Bound { .. } => "looks at the board that it is on".to_owned(),
         Event::Rebind { .. } => "is said to keep its key".to_owned(),
         Event::Inspected(_) => "looks at its machine".to_owned(),
         Event::OpDone { op, result } => format!("ends operation {} with {result:?}", op.0),

@@ -69,6 +69,8 @@ fn events() -> Vec<Event> {
         Event::Listening { addresses: vec!["/ip4".into()] },
         Event::Submit { request, items: items.clone() },
         Event::Join { request, pin, items },
+        Event::Bound { moved: None },
+        Event::Bound { moved: Some("copied disk or new board?".into()) },
         Event::Rebind { request },
         Event::Inhibit { request, why: "a shift runs".into(), until },
         Event::Inhibit { request, why: "a shift runs".into(), until: None },

@@ -234,3 +234,56 @@ fn d6_a_machine_that_is_cloned_waits_over_a_restart_until_a_person_rebinds_it() 
     assert_eq!(asked.reply(), Reply::Done);
     assert!(!rig.node.durable().cloned && rig.node.machine().unwrap().inhibitors.is_empty());
 }
+
+#[test]
+fn d6_a_copied_disk_says_so_once_and_starts_nothing_until_a_person_rebinds_it() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = Rig::member(&fleet, 10);
+    rig.wait(30_000);
+    let written = |rig: &Rig| {
+        let head = rig.node.replica().unwrap().head(&rig.id()).unwrap();
+        (head.generation, head.count)
+    };
+    let moved = Some("this board has another serial number".to_owned());
+    rig.step(Event::Bound { moved: moved.clone() });
+    rig.step(Event::Inspected(Box::new(inspection())));
+    rig.wait(30_000);
+    let told = written(&rig);
+    assert!(rig.node.status().rebind.iter().any(|why| why.contains("another serial number")));
+    assert!(rig.node.status().problems.iter().any(|why| why.contains("daymark-node rebind")));
+    assert!(rig.node.machine().unwrap().inhibitors.iter().any(|why| why.contains("copy")));
+
+    // Neither new facts nor reports of the machine it was copied from make it say more.
+    let mut other = inspection();
+    other.facts.push(("kernel".into(), "7.0".into()));
+    rig.step(Event::Inspected(Box::new(other)));
+    rig.wait(60_000);
+    assert_eq!(written(&rig), told, "it reports on");
+    let peer = key(11).public().id();
+    rig.submit(entries(fleet.enroll(&key(11), "berlin")));
+    rig.connect(peer, Admission::Member);
+    let mut said = Facts::default();
+    said.set_text(&["facts", "said"], "by the machine it was copied from");
+    let reports = ReportWriter::new(fleet.id, rig.id(), 40, None).write(&rig.key, &said).unwrap();
+    let reports = reports.reports.iter().map(|report| report.bytes().to_vec()).collect();
+    rig.receive(peer, &SyncMessage::Reports(reports));
+    rig.wait(30_000);
+    assert_eq!(written(&rig), (40, 1), "it rose above the machine it was copied from");
+
+    // Over a restart too; then the board is said to be the right one.
+    let durable = rig.node.durable().clone();
+    assert_eq!(durable.moved, moved);
+    let restarted = Rig::on(10, Disk::of(durable, &fleet.roots));
+    assert!(!restarted.node.status().rebind.is_empty());
+    let asked = rig.step(Event::Rebind { request: RequestId(9) });
+    assert_eq!(asked.reply(), Reply::Done);
+    assert!(rig.node.durable().moved.is_none() && rig.node.status().rebind.is_empty());
+    rig.wait(60_000);
+    assert!(written(&rig).0 > 40, "it reports again, above what was met");
+
+    // Back on its own board nobody needs to be asked.
+    rig.step(Event::Bound { moved });
+    assert!(!rig.node.status().rebind.is_empty());
+    rig.step(Event::Bound { moved: None });
+    assert!(rig.node.status().rebind.is_empty() && rig.node.durable().moved.is_none());
+}

@@ -2,6 +2,7 @@
 //! test proves that its fault happened, and asserts on control sockets and reports, not on logs.
 
 mod bad_input;
+mod board;
 mod boot;
 mod command;
 mod full_disk;
