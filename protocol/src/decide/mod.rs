@@ -77,7 +77,8 @@ struct Deciding<'a> {
 impl<'a> Deciding<'a> {
     fn walk(&mut self) {
         let reach = self.world.reach;
-        let authority = gates::authority(reach.root.as_ref(), reach.fresh_as_of, self.now);
+        let authority =
+            gates::authority(reach.root.as_ref(), reach.wait.as_ref(), reach.fresh_as_of, self.now);
         if reach.root.is_none() {
             // Nothing was judged, so neither enrolment nor anything after it can be (RULES R2).
             self.gates.extend([authority, gates::clock(self.now)]);

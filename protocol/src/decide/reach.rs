@@ -14,13 +14,15 @@ use crate::id::{Digest, KeyId, ResourceId};
 use crate::resource::{Kind, OsUpdatePolicySpec, RetrySpec, Spec, TargetOs};
 use crate::target::{HostPlace, Rank, UnknownProfile};
 use crate::time::{Now, WallTime};
-use crate::trust::{RootState, Seen, Standing, Version};
+use crate::trust::{ChainWait, RootState, Seen, Standing, Version};
 use crate::window::Windows;
 
 /// What counts for one host.
 #[derive(Clone, Debug)]
 pub struct Reach {
     pub(super) root: Option<RootState>,
+    /// Why nothing counts, if so.
+    pub(super) wait: Option<ChainWait>,
     pub(super) place: Place,
     /// Nearest first (RULES Q10).
     pub(super) policies: Vec<Policy>,
@@ -99,6 +101,7 @@ impl Reach {
             beats.flat_map(|beat| missing(standing, &place, &beat.newest)).collect();
         Self {
             root: standing.root.clone(),
+            wait: standing.wait.clone(),
             policies: policies(standing, &place),
             promotions: promotions(standing, &place),
             lost_promotion: lost(standing, Kind::Promotion),

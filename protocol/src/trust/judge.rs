@@ -74,7 +74,7 @@ impl Judge {
     pub fn anew(&mut self, grounds: &Grounds<'_>, verified: &mut Verified) {
         *self = Self { bench: Bench::new(grounds.chain, grounds.lists), ..Self::default() };
         let Some(bench) = &self.bench else {
-            self.judgement.wait = grounds.chain.wait().cloned();
+            self.judgement.standing.wait = grounds.chain.wait().cloned();
             return;
         };
         self.judgement.standing.root = Some(bench.state().clone());

@@ -8,8 +8,7 @@ use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
 use crate::resource::Role;
 use crate::trust::{
-    ChainWait, FloorRecord, Floors, HeldLists, Quorum, RootChain, Signature, Standing, Statement,
-    Validity,
+    FloorRecord, Floors, HeldLists, Quorum, RootChain, Signature, Standing, Statement, Validity,
 };
 
 /// A statement with the signatures that came for it, at most one by each key, verified or not.
@@ -73,8 +72,6 @@ pub struct Pending {
 pub struct Judgement {
     /// What counts.
     pub standing: Standing,
-    /// Why nothing was judged, if so: the standing is empty then, and no statement has a stance.
-    pub wait: Option<ChainWait>,
     /// Floors that rise. They go to the journal before anything relies on the standing (RULES C6);
     /// judging the same again raises nothing once they are in the [`Floors`].
     pub raised: Vec<FloorRecord>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::id::{Digest, FleetId, KeyId, ResourceId};
 use crate::resource::{Kind, Scope, Spec, Target};
 use crate::time::WallTime;
-use crate::trust::{Freshness, Heartbeat, Seen};
+use crate::trust::{ChainWait, Freshness, Heartbeat, Seen};
 
 /// Everything that counts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Standing {
     pub held: BTreeMap<(String, ResourceId), u64>,
     /// The newest heartbeat of each scope, under the newest root (RULES K1, D7).
     pub heartbeats: BTreeMap<Scope, Heartbeat>,
+    /// Why nothing was judged, if so: all else is empty then, and no statement has a stance.
+    pub wait: Option<ChainWait>,
 }
 
 impl Standing {

@@ -550,5 +550,5 @@ fn r2_the_newest_root_alone_is_not_enough_to_tell_what_is_listed() {
         &|_| true,
         &mut Verified::default(),
     );
-    assert!(judgement.wait.is_some() && judgement.standing.lines.is_empty());
+    assert!(judgement.standing.wait.is_some() && judgement.standing.lines.is_empty());
 }

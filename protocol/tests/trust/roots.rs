@@ -93,7 +93,7 @@ fn rt_n2_a_newcomer_pinned_at_the_newest_judges_like_those_who_saw_all() {
     assert_eq!(states[0], states[1]);
     let early = RootChain::new(pin(&second));
     let judgement = fresh(&early, [go]);
-    assert!(judgement.wait.is_some() && judgement.standing.lines.is_empty());
+    assert!(judgement.standing.wait.is_some() && judgement.standing.lines.is_empty());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::decide::line::InForce;
 use crate::decide::model::{Gate, GateAnswer};
 use crate::decide::place::{Enrolment, Place};
 use crate::time::{Now, WallTime};
-use crate::trust::RootState;
+use crate::trust::{ChainWait, RootState};
 
 /// Enrolled, at a place that can be told. The words for the first two are EIM's.
 pub(in crate::decide) fn enrolled(place: &Place, now: &Now) -> GateAnswer {
@@ -58,12 +58,15 @@ fn enrolled_now(place: &Place, now: &Now) -> GateAnswer {
 /// If the root says how old the newest word of the fleet may be, it is no older (RULES K1).
 pub(in crate::decide) fn authority(
     root: Option<&RootState>,
+    wait: Option<&ChainWait>,
     fresh_as_of: WallTime,
     now: &Now,
 ) -> GateAnswer {
     let Some(root) = root else {
-        return Because::new("root-incomplete", "the chain of roots is not held whole")
-            .fail(Gate::Authority);
+        let because = Because::new("root-incomplete", "the chain of roots is not held whole");
+        let because =
+            wait.into_iter().fold(because, |because, wait| because.fact("root", wait.to_string()));
+        return because.fail(Gate::Authority);
     };
     let fact = format!("version {}, expires {}", root.version, root.expires);
     // Without a clock `latest` is the expiry itself: what is certain counts, and the clock waits.

@@ -75,7 +75,7 @@ impl Replica {
 
     /// Drops the reports of hosts that nothing here names any more.
     pub(super) fn drop_all_strangers(&mut self, changes: &mut Changes) {
-        if self.judge.judgement().wait.is_none() {
+        if self.judge.judgement().standing.wait.is_none() {
             let hosts = self.hosts.keys().copied().collect();
             self.drop_strangers(&hosts, changes);
         }

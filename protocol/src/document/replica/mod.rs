@@ -126,7 +126,9 @@ impl Replica {
     pub fn set_interest(&mut self, interest: Interest) -> Changes {
         let before = std::mem::replace(&mut self.interest, interest);
         let mut changes = Changes::default();
-        if self.judge.judgement().wait.is_none() && before.differs_in_hosts_only(&self.interest) {
+        if self.judge.judgement().standing.wait.is_none()
+            && before.differs_in_hosts_only(&self.interest)
+        {
             let hosts = before.hosts.symmetric_difference(&self.interest.hosts);
             self.change_hosts(&hosts.map(|host| ResourceId::from(*host)).collect(), &mut changes);
             return changes;

@@ -27,7 +27,7 @@ impl Replica {
     /// Judges everything, drops what is not kept, and notes the changes.
     pub(super) fn settle_anew(&mut self, changes: &mut Changes) {
         self.judge_anew();
-        if self.judge.judgement().wait.is_some() {
+        if self.judge.judgement().standing.wait.is_some() {
             return;
         }
         let mut affected = Affected::new();
