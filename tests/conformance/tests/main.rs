@@ -1,8 +1,9 @@
-//! EIM's vectors against Daymark's rules. What binds, and what does not, is the table at the end of
-//! `vectors/README.md`.
+//! EIM's vectors against Daymark's rules, and attacks on a real node. What of the vectors binds, and
+//! what does not, is the table at the end of `vectors/README.md`.
 
 use daymark_conformance::{file, file_names};
 
+mod attacks;
 mod cron;
 mod decide;
 mod policy_create;

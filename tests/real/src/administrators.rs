@@ -29,10 +29,23 @@ const DAY_MS: i64 = 86_400_000;
 /// only, and would wait as long for its turn (RULES Q6, Q7).
 const AGE_MS: i64 = 300_000;
 
-/// The keys of one fleet and what they signed.
+/// Who speaks for what in a fleet: a role, its threshold, and whose keys it has.
+pub type Offices = [(Role, u32, &'static [&'static str])];
+
+/// The fleet of most tests.
+const OFFICES: &Offices = &[
+    (Role::Root, 1, &ADMIN),
+    (Role::Policy, 2, &POLICY),
+    (Role::Release, 1, &RELEASE),
+    (Role::Enroll, 1, &OFFICE),
+    (Role::Halt, 1, &STOP),
+    (Role::Emergency, 1, &ADMIN),
+];
+
+/// The people of one fleet and what they signed. Everyone that a test names has a key.
 #[derive(Debug)]
 pub struct Administrators {
-    keys: BTreeMap<&'static str, SigningKey>,
+    name: String,
     roots: Vec<Vec<u8>>,
     root: Root,
     fleet: FleetId,
@@ -46,33 +59,69 @@ impl Administrators {
     /// # Errors
     /// If the root is not well-formed.
     pub fn found(name: &str) -> anyhow::Result<Self> {
-        let mut keys = BTreeMap::new();
-        for holder in POLICY.iter().chain(&RELEASE).chain(&OFFICE).chain(&STOP).chain(&ADMIN) {
-            let seed = blake3::hash(format!("{name} {holder}").as_bytes());
-            keys.insert(*holder, SigningKey::from_seed(*seed.as_bytes()));
-        }
-        let ids = |holders: &[&str]| -> Vec<_> {
-            holders.iter().filter_map(|h| keys.get(h)).map(|key| key.public().id()).collect()
-        };
+        Self::found_by(name, OFFICES)
+    }
+
+    /// Founds a fleet in which these speak.
+    ///
+    /// # Errors
+    /// As [`Administrators::found`].
+    pub fn found_by(name: &str, offices: &Offices) -> anyhow::Result<Self> {
         let now = now();
-        let mut draft = RootDraft::first(name, now.plus_ms(-DAY_MS), now.plus_ms(365 * DAY_MS))
-            .role(Role::Root, 1, ids(&ADMIN))
-            .role(Role::Policy, 2, ids(&POLICY))
-            .role(Role::Release, 1, ids(&RELEASE))
-            .role(Role::Enroll, 1, ids(&OFFICE))
-            .role(Role::Halt, 1, ids(&STOP))
-            .role(Role::Emergency, 1, ids(&ADMIN));
-        for (holder, key) in &keys {
-            draft = draft.key(key.public(), holder);
+        let mut draft = RootDraft::first(name, now.plus_ms(-DAY_MS), now.plus_ms(365 * DAY_MS));
+        for (role, threshold, holders) in offices {
+            for holder in *holders {
+                draft = draft.key(key_of(name, holder).public(), holder);
+            }
+            let ids = holders.iter().map(|holder| key_of(name, holder).public().id());
+            draft = draft.role(*role, *threshold, ids);
         }
         let (payload, root) = draft.finish()?;
-        let signers: Vec<_> = ADMIN.iter().filter_map(|h| keys.get(h)).collect();
-        let envelope = Envelope::signed(Context::Root, payload, signers).to_json();
+        let signers: Vec<SigningKey> = offices
+            .iter()
+            .filter(|(role, ..)| *role == Role::Root)
+            .flat_map(|(_, _, holders)| *holders)
+            .map(|holder| key_of(name, holder))
+            .collect();
+        let envelope = Envelope::signed(Context::Root, payload, &signers).to_json();
         let mut chain = RootChain::new(Pin { version: root.version, digest: root.digest });
         chain.accept(&envelope)?;
         let fleet = chain.fleet().ok_or_else(|| anyhow::anyhow!("the first root has no fleet"))?;
         let (roots, versions) = (vec![envelope], BTreeMap::new());
-        Ok(Self { keys, roots, root, fleet, versions, said: Vec::new() })
+        Ok(Self { name: name.to_owned(), roots, root, fleet, versions, said: Vec::new() })
+    }
+
+    /// Somebody's key.
+    pub fn key(&self, holder: &str) -> SigningKey {
+        key_of(&self.name, holder)
+    }
+
+    /// The newest root.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The root after the newest one, with nothing changed, for another year.
+    pub fn next_root(&self) -> RootDraft {
+        let now = now();
+        RootDraft::after(&self.root, now, now.plus_ms(365 * DAY_MS))
+    }
+
+    /// A root's envelope with the signatures of some, which nobody follows yet.
+    ///
+    /// # Errors
+    /// If the root is not well-formed.
+    pub fn sign_root(&self, draft: &RootDraft, by: &[&str]) -> anyhow::Result<(Root, Vec<u8>)> {
+        let (payload, root) = draft.finish()?;
+        let signers: Vec<SigningKey> = by.iter().map(|holder| self.key(holder)).collect();
+        Ok((root, Envelope::signed(Context::Root, payload, &signers).to_json()))
+    }
+
+    /// From now on, what is signed follows this root.
+    pub fn follow(&mut self, root: Root, envelope: Vec<u8>) -> Submitted {
+        self.roots.push(envelope.clone());
+        self.root = root;
+        Submitted::Root(Bytes(envelope))
     }
 
     /// Adds a root that is the newest one with another expiry.
@@ -80,12 +129,9 @@ impl Administrators {
     /// # Errors
     /// If it is not well-formed.
     pub fn renew_root(&mut self, expires: WallTime) -> anyhow::Result<Submitted> {
-        let (payload, root) = RootDraft::after(&self.root, now(), expires).finish()?;
-        let signers: Vec<_> = ADMIN.iter().filter_map(|h| self.keys.get(h)).collect();
-        let envelope = Envelope::signed(Context::Root, payload, signers).to_json();
-        self.roots.push(envelope.clone());
-        self.root = root;
-        Ok(Submitted::Root(Bytes(envelope)))
+        let draft = RootDraft::after(&self.root, now(), expires);
+        let (root, envelope) = self.sign_root(&draft, &ADMIN)?;
+        Ok(self.follow(root, envelope))
     }
 
     /// What a machine takes the fleet by.
@@ -158,12 +204,12 @@ impl Administrators {
     /// The entries of a statement with the signatures of some.
     ///
     /// # Errors
-    /// If the statement is not well-formed or a key does not exist.
+    /// If the statement is not well-formed.
     pub fn sign(&self, draft: &Draft, by: &[&str]) -> anyhow::Result<(Statement, Vec<Submitted>)> {
         let statement = draft.finish()?;
         let mut entries = vec![statement_entry(statement.bytes())];
         for holder in by {
-            let key = self.keys.get(holder).ok_or_else(|| anyhow::anyhow!("no key {holder}"))?;
+            let key = self.key(holder);
             let signature = key.sign(Context::Statement, statement.bytes());
             entries.push(signature_entry(&statement.digest(), &key.public().id(), &signature));
         }
@@ -184,6 +230,10 @@ impl Administrators {
         self.said.extend(items.iter().cloned());
         Ok((statement, items))
     }
+}
+
+fn key_of(fleet: &str, holder: &str) -> SigningKey {
+    SigningKey::from_seed(*blake3::hash(format!("{fleet} {holder}").as_bytes()).as_bytes())
 }
 
 /// Wall-clock time.

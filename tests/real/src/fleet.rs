@@ -12,7 +12,7 @@ use daymark_protocol::document::UpdateRun;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::administrators::Administrators;
+use crate::administrators::{Administrators, Offices};
 use crate::image::{Image, Published};
 use crate::machine::{Machine, Place};
 use crate::network::Network;
@@ -40,12 +40,14 @@ pub struct Plan {
     /// The network to use instead of loopback: the machines are its first hosts. [`Origin`] is not
     /// reachable from there.
     pub network: Option<Network>,
+    /// Who speaks for what; `None`: as in most tests.
+    pub offices: Option<&'static Offices>,
 }
 
 impl Plan {
     /// That many machines on loopback.
     pub fn new(program: &'static str, machines: usize) -> Self {
-        Self { program, machines, installed: Image::new("1.0.0"), network: None }
+        Self { program, machines, installed: Image::new("1.0.0"), network: None, offices: None }
     }
 }
 
@@ -90,7 +92,10 @@ impl Fleet {
             None => loopback(plan.machines),
         };
         let origin = Origin::start(&release, IpAddr::V4(Ipv4Addr::LOCALHOST)).await?;
-        let mut administrators = Administrators::found("acme")?;
+        let mut administrators = match plan.offices {
+            Some(offices) => Administrators::found_by("acme", offices)?,
+            None => Administrators::found("acme")?,
+        };
         administrators.site(SITE)?;
         let profile = plan.installed.publish(&programs, &folder.path().join("work"), &release)?;
         let (os, _) = administrators.release(&profile)?;

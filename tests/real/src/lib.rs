@@ -6,6 +6,7 @@
 
 mod administrators;
 mod bare_peer;
+mod by_name;
 mod converged;
 mod fleet;
 mod image;
@@ -21,8 +22,11 @@ mod view;
 mod wait;
 mod watch;
 
-pub use self::administrators::{ADMIN, Administrators, OFFICE, POLICY, RELEASE, STOP, now};
+pub use self::administrators::{
+    ADMIN, Administrators, OFFICE, Offices, POLICY, RELEASE, STOP, now,
+};
 pub use self::bare_peer::{BarePeer, Seen};
+pub use self::by_name::main_by_name;
 pub use self::converged::{Everything, all_hold_the_same, everything};
 pub use self::fleet::{Fleet, Plan};
 pub use self::image::{Agent, Image, PROFILE, Published};

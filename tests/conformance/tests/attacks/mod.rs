@@ -1,0 +1,35 @@
+//! Attacks on a real node, in the shape of TUF's conformance suite: each case starts the daemon in
+//! a folder of its own, lets simulated administrators, peers and release services do their worst,
+//! and asserts what reached the slot, which floors are on disk, and which sentence was said.
+//!
+//! Each case also shows that its attack was mounted: what became of every item that was handed in,
+//! and that the same machine installs once the honest thing is said. `README.md` tells the rest.
+
+mod case;
+mod counting;
+mod coverage;
+mod floors;
+mod roots;
+mod stage;
+mod statements;
+
+use std::time::Duration;
+
+use self::case::Case;
+
+/// How long a daemon may take to come to what is expected of it.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// Every case.
+fn cases() -> impl Iterator<Item = &'static Case> {
+    [roots::CASES, statements::CASES, counting::CASES].into_iter().flatten()
+}
+
+#[test]
+fn every_case_has_a_name_of_its_own() {
+    let mut names: Vec<&str> = cases().map(|case| case.name).collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count, "two cases share a name");
+}

@@ -1,0 +1,238 @@
+//! Where a case plays: one machine with a real daemon, its fleet, and an image that it would
+//! install if only it were ordered to. Everything that is true of every machine is said before
+//! the case begins: the site, the machine's enrolment, both images, a window that is open.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use daymark_protocol::control::{SubmitOutcome, Submitted};
+use daymark_protocol::decide::{Decision, Gate};
+use daymark_protocol::id::{Digest, ResourceId};
+use daymark_protocol::resource::Kind;
+use daymark_protocol::trust::{Floor, Floors};
+use daymark_real::{
+    Administrators, Fleet, Image, Machine, Offices, Plan, Published, Say as _, everyone, until,
+};
+
+use super::WITHIN;
+use super::floors::floors_on_disk;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_daymark-conformance-node");
+/// The parts of a slot, by name.
+const PARTS: [&str; 2] = ["agent", "rootfs"];
+/// Small images: what is in them does not matter.
+const ROOTFS_BYTES: usize = 96 << 10;
+
+/// A machine among its fleet, and what is there to be installed.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) fleet: Fleet,
+    /// The image that the fleet would install if it were ordered to.
+    pub(super) wanted: Published,
+    /// Both parts of the inactive slot, before anything happened.
+    untouched: Vec<Option<Digest>>,
+}
+
+/// What a fleet is like, before it is founded.
+#[derive(Debug, Default)]
+pub(super) struct Setting {
+    /// Who speaks for what, if not as in most cases.
+    pub(super) offices: Option<&'static Offices>,
+}
+
+impl Stage {
+    /// A fleet of one machine that is off, and knows nobody.
+    pub(super) async fn set(setting: &Setting) -> anyhow::Result<Self> {
+        let mut plan = Plan::new(PROGRAM, 1);
+        plan.installed = image("1.0.0");
+        plan.offices = setting.offices;
+        let mut fleet = Fleet::prepare(plan).await?;
+        fleet.machines[0].set("network.listen", "[]")?;
+        let (wanted, _) = fleet.publish(&image("2.0.0"))?;
+        fleet.administrators.window("now", -300, 3600)?;
+        let mut stage = Self { fleet, wanted, untouched: Vec::new() };
+        stage.untouched = stage.inactive_slot();
+        Ok(stage)
+    }
+
+    /// Switches the machine on; it takes the fleet and hears what is true of every machine.
+    pub(super) async fn begin(&mut self) -> anyhow::Result<()> {
+        self.fleet.switch_on(0).await?;
+        self.wants_nothing("no-policy").await
+    }
+
+    /// The machine.
+    pub(super) fn machine(&self) -> &Machine {
+        &self.fleet.machines[0]
+    }
+
+    /// Those who sign.
+    pub(super) fn people(&mut self) -> &mut Administrators {
+        &mut self.fleet.administrators
+    }
+
+    /// The order that the machine would follow: the wanted image for everyone, by enough keys.
+    pub(super) fn order(&mut self, name: &str) -> anyhow::Result<Vec<Submitted>> {
+        let os = self.wanted.os.clone();
+        self.people().policy(name, &os, everyone())
+    }
+
+    /// Hands items to the daemon, and returns what became of each: the proof that they reached it.
+    pub(super) async fn mount(&self, items: Vec<Submitted>) -> anyhow::Result<Vec<SubmitOutcome>> {
+        let count = items.len();
+        let outcomes = self.machine().client().submit(items).await?.outcomes;
+        ensure!(count > 0 && outcomes.len() == count, "{} of {count} answered", outcomes.len());
+        Ok(outcomes)
+    }
+
+    /// Hands items to the daemon that it takes, each.
+    pub(super) async fn tell(&self, items: Vec<Submitted>) -> anyhow::Result<()> {
+        self.become_of("taken", "", items).await
+    }
+
+    /// Hands items to the daemon, each of which it refuses for good with this in its words.
+    pub(super) async fn refuses(&self, items: Vec<Submitted>, why: &str) -> anyhow::Result<()> {
+        self.become_of("refused", why, items).await
+    }
+
+    /// Hands items to the daemon, each of which it holds in memory with this in its words.
+    pub(super) async fn holds(&self, items: Vec<Submitted>, why: &str) -> anyhow::Result<()> {
+        self.become_of("held", why, items).await
+    }
+
+    /// Hands items to the daemon, each of which it does not keep, with this in its words.
+    pub(super) async fn drops(&self, items: Vec<Submitted>, why: &str) -> anyhow::Result<()> {
+        self.become_of("not kept", why, items).await
+    }
+
+    async fn become_of(&self, what: &str, why: &str, items: Vec<Submitted>) -> anyhow::Result<()> {
+        let outcomes = self.mount(items).await?;
+        let fits = |outcome: &SubmitOutcome| {
+            let (became, said) = told(outcome);
+            became == what && said.contains(why)
+        };
+        ensure!(outcomes.iter().all(fits), "not {what} with {why:?}: {outcomes:?}");
+        Ok(())
+    }
+
+    /// The machine wants nothing, for this reason, and its slot is as it was.
+    pub(super) async fn wants_nothing(&self, reason: &str) -> anyhow::Result<()> {
+        let decision = self.decision(reason).await?;
+        ensure!(decision.target.is_none(), "it wants {:?}", decision.target);
+        self.is_untouched()
+    }
+
+    /// A gate holds the machine back with this word and these words, and its slot is as it was.
+    pub(super) async fn is_held_by(
+        &self,
+        gate: Gate,
+        reason: &str,
+        words: &str,
+    ) -> anyhow::Result<()> {
+        let answer = until("the gate holds it back", WITHIN, async || {
+            let gates = self.machine().decision().await?.decision.gates;
+            let ours = gates.iter().find(|one| one.gate == gate && !one.pass);
+            ours.filter(|one| one.reason == reason).cloned().ok_or_else(|| format!("{gates:?}"))
+        })
+        .await?;
+        let facts: String = answer.evidence.iter().map(|fact| format!("\n{fact:?}")).collect();
+        let said = format!("{}{facts}", answer.message);
+        ensure!(said.contains(words), "it does not say {words:?}: {said}");
+        self.is_untouched()
+    }
+
+    async fn decision(&self, reason: &str) -> anyhow::Result<Decision> {
+        until(&format!("the verdict's reason is {reason}"), WITHIN, async || {
+            let decision = self.machine().decision().await?.decision;
+            if decision.reason == reason { Ok(decision) } else { Err(format!("{decision:?}")) }
+        })
+        .await
+    }
+
+    /// Nothing reached the inactive slot, and no attempt was begun.
+    pub(super) fn is_untouched(&self) -> anyhow::Result<()> {
+        ensure!(self.inactive_slot() == self.untouched, "bytes reached the slot");
+        let attempt = self.machine().durable()?.attempt;
+        ensure!(attempt == 0, "attempt {attempt} was begun");
+        Ok(())
+    }
+
+    /// The wanted image reaches the inactive slot, byte for byte as signed: the control, without
+    /// which a case would also pass on a machine that never installs anything.
+    pub(super) async fn installs(&self) -> anyhow::Result<()> {
+        let parts = &self.wanted.profile.parts;
+        let signed: Vec<_> =
+            PARTS.iter().map(|part| parts.get(*part).map(|part| part.sha256)).collect();
+        ensure!(signed.iter().all(Option::is_some), "the profile signs for {parts:?}");
+        until("the wanted image is in the slot", WITHIN, async || {
+            if self.inactive_slot() == signed {
+                return Ok(());
+            }
+            Err(format!("{:?}", self.machine().decision().await?.decision))
+        })
+        .await
+    }
+
+    fn inactive_slot(&self) -> Vec<Option<Digest>> {
+        let digest = |part: &PathBuf| std::fs::read(part).ok().map(|bytes| Digest::of(&bytes));
+        PARTS.map(|part| digest(&self.machine().part("b", part))).into()
+    }
+
+    /// All floors that are on disk.
+    pub(super) fn floors(&self) -> anyhow::Result<Floors> {
+        floors_on_disk(&self.machine().data())
+    }
+
+    /// The floor of an id that is on disk.
+    pub(super) fn floor(&self, kind: Kind, id: &ResourceId) -> anyhow::Result<Option<Floor>> {
+        Ok(self.floors()?.get(kind.name(), id).cloned())
+    }
+
+    /// The floor of the order of that name is this version, on disk.
+    pub(super) fn floor_of_order(
+        &mut self,
+        name: &str,
+        version: Option<u64>,
+    ) -> anyhow::Result<()> {
+        let id = self.people().id(Kind::OsUpdatePolicy, name);
+        let floor = self.floor(Kind::OsUpdatePolicy, &id)?.map(|floor| floor.version);
+        ensure!(floor == version, "the floor of {name} is {floor:?} instead of {version:?}");
+        Ok(())
+    }
+
+    /// The floor of roots is this version, on disk.
+    pub(super) fn floor_of_roots(&self, version: u64) -> anyhow::Result<()> {
+        let floor = self.machine().durable()?.root_floor;
+        ensure!(floor == version, "the floor of roots is {floor} instead of {version}");
+        Ok(())
+    }
+}
+
+fn told(outcome: &SubmitOutcome) -> (&str, &str) {
+    match outcome {
+        SubmitOutcome::New | SubmitOutcome::Known => ("taken", ""),
+        SubmitOutcome::Held(why) => ("held", why),
+        SubmitOutcome::NotKept(why) => ("not kept", why),
+        SubmitOutcome::Refused(why) => ("refused", why),
+    }
+}
+
+fn image(version: &str) -> Image {
+    Image::new(version).rootfs(ROOTFS_BYTES, 0)
+}
+
+/// Plays a story on a machine that is on, and shows its log if it ends badly.
+pub(super) async fn play(
+    setting: Setting,
+    story: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut stage = Stage::set(&setting).await?;
+    let told = match stage.begin().await {
+        Ok(()) => story(&mut stage).await,
+        Err(error) => Err(error),
+    };
+    if told.is_err() {
+        stage.fleet.print_logs();
+    }
+    told
+}
