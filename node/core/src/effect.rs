@@ -88,6 +88,14 @@ pub enum Effect {
         /// What they let through.
         admission: Admission,
     },
+    /// Pass gossip on to a connected peer always, or no longer, whatever mesh gossip draws: it
+    /// joins this site with another. Ends with the peer's last connection.
+    Bridge {
+        /// The peer.
+        peer: KeyId,
+        /// Whether it is one from now on.
+        open: bool,
+    },
     /// Dial a peer.
     Dial {
         /// The peer.

@@ -8,6 +8,7 @@
 mod addresses;
 mod admission;
 mod blobs;
+mod bridges;
 mod buckets;
 mod clock;
 mod comparing;

@@ -32,6 +32,7 @@ impl Node {
         self.addresses.connected(&peer);
         self.refresh_interest(batch);
         self.keep_terms_of(peer);
+        self.build_bridges(batch);
         let wanted = self.wanted_admission(&peer);
         if wanted != admission {
             batch.now(Effect::Admit { peer, admission: wanted });
@@ -50,11 +51,12 @@ impl Node {
         }
     }
 
-    pub(crate) fn disconnected(&mut self, peer: &KeyId) {
+    pub(crate) fn disconnected(&mut self, peer: &KeyId, batch: &mut Batch) {
         if let Some(state) = self.peers.remove(peer) {
             self.parted.keep(*peer, state.budget, self.reading.mono);
             self.met(*peer);
         }
+        self.build_bridges(batch);
         self.timers.set_earlier(Timer::Dial, self.reading.mono.plus_ms(self.jitter.below(1_000)));
     }
 
@@ -113,6 +115,7 @@ impl Node {
             self.liveness.remove(&host);
             self.clock.forget(&host);
         }
+        self.build_bridges(batch);
     }
 
     /// Charges a peer for what was refused of its. One that goes on with it is a stranger that

@@ -85,6 +85,8 @@ pub struct Node {
     pub(crate) addresses: Addresses,
     pub(crate) listening: Vec<String>,
     pub(crate) topics: BTreeSet<Topic>,
+    /// Connected peers of other sites to whom gossip always goes on.
+    pub(crate) bridges: BTreeSet<KeyId>,
     pub(crate) groups: PushGroups,
     /// Of peers and of hosts that told where they are, under what counts at present.
     pub(crate) terms: BTreeMap<KeyId, Terms>,
@@ -161,6 +163,7 @@ impl Node {
             acquaintances: BTreeMap::new(),
             listening: Vec::new(),
             topics: BTreeSet::new(),
+            bridges: BTreeSet::new(),
             groups: PushGroups::default(),
             terms: BTreeMap::new(),
             liveness: BTreeMap::new(),
@@ -249,7 +252,7 @@ impl Node {
             Event::Connected { peer, address, admission } => {
                 self.connected(peer, address, admission, batch);
             }
-            Event::Disconnected { peer } => self.disconnected(&peer),
+            Event::Disconnected { peer } => self.disconnected(&peer, batch),
             Event::Received { peer, channel, bytes } => self.received(peer, channel, &bytes, batch),
             Event::Gossip { id, from, bytes } => self.gossip_received(id, from, &bytes, batch),
             Event::Listening { addresses } => {

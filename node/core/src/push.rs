@@ -67,7 +67,7 @@ impl Node {
         Some(Topic(format!("daymark/{fleet}/{name}")))
     }
 
-    fn own_site(&self) -> Option<DocumentId> {
+    pub(crate) fn own_site(&self) -> Option<DocumentId> {
         let replica = self.replica.as_ref()?;
         Some(admission::site_of(replica.standing(), &self.own))
     }

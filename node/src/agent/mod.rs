@@ -352,6 +352,7 @@ impl Agent {
             Effect::Publish { topic, bytes } => self.mesh.publish(topic, bytes).await,
             Effect::Verdict { id, verdict } => self.mesh.verdict(id, verdict).await,
             Effect::Admit { peer, admission } => self.mesh.admit(peer, admission).await,
+            Effect::Bridge { peer, open } => self.mesh.bridge(peer, open).await,
             Effect::Dial { peer, addresses } => self.mesh.dial(peer, addresses).await,
             Effect::Reply { request, reply } => {
                 if let Some(waiting) = self.waiting.remove(&request) {

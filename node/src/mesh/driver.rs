@@ -242,6 +242,7 @@ impl Driver {
                 self.state.admit(peer, admission);
                 self.close_misadmitted(peer);
             }
+            Command::Bridge { peer, open } => self.bridge(peer, open),
             Command::Dial { peer, addresses } => self.state.dial(peer, &addresses),
             Command::OpenChunks { peer, reply } => self.open_chunks(peer, reply),
             Command::Peers(reply) => {

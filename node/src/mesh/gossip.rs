@@ -5,6 +5,7 @@ use std::time::Duration;
 use daymark_core::effect::Topic;
 use daymark_protocol::id::Digest;
 use daymark_protocol::limits::{MESSAGE_BYTES_MAX, RESOURCE_ID_BYTES_MAX};
+use libp2p::PeerId;
 use libp2p::gossipsub::{
     Behaviour, ConfigBuilder, DataTransform, IdentTopic, IdentityTransform,
     MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId, PeerScoreParams,
@@ -102,6 +103,17 @@ pub(super) fn unsubscribe(gossip: &mut Gossip, topic: &Topic) {
 pub(super) fn publish(gossip: &mut Gossip, topic: &Topic, bytes: Vec<u8>) {
     if let Err(error) = gossip.publish(IdentTopic::new(&topic.0), bytes) {
         tracing::debug!(topic = topic.0, %error, "not published");
+    }
+}
+
+/// Passes messages on to a connected peer always, or no longer. Such a peer is grafted into no
+/// mesh from now on and gets no word of recent messages: it gets the messages. Its score counts
+/// for what is heard of it, as before.
+pub(super) fn bridge(gossip: &mut Gossip, peer: PeerId, open: bool) {
+    if open {
+        gossip.add_explicit_peer(&peer);
+    } else {
+        gossip.remove_explicit_peer(&peer);
     }
 }
 

@@ -36,6 +36,10 @@ pub(super) enum Command {
         peer: KeyId,
         admission: Admission,
     },
+    Bridge {
+        peer: KeyId,
+        open: bool,
+    },
     Dial {
         peer: KeyId,
         addresses: Vec<String>,
@@ -141,6 +145,11 @@ impl MeshHandle {
     /// closed and, if this node dialled them, redialled.
     pub async fn admit(&self, peer: KeyId, admission: Admission) {
         self.command(Command::Admit { peer, admission }).await;
+    }
+
+    /// Passes gossip on to a connected peer always, or no longer; ends with its last connection.
+    pub async fn bridge(&self, peer: KeyId, open: bool) {
+        self.command(Command::Bridge { peer, open }).await;
     }
 
     /// Dials a peer at one of these multiaddrs, several times before it gives up; whoever else

@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) admissions: Admissions,
     pub(super) dialer: Dialer,
     pub(super) topics: BTreeSet<Topic>,
+    /// Peers that gossip always goes on to; each until its last connection ends.
+    pub(super) bridges: BTreeSet<KeyId>,
     /// Peers whose connection the host was told of.
     pub(super) connected: BTreeSet<KeyId>,
     /// Events the host has not taken yet. While there are any, no more are made.
@@ -34,6 +36,7 @@ impl State {
             admissions: Admissions::default(),
             dialer,
             topics: BTreeSet::new(),
+            bridges: BTreeSet::new(),
             connected: BTreeSet::new(),
             outbox: VecDeque::new(),
             next_gossip: 0,
@@ -55,6 +58,7 @@ impl State {
 
     /// The swarm failed: every connection is gone.
     pub(super) fn failed(&mut self, reason: String) {
+        self.bridges.clear();
         for peer in std::mem::take(&mut self.connected) {
             self.outbox.push_back(MeshEvent::Disconnected { peer });
         }
@@ -84,7 +88,10 @@ impl State {
                 let _ = reply.send(Vec::new());
             }
             Command::Shutdown(reply) => return Some(reply),
-            Command::Send { .. } | Command::Publish { .. } | Command::Verdict { .. } => {}
+            Command::Send { .. }
+            | Command::Publish { .. }
+            | Command::Verdict { .. }
+            | Command::Bridge { .. } => {}
             #[cfg(test)]
             Command::Panic => {}
         }

@@ -122,6 +122,9 @@ impl Driver {
             dialled,
             admission,
         });
+        if admission == Admission::Member && self.state.bridges.contains(&key) {
+            self.bridge(key, true);
+        }
         // The admission may have changed since the handlers were made.
         self.close_misadmitted(key);
     }
@@ -131,6 +134,11 @@ impl Driver {
         let key = connection.key;
         if self.connections.with(key).next().is_none() {
             self.state.connected.remove(&key);
+            super::gossip::bridge(
+                self.swarm.behaviour_mut().gossip.inner(),
+                connection.peer,
+                false,
+            );
             self.state.dialer.lost(&key, connection.lived(), Instant::now());
             self.state.outbox.push_back(MeshEvent::Disconnected { peer: key });
         }
@@ -148,6 +156,17 @@ impl Driver {
             .collect();
         for id in wrong {
             self.swarm.close_connection(id);
+        }
+    }
+
+    pub(super) fn bridge(&mut self, key: KeyId, open: bool) {
+        if open {
+            self.state.bridges.insert(key);
+        } else {
+            self.state.bridges.remove(&key);
+        }
+        if let Some((_, peer)) = self.connections.best(key, Admission::Member) {
+            super::gossip::bridge(self.swarm.behaviour_mut().gossip.inner(), peer, open);
         }
     }
 

@@ -232,6 +232,7 @@ impl Wire {
             | Effect::Publish { .. }
             | Effect::Verdict { .. }
             | Effect::Admit { .. }
+            | Effect::Bridge { .. }
             | Effect::Dial { .. }
             | Effect::Reply { .. }
             | Effect::Perform { .. }

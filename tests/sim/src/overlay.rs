@@ -7,10 +7,17 @@ use std::sync::Arc;
 
 use crate::random::Dice;
 
-/// Peers that a mesh should have, at least and at most: the daemon's.
+/// Peers that a mesh should have: below the least it grows to this, from the most on it shrinks to
+/// this. The daemon's numbers.
 const MESH: usize = 5;
 const MESH_LOW: usize = 4;
 const MESH_HIGH: usize = 8;
+/// How long neither of two peers grafts the other after one of them put the other out, ms.
+const BACKOFF_MS: u64 = 60_000;
+/// Likewise after one of them left the topic, ms.
+const LEFT_BACKOFF_MS: u64 = 10_000;
+/// Peers of a mesh that this host dialled, at least.
+const DIALLED_MIN: usize = 1;
 /// Peers outside of the mesh that hear of recent messages, with each heartbeat.
 const LAZY: usize = 4;
 /// Share of those peers that hear of them if they are many.
@@ -45,11 +52,36 @@ struct Kept {
     rumour: Rumour,
 }
 
-/// One host's part of the overlay.
+/// Someone who may be gossiped with on a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) peer: usize,
+    /// Whether this host made the connection: a mesh holds one such peer at least, so that nobody
+    /// surrounds it by dialling it.
+    pub(crate) dialled: bool,
+}
+
+/// What becomes of a peer's wish to be in a mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grafted {
+    /// It is, or need not be since it hears everything anyway.
+    Fine,
+    /// It is not: it hears so, and waits.
+    Refused,
+}
+
+/// One host's part of the overlay. The two ends of a link may differ in whether it is in their
+/// mesh, as with gossipsub.
 #[derive(Debug)]
 pub(crate) struct Overlay {
     dice: Dice,
+    /// Where between two full seconds its heartbeats are, ms.
+    phase_ms: u64,
     pub(crate) topics: BTreeMap<u16, BTreeSet<usize>>,
+    /// Peers that all messages go to, outside of every mesh.
+    pub(crate) bridges: BTreeSet<usize>,
+    /// Until when a peer is not grafted.
+    backoffs: BTreeMap<(u16, usize), u64>,
     seen: [BTreeSet<u64>; 2],
     seen_since_ms: u64,
     cache: VecDeque<Kept>,
@@ -66,10 +98,13 @@ impl Kept {
 }
 
 impl Overlay {
-    pub(crate) fn new(dice: Dice) -> Self {
+    pub(crate) fn new(mut dice: Dice) -> Self {
         Self {
+            phase_ms: dice.below(BEAT_MS),
             dice,
             topics: BTreeMap::new(),
+            bridges: BTreeSet::new(),
+            backoffs: BTreeMap::new(),
             seen: [BTreeSet::new(), BTreeSet::new()],
             seen_since_ms: 0,
             cache: VecDeque::new(),
@@ -81,6 +116,8 @@ impl Overlay {
     /// Forgets everything, as a process that ends does.
     pub(crate) fn clear(&mut self) {
         self.topics.clear();
+        self.bridges.clear();
+        self.backoffs.clear();
         self.seen.iter_mut().for_each(BTreeSet::clear);
         self.cache.clear();
         self.beats = false;
@@ -115,39 +152,160 @@ impl Overlay {
         lasts.map(|kept| &kept.rumour).find(|rumour| rumour.id == id)
     }
 
-    /// Those of a mesh.
-    pub(crate) fn mesh(&self, topic: u16) -> impl Iterator<Item = usize> {
-        self.topics.get(&topic).into_iter().flatten().copied()
+    /// Whom a message of a topic goes on to, if they can be reached: the mesh and the bridges.
+    pub(crate) fn carriers(&self, topic: u16) -> BTreeSet<usize> {
+        let mesh = self.topics.get(&topic).into_iter().flatten();
+        mesh.chain(&self.bridges).copied().collect()
     }
 
-    /// Whether a topic's mesh should have more peers.
-    pub(crate) fn is_thin(&self, topic: u16) -> bool {
-        self.topics.get(&topic).is_some_and(|mesh| mesh.len() < MESH_LOW)
+    /// When the next heartbeat is.
+    pub(crate) fn next_beat_ms(&self, now_ms: u64) -> u64 {
+        let since_ms = (now_ms + BEAT_MS - self.phase_ms) % BEAT_MS;
+        now_ms + BEAT_MS - since_ms
     }
 
-    /// Whether a topic's mesh takes another peer.
-    pub(crate) fn has_room(&self, topic: u16) -> bool {
-        self.topics.get(&topic).is_some_and(|mesh| mesh.len() < MESH_HIGH)
+    /// Joins a topic: peers to graft into its mesh, out of those who could be.
+    pub(crate) fn joins(
+        &mut self,
+        now_ms: u64,
+        topic: u16,
+        candidates: &[Candidate],
+    ) -> Vec<usize> {
+        self.topics.entry(topic).or_default();
+        self.grafts(now_ms, topic, candidates, MESH)
     }
 
-    /// Peers to take into a topic's mesh, out of those who could be.
-    pub(crate) fn grafts(&mut self, topic: u16, candidates: &[usize]) -> Vec<usize> {
-        let Some(mesh) = self.topics.get(&topic) else { return vec![] };
-        let missing = MESH.saturating_sub(mesh.len());
-        let others: Vec<usize> =
-            candidates.iter().copied().filter(|peer| !mesh.contains(peer)).collect();
-        self.some(others, missing)
+    /// Hears that a peer subscribed to a topic: whether it is grafted.
+    pub(crate) fn greets(&mut self, now_ms: u64, topic: u16, peer: usize) -> bool {
+        let (barred, bridge) = (self.is_barred(now_ms, topic, peer), self.bridges.contains(&peer));
+        let Some(mesh) = self.topics.get_mut(&topic) else { return false };
+        !barred && !bridge && mesh.len() < MESH_LOW && mesh.insert(peer)
     }
 
-    /// Peers to put out of a topic's mesh, if it has too many.
-    pub(crate) fn prunes(&mut self, topic: u16) -> Vec<usize> {
-        let Some(mesh) = self.topics.get(&topic) else { return vec![] };
-        if mesh.len() <= MESH_HIGH {
-            return vec![];
+    /// Hears that a peer grafted this host.
+    pub(crate) fn grafted(&mut self, now_ms: u64, topic: u16, by: Candidate) -> Grafted {
+        let barred = self.is_barred(now_ms, topic, by.peer);
+        let Some(mesh) = self.topics.get_mut(&topic) else { return Grafted::Fine };
+        if self.bridges.contains(&by.peer) || mesh.contains(&by.peer) {
+            return Grafted::Fine;
         }
-        let surplus = mesh.len() - MESH;
-        let all: Vec<usize> = mesh.iter().copied().collect();
-        self.some(all, surplus)
+        if barred || (mesh.len() >= MESH_HIGH && !by.dialled) {
+            return Grafted::Refused;
+        }
+        mesh.insert(by.peer);
+        Grafted::Fine
+    }
+
+    /// Puts a peer out of a topic's mesh, or hears that it did so; neither grafts for a while.
+    pub(crate) fn prune(&mut self, now_ms: u64, topic: u16, peer: usize) {
+        self.part(topic, peer);
+        self.backoffs.insert((topic, peer), now_ms + BACKOFF_MS);
+    }
+
+    /// Hears that a peer left a topic, or left it itself.
+    pub(crate) fn left(&mut self, now_ms: u64, topic: u16, peer: usize) {
+        self.part(topic, peer);
+        self.backoffs.entry((topic, peer)).or_insert(now_ms + LEFT_BACKOFF_MS);
+    }
+
+    fn part(&mut self, topic: u16, peer: usize) {
+        if let Some(mesh) = self.topics.get_mut(&topic) {
+            mesh.remove(&peer);
+        }
+    }
+
+    /// Loses a peer's connection.
+    pub(crate) fn lose(&mut self, peer: usize) {
+        self.bridges.remove(&peer);
+        for mesh in self.topics.values_mut() {
+            mesh.remove(&peer);
+        }
+    }
+
+    fn is_barred(&self, now_ms: u64, topic: u16, peer: usize) -> bool {
+        self.backoffs.get(&(topic, peer)).is_some_and(|until_ms| now_ms < *until_ms)
+    }
+
+    /// Peers that come into a topic's mesh with this heartbeat, and that go out of it.
+    pub(crate) fn tends(
+        &mut self,
+        now_ms: u64,
+        topic: u16,
+        candidates: &[Candidate],
+    ) -> (Vec<usize>, Vec<usize>) {
+        self.backoffs.retain(|_, until_ms| now_ms < *until_ms);
+        let size = |overlay: &Self| overlay.topics.get(&topic).map_or(0, BTreeSet::len);
+        let mut comes = vec![];
+        if size(self) < MESH_LOW {
+            let missing = MESH - size(self);
+            comes = self.grafts(now_ms, topic, candidates, missing);
+        }
+        let goes = self.surplus(topic, candidates);
+        for peer in &goes {
+            self.prune(now_ms, topic, *peer);
+        }
+        if size(self) >= MESH_LOW && self.dialled_in(topic, candidates) < DIALLED_MIN {
+            let dialled: Vec<Candidate> =
+                candidates.iter().copied().filter(|candidate| candidate.dialled).collect();
+            comes.extend(self.grafts(now_ms, topic, &dialled, DIALLED_MIN));
+        }
+        (comes, goes)
+    }
+
+    /// Takes some peers into a topic's mesh, out of those who could be.
+    fn grafts(
+        &mut self,
+        now_ms: u64,
+        topic: u16,
+        candidates: &[Candidate],
+        count: usize,
+    ) -> Vec<usize> {
+        let Some(mesh) = self.topics.get(&topic) else { return vec![] };
+        let others: Vec<usize> = candidates
+            .iter()
+            .map(|candidate| candidate.peer)
+            .filter(|peer| {
+                !mesh.contains(peer)
+                    && !self.bridges.contains(peer)
+                    && !self.is_barred(now_ms, topic, *peer)
+            })
+            .collect();
+        let chosen = self.some(others, count);
+        self.topics.entry(topic).or_default().extend(&chosen);
+        chosen
+    }
+
+    /// Peers that a topic's mesh has too many of; one that this host dialled stays.
+    fn surplus(&mut self, topic: u16, candidates: &[Candidate]) -> Vec<usize> {
+        let Some(mesh) = self.topics.get(&topic).filter(|mesh| mesh.len() >= MESH_HIGH) else {
+            return vec![];
+        };
+        let count = mesh.len() - MESH;
+        let mut order: Vec<usize> = mesh.iter().copied().collect();
+        for at in (1..order.len()).rev() {
+            order.swap(at, self.dice.place(at + 1));
+        }
+        let dialled = |peer: usize| candidates.contains(&Candidate { peer, dialled: true });
+        let mut left = self.dialled_in(topic, candidates);
+        let mut goes = vec![];
+        for peer in order {
+            if goes.len() == count {
+                break;
+            }
+            if dialled(peer) {
+                if left <= DIALLED_MIN {
+                    continue;
+                }
+                left -= 1;
+            }
+            goes.push(peer);
+        }
+        goes
+    }
+
+    fn dialled_in(&self, topic: u16, candidates: &[Candidate]) -> usize {
+        let Some(mesh) = self.topics.get(&topic) else { return 0 };
+        candidates.iter().filter(|it| it.dialled && mesh.contains(&it.peer)).count()
     }
 
     /// The ids of recent messages of a topic, which others hear of with this heartbeat.
@@ -160,10 +318,11 @@ impl Overlay {
     }
 
     /// Whom to tell of them, out of those who could be told.
-    pub(crate) fn lazy(&mut self, topic: u16, candidates: &[usize]) -> Vec<usize> {
+    pub(crate) fn lazy(&mut self, topic: u16, candidates: &[Candidate]) -> Vec<usize> {
         let Some(mesh) = self.topics.get(&topic) else { return vec![] };
+        let peers = candidates.iter().map(|candidate| candidate.peer);
         let others: Vec<usize> =
-            candidates.iter().copied().filter(|peer| !mesh.contains(peer)).collect();
+            peers.filter(|peer| !mesh.contains(peer) && !self.bridges.contains(peer)).collect();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -187,5 +346,78 @@ impl Overlay {
             of.swap_remove(place);
         }
         of
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: u16 = 0;
+
+    fn candidates(peers: std::ops::Range<usize>) -> Vec<Candidate> {
+        peers.map(|peer| Candidate { peer, dialled: peer % 10 == 0 }).collect()
+    }
+
+    fn overlay() -> Overlay {
+        let mut overlay = Overlay::new(Dice::new(1, "test"));
+        assert!(overlay.joins(0, TOPIC, &[]).is_empty());
+        overlay
+    }
+
+    fn size(overlay: &Overlay) -> usize {
+        overlay.topics[&TOPIC].len()
+    }
+
+    #[test]
+    fn a_mesh_greets_below_four_accepts_below_eight_and_shrinks_to_five() {
+        let mut overlay = overlay();
+        let greeted = (1..9).filter(|peer| overlay.greets(0, TOPIC, *peer)).count();
+        assert_eq!((greeted, size(&overlay)), (4, 4));
+        let refused = |overlay: &mut Overlay, peer, dialled| {
+            overlay.grafted(0, TOPIC, Candidate { peer, dialled }) == Grafted::Refused
+        };
+        assert!((11..15).all(|peer| !refused(&mut overlay, peer, false)));
+        assert!(refused(&mut overlay, 15, false), "it is full");
+        assert!(!refused(&mut overlay, 20, true), "whom this host dialled gets in");
+        let (comes, goes) = overlay.tends(0, TOPIC, &candidates(0..30));
+        assert_eq!((comes.len(), goes.len(), size(&overlay)), (0, 4, 5));
+        assert!(overlay.topics[&TOPIC].contains(&20), "the only one that this host dialled stays");
+        assert!(refused(&mut overlay, goes[0], true), "too early");
+        assert!(!overlay.greets(0, TOPIC, goes[0]));
+        let later = Candidate { peer: goes[0], dialled: false };
+        assert_eq!(overlay.grafted(BACKOFF_MS, TOPIC, later), Grafted::Fine);
+    }
+
+    #[test]
+    fn a_heartbeat_fills_a_thin_mesh_and_looks_for_one_that_was_dialled() {
+        let mut thin = overlay();
+        let (comes, goes) = thin.tends(0, TOPIC, &candidates(1..9));
+        assert_eq!((comes.len(), goes.len(), size(&thin)), (5, 0, 5), "none of them was dialled");
+        let (comes, _) = thin.tends(0, TOPIC, &candidates(1..12));
+        assert_eq!(comes, [10]);
+    }
+
+    #[test]
+    fn a_bridge_is_in_no_mesh_and_carries_everything() {
+        let mut overlay = overlay();
+        overlay.bridges.insert(7);
+        assert!(!overlay.greets(0, TOPIC, 7));
+        let by = Candidate { peer: 7, dialled: false };
+        assert_eq!(overlay.grafted(0, TOPIC, by), Grafted::Fine);
+        let (comes, _) = overlay.tends(0, TOPIC, &candidates(1..9));
+        assert!(!comes.contains(&7) && overlay.lazy(TOPIC, &candidates(7..8)).is_empty());
+        assert!(overlay.carriers(TOPIC).contains(&7));
+        overlay.lose(7);
+        assert!(!overlay.carriers(TOPIC).contains(&7));
+    }
+
+    #[test]
+    fn heartbeats_come_once_a_second_at_the_hosts_own_moment() {
+        let overlay = overlay();
+        let first = overlay.next_beat_ms(10_000);
+        assert!((10_001..=11_000).contains(&first));
+        assert_eq!(overlay.next_beat_ms(first), first + BEAT_MS);
+        assert_eq!(overlay.next_beat_ms(first - 1), first);
     }
 }

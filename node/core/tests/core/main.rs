@@ -5,6 +5,7 @@
 
 mod admitting;
 mod asking;
+mod bridging;
 mod delivering;
 mod ending;
 mod enrolling;

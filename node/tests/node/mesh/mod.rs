@@ -7,6 +7,7 @@
 )]
 
 mod admission;
+mod bridging;
 mod discovery;
 mod harness;
 mod stranger;

@@ -30,6 +30,8 @@ use crate::random::{Dice, child};
 pub struct Connection {
     /// Tells it from an earlier one of the same pair.
     pub(crate) epoch: u32,
+    /// Whether this end made it.
+    pub(crate) dialled: bool,
     /// What this end lets through.
     pub admission: Admission,
 }

@@ -168,6 +168,7 @@ impl World {
                     self.later(super::wires::REPLUG_MS, Next::Replug { one: host, other });
                 }
             }
+            Effect::Bridge { peer, open } => self.bridge(host, peer, open),
             Effect::Dial { peer, .. } => {
                 for other in self.bodies(&peer) {
                     let (from, to) = (self.end_of(host), self.end_of(other));

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use daymark_core::Event;
 use daymark_core::effect::{Admission, Topic};
 use daymark_core::event::GossipId;
+use daymark_protocol::id::KeyId;
 use daymark_protocol::limits::MESSAGE_BYTES_MAX;
 
 use super::{Judging, Next, Way, World};
 use crate::faults::Fault;
-use crate::overlay::{BEAT_MS, Rumour, WORD_BYTES};
+use crate::overlay::{BEAT_MS, Candidate, Grafted, Rumour, WORD_BYTES};
 use crate::trace::Trace;
 
 impl World {
@@ -24,67 +25,88 @@ impl World {
 
     pub(super) fn subscribe(&mut self, host: usize, topic: &Topic) {
         let topic = self.topic_number(topic);
-        self.hosts[host].overlay.topics.entry(topic).or_default();
-        self.fill_mesh(host, topic);
+        let audience = self.audience(host, topic);
+        let grafts = self.hosts[host].overlay.joins(self.now_ms, topic, &audience);
+        // Who hears of it may graft it before it hears that it was grafted.
+        for Candidate { peer, .. } in audience {
+            if self.hosts[peer].overlay.greets(self.now_ms, topic, host) {
+                self.graft(peer, host, topic);
+            }
+        }
+        for peer in grafts {
+            self.graft(host, peer, topic);
+        }
+        self.beat_soon(host);
     }
 
     pub(super) fn unsubscribe(&mut self, host: usize, topic: &Topic) {
         let topic = self.topic_number(topic);
-        let mesh = self.hosts[host].overlay.topics.remove(&topic).unwrap_or_default();
-        for peer in mesh {
-            self.prune(host, peer, topic);
+        for Candidate { peer, .. } in self.audience(host, topic) {
+            self.hosts[host].overlay.left(self.now_ms, topic, peer);
+            self.hosts[peer].overlay.left(self.now_ms, topic, host);
+            self.beat_soon(peer);
         }
+        self.hosts[host].overlay.topics.remove(&topic);
     }
 
     /// Peers that a host may gossip with on a topic.
-    fn audience(&self, host: usize, topic: u16) -> Vec<usize> {
-        let peers = self.hosts[host].connections.keys().copied();
+    fn audience(&self, host: usize, topic: u16) -> Vec<Candidate> {
+        let peers = self.hosts[host].connections.iter();
         peers
-            .filter(|peer| {
-                self.hosts[*peer].overlay.topics.contains_key(&topic)
-                    && self.way(host, *peer, Admission::Member).is_some()
+            .filter(|(peer, _)| {
+                self.hosts[**peer].overlay.topics.contains_key(&topic)
+                    && self.way(host, **peer, Admission::Member).is_some()
             })
+            .map(|(peer, connection)| Candidate { peer: *peer, dialled: connection.dialled })
             .collect()
     }
 
-    fn fill_mesh(&mut self, host: usize, topic: u16) {
-        if !self.hosts[host].overlay.is_thin(topic) {
-            return;
-        }
-        let audience = self.audience(host, topic);
-        for peer in self.hosts[host].overlay.grafts(topic, &audience) {
-            if self.hosts[peer].overlay.has_room(topic) {
-                for (end, other) in [(host, peer), (peer, host)] {
-                    if let Some(mesh) = self.hosts[end].overlay.topics.get_mut(&topic) {
-                        mesh.insert(other);
-                    }
-                }
-            }
+    /// A host tells a peer that it took it into its mesh; the peer may refuse.
+    fn graft(&mut self, host: usize, peer: usize, topic: u16) {
+        let dialled = self.hosts[peer].connections.get(&host).is_some_and(|it| it.dialled);
+        let by = Candidate { peer: host, dialled };
+        let answer = self.hosts[peer].overlay.grafted(self.now_ms, topic, by);
+        if answer == Grafted::Refused {
+            self.hosts[peer].overlay.prune(self.now_ms, topic, host);
+            self.hosts[host].overlay.prune(self.now_ms, topic, peer);
         }
     }
 
-    fn prune(&mut self, host: usize, peer: usize, topic: u16) {
-        for (end, other) in [(host, peer), (peer, host)] {
-            if let Some(mesh) = self.hosts[end].overlay.topics.get_mut(&topic) {
-                mesh.remove(&other);
-            }
-        }
-    }
-
+    /// Two hosts that connected hear of each other's topics.
     pub(super) fn joined_overlay(&mut self, one: usize, other: usize) {
-        for host in [one, other] {
-            let topics: Vec<u16> = self.hosts[host].overlay.topics.keys().copied().collect();
-            for topic in topics {
-                self.fill_mesh(host, topic);
+        let theirs = &self.hosts[other].overlay.topics;
+        let topics = self.hosts[one].overlay.topics.keys().copied();
+        let common: Vec<u16> = topics.filter(|topic| theirs.contains_key(topic)).collect();
+        for topic in common {
+            if self.way(one, other, Admission::Member).is_none() {
+                return;
+            }
+            let ends = [(one, other), (other, one)];
+            let grafts =
+                ends.map(|(host, peer)| self.hosts[host].overlay.greets(self.now_ms, topic, peer));
+            for ((host, peer), _) in ends.into_iter().zip(grafts).filter(|(_, grafts)| *grafts) {
+                self.graft(host, peer, topic);
             }
         }
+        self.beat_soon(one);
+        self.beat_soon(other);
     }
 
     pub(super) fn left_overlay(&mut self, host: usize, peer: usize) {
-        let topics: Vec<u16> = self.hosts[host].overlay.topics.keys().copied().collect();
-        for topic in topics {
-            self.prune(host, peer, topic);
-            self.fill_mesh(host, topic);
+        self.hosts[host].overlay.lose(peer);
+        self.beat_soon(host);
+    }
+
+    /// A host passes gossip on to a peer always, or no longer.
+    pub(super) fn bridge(&mut self, host: usize, peer: KeyId, open: bool) {
+        for other in self.bodies(&peer) {
+            let connected = self.hosts[host].connections.contains_key(&other);
+            let bridges = &mut self.hosts[host].overlay.bridges;
+            if open && connected {
+                bridges.insert(other);
+            } else {
+                bridges.remove(&other);
+            }
         }
     }
 
@@ -111,14 +133,14 @@ impl World {
         }
         let rumour = Rumour { id, topic, bytes, hops: 0 };
         self.recorder.published += 1;
-        for peer in self.audience(host, topic) {
+        for Candidate { peer, .. } in self.audience(host, topic) {
             self.pass_on(host, peer, &rumour, None);
         }
         self.hosts[host].overlay.keep(self.now_ms, rumour);
         self.beat_soon(host);
     }
 
-    /// What a node accepted goes to its mesh, but for whom it came from.
+    /// What a node accepted goes to its mesh and its bridges, but for whom it came from.
     pub(super) fn forward(&mut self, host: usize, judged: Judging) {
         let Judging { mut rumour, from } = judged;
         if let Some(adversary) = &mut self.hosts[host].adversary {
@@ -130,8 +152,10 @@ impl World {
             }
         }
         rumour.hops = rumour.hops.saturating_add(1);
-        let mesh: Vec<usize> = self.hosts[host].overlay.mesh(rumour.topic).collect();
-        for peer in mesh.into_iter().filter(|peer| *peer != from) {
+        for peer in self.hosts[host].overlay.carriers(rumour.topic) {
+            if peer == from || !self.hosts[peer].overlay.topics.contains_key(&rumour.topic) {
+                continue;
+            }
             self.pass_on(host, peer, &rumour, None);
         }
         self.hosts[host].overlay.keep(self.now_ms, rumour);
@@ -196,7 +220,8 @@ impl World {
         if !self.hosts[host].overlay.beats {
             self.hosts[host].overlay.beats = true;
             let life = self.hosts[host].life;
-            self.later(BEAT_MS, Next::Heartbeat { host, life });
+            let at_ms = self.hosts[host].overlay.next_beat_ms(self.now_ms);
+            self.queue.push(at_ms, Next::Heartbeat { host, life });
         }
     }
 
@@ -204,15 +229,18 @@ impl World {
     pub(super) fn heartbeat(&mut self, host: usize) {
         let topics: Vec<u16> = self.hosts[host].overlay.topics.keys().copied().collect();
         for topic in topics {
-            self.fill_mesh(host, topic);
-            for peer in self.hosts[host].overlay.prunes(topic) {
-                self.prune(host, peer, topic);
+            let audience = self.audience(host, topic);
+            let (comes, goes) = self.hosts[host].overlay.tends(self.now_ms, topic, &audience);
+            for peer in comes {
+                self.graft(host, peer, topic);
+            }
+            for peer in goes {
+                self.hosts[peer].overlay.prune(self.now_ms, topic, host);
             }
             let ids = self.hosts[host].overlay.recent(topic);
             if ids.is_empty() {
                 continue;
             }
-            let audience = self.audience(host, topic);
             let told = self.hosts[host].overlay.lazy(topic, &audience);
             for peer in told {
                 let Some(way) = self.way(host, peer, Admission::Member) else { continue };

@@ -74,7 +74,8 @@ impl World {
         self.note(5, one, other as u64);
         for (end, peer) in [(one, other), (other, one)] {
             let admission = self.admission(end, peer);
-            self.hosts[end].connections.insert(peer, Connection { epoch, admission });
+            let connection = Connection { epoch, dialled: end == one, admission };
+            self.hosts[end].connections.insert(peer, connection);
         }
         self.joined_overlay(one, other);
         for (end, peer) in [(one, other), (other, one)] {
