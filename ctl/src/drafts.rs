@@ -2,10 +2,9 @@
 //! keep no such thing; its signers pass it to and fro in folders, or as a file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use daymark_node::folder::ReplicaFolder;
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::resource::Role;
@@ -23,8 +22,10 @@ use crate::session::Session;
 const FILE_BYTES_MAX: u64 = 24 * 1024 * 1024;
 /// Most drafts that are read from one folder: nobody has more than a few under way.
 const FILES_MAX: usize = 64;
-/// Where drafts lie below a context's folder, and below a stick's `daymark/`.
-const FOLDER: &str = "drafts";
+/// Where drafts lie below a context's folder.
+const OWN: &str = "drafts";
+/// Where they lie on a stick.
+const ON_STICK: &str = "daymark/drafts";
 
 /// What a draft says.
 #[derive(Clone, Debug)]
@@ -243,9 +244,63 @@ impl Draft {
     }
 }
 
+/// A folder of drafts: the context's, or a stick's, which anyone may have written.
+#[derive(Debug)]
+struct DraftFolder {
+    folder: ReplicaFolder,
+    /// Where in it they lie.
+    relative: &'static Path,
+}
+
+impl DraftFolder {
+    fn own(session: &Session) -> Outcome<Self> {
+        Self::at(&session.folder, OWN)
+    }
+
+    fn at(path: &Path, relative: &'static str) -> Outcome<Self> {
+        Ok(Self { folder: ReplicaFolder::open_or_begin(path)?, relative: Path::new(relative) })
+    }
+
+    fn file_of(&self, draft: &Draft) -> PathBuf {
+        self.relative.join(format!("{}.json", draft.id()))
+    }
+
+    /// What lies in it; what is no draft is skipped.
+    fn read(&self, chain: &RootChain) -> Outcome<Vec<Draft>> {
+        let names = self.folder.list_files(self.relative, FILES_MAX)?;
+        let json = names.iter().filter(|name| name.ends_with(".json"));
+        let drafts = json
+            .filter_map(|name| Draft::read(&self.bytes(&self.relative.join(name))?, chain).ok());
+        Ok(drafts.collect())
+    }
+
+    fn bytes(&self, file: &Path) -> Option<Vec<u8>> {
+        self.folder.read_file(file, FILE_BYTES_MAX).ok().flatten()
+    }
+
+    /// Keeps a draft, with the signatures that it has there already.
+    fn keep(&self, draft: &Draft, chain: &RootChain) -> Outcome<Draft> {
+        let file = self.file_of(draft);
+        let mut merged = draft.clone();
+        let held = self.bytes(&file);
+        if let Some(held) = held.as_ref().and_then(|bytes| Draft::read(bytes, chain).ok()) {
+            merged.merge(chain, &held);
+        }
+        let json = merged.to_json()?;
+        if held.as_ref() != Some(&json) {
+            self.folder.write_file(&file, &json)?;
+        }
+        Ok(merged)
+    }
+
+    fn remove(&self, draft: &Draft) -> Outcome<()> {
+        Ok(self.folder.remove_file(&self.file_of(draft))?)
+    }
+}
+
 /// The drafts of the context that may still come to something.
 pub(crate) fn open(session: &Session) -> Outcome<Vec<Draft>> {
-    let drafts = read_folder(&session.folder.join(FOLDER), session.replica().chain())?;
+    let drafts = DraftFolder::own(session)?.read(session.replica().chain())?;
     Ok(drafts.into_iter().filter(|draft| draft.is_open(session)).collect())
 }
 
@@ -256,12 +311,12 @@ pub(crate) fn next_root(session: &Session) -> Outcome<Option<Draft>> {
 
 /// Keeps a draft among the context's, with the signatures that it has there already.
 pub(crate) fn keep(session: &Session, draft: &Draft) -> Outcome<Draft> {
-    keep_in(&session.folder.join(FOLDER), draft, session.replica().chain())
+    DraftFolder::own(session)?.keep(draft, session.replica().chain())
 }
 
 /// Forgets a draft.
 pub(crate) fn forget(session: &Session, draft: &Draft) -> Outcome<()> {
-    remove(&file_in(&session.folder.join(FOLDER), draft))
+    DraftFolder::own(session)?.remove(draft)
 }
 
 /// Takes a draft in as what it says, if it has the signatures; what that became, to be handed on.
@@ -281,27 +336,27 @@ pub(crate) fn complete(session: &mut Session, draft: &Draft) -> Outcome<Option<V
 /// Exchanges drafts with a stick, both ways; how many came and went. What is done or past is
 /// forgotten on both sides.
 pub(crate) fn exchange(session: &mut Session, stick: &Path) -> Outcome<(u64, u64)> {
-    let theirs = stick.join("daymark").join(FOLDER);
-    let own = session.folder.join(FOLDER);
+    let theirs = DraftFolder::at(stick, ON_STICK)?;
+    let own = DraftFolder::own(session)?;
     let before = signatures(&open(session)?);
-    for draft in read_folder(&theirs, session.replica().chain())? {
+    for draft in theirs.read(session.replica().chain())? {
         if draft.is_open(session) {
-            keep_in(&own, &draft, session.replica().chain())?;
+            own.keep(&draft, session.replica().chain())?;
         }
     }
     let received = signatures(&open(session)?).difference(&before).count() as u64;
     for draft in open(session)? {
         complete(session, &draft)?;
     }
-    let there = signatures(&read_folder(&theirs, session.replica().chain())?);
+    let there = signatures(&theirs.read(session.replica().chain())?);
     let drafts = open(session)?;
     for draft in &drafts {
-        keep_in(&theirs, draft, session.replica().chain())?;
+        theirs.keep(draft, session.replica().chain())?;
     }
     for folder in [&own, &theirs] {
-        for draft in read_folder(folder, session.replica().chain())? {
+        for draft in folder.read(session.replica().chain())? {
             if !draft.is_open(session) {
-                remove(&file_in(folder, &draft))?;
+                folder.remove(&draft)?;
             }
         }
     }
@@ -314,50 +369,4 @@ fn signatures(drafts: &[Draft]) -> BTreeSet<(Digest, KeyId)> {
         draft.signers().into_iter().map(move |key| (id, key)).collect::<Vec<_>>()
     };
     drafts.iter().flat_map(of).collect()
-}
-
-fn file_in(folder: &Path, draft: &Draft) -> PathBuf {
-    folder.join(format!("{}.json", draft.id()))
-}
-
-fn keep_in(folder: &Path, draft: &Draft, chain: &RootChain) -> Outcome<Draft> {
-    let path = file_in(folder, draft);
-    let mut merged = draft.clone();
-    if let Some(held) = read_file(&path).and_then(|bytes| Draft::read(&bytes, chain).ok()) {
-        merged.merge(chain, &held);
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let temporary = path.with_extension("new");
-    fs::write(&temporary, merged.to_json()?)
-        .and_then(|()| fs::rename(&temporary, &path))
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(merged)
-}
-
-fn remove(path: &Path) -> Outcome<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(anyhow::Error::new(error)
-                .context(format!("cannot remove {}", path.display()))
-                .into())
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// What lies in a folder of drafts; what is none is skipped, since anyone may have written it.
-fn read_folder(folder: &Path, chain: &RootChain) -> Outcome<Vec<Draft>> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let mut paths = Vec::new();
-    for entry in entries.take(FILES_MAX) {
-        paths.push(entry?.path());
-    }
-    paths.sort();
-    let json = paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "json"));
-    Ok(json.filter_map(|path| Draft::read(&read_file(path)?, chain).ok()).collect())
-}
-
-fn read_file(path: &Path) -> Option<Vec<u8>> {
-    let found = fs::symlink_metadata(path).ok()?;
-    (found.is_file() && found.len() <= FILE_BYTES_MAX).then(|| fs::read(path).ok()).flatten()
 }

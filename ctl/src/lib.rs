@@ -33,6 +33,7 @@ mod spread;
 mod stored;
 pub(crate) mod targets;
 pub(crate) mod times;
+mod whole_file;
 
 use std::path::Path;
 use std::process::ExitCode;

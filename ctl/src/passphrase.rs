@@ -24,8 +24,8 @@ pub(crate) fn seed(keys: &KeyStore, name: &str) -> Outcome<Zeroizing<[u8; 32]>> 
 
 /// The passphrase that is to replace one: $DAYMARK_NEW_PASSPHRASE, or asked twice.
 pub(crate) fn replacement(name: &str) -> Outcome<Zeroizing<String>> {
-    if let Ok(passphrase) = std::env::var(NEW_ENVIRONMENT) {
-        return Ok(Zeroizing::new(passphrase));
+    if let Some(passphrase) = environment(NEW_ENVIRONMENT)? {
+        return Ok(passphrase);
     }
     if std::env::var_os(ENVIRONMENT).is_some() {
         return Err(Failure::usage("the new passphrase is not given")
@@ -36,8 +36,8 @@ pub(crate) fn replacement(name: &str) -> Outcome<Zeroizing<String>> {
 
 /// A passphrase for a new key, asked twice.
 pub(crate) fn new(name: &str) -> Outcome<Zeroizing<String>> {
-    if let Ok(passphrase) = std::env::var(ENVIRONMENT) {
-        return Ok(Zeroizing::new(passphrase));
+    if let Some(passphrase) = environment(ENVIRONMENT)? {
+        return Ok(passphrase);
     }
     let first = ask(&format!("New passphrase of key {name}: "))?;
     if first.is_empty() {
@@ -50,9 +50,25 @@ pub(crate) fn new(name: &str) -> Outcome<Zeroizing<String>> {
     Ok(first)
 }
 
+/// A passphrase from the environment, if it is there.
+fn environment(name: &str) -> Outcome<Option<Zeroizing<String>>> {
+    match std::env::var(name).map(Zeroizing::new) {
+        Ok(passphrase) if passphrase.is_empty() => Err(Failure::usage(format!(
+            "{name} is empty, and an empty passphrase protects nothing"
+        ))
+        .next(format!("set {name} to a passphrase, or unset it and be asked"))),
+        Ok(passphrase) => Ok(Some(passphrase)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::usage(format!("{name} is not valid UTF-8"))
+                .next(format!("set {name} to a text, or unset it and be asked")))
+        }
+    }
+}
+
 fn ask(prompt: &str) -> Outcome<Zeroizing<String>> {
-    if let Ok(passphrase) = std::env::var(ENVIRONMENT) {
-        return Ok(Zeroizing::new(passphrase));
+    if let Some(passphrase) = environment(ENVIRONMENT)? {
+        return Ok(passphrase);
     }
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage("a passphrase is needed and there is no terminal to ask on")

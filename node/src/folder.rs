@@ -6,6 +6,7 @@
 //! FOLDER/daymark/documents/<fleet | site/ID>/<SHA-256 of the entry>
 //! FOLDER/daymark/reports/<host>/<generation>/<count>
 //! FOLDER/daymark/blobs/<SHA-256 of the blob>
+//! FOLDER/daymark/drafts/<digest>.json         what lacks signatures; read by `daymarkctl` alone
 //! FOLDER/requests/<host>.json
 //! ```
 
@@ -21,14 +22,16 @@ use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::limits;
 use rustix::fs::OFlags;
 
-use crate::durable::write_atomic;
+use crate::durable::{sync_folder, write_atomic};
 
 /// Most files that are read from one folder: a fleet of 10,000 hosts with 20 reports each.
 const FILES_MAX: usize = 400_000;
 /// Largest blob: a closed generation of reports is 64 KiB, an image index 16 MiB.
 const BLOB_BYTES_MAX: u64 = limits::INDEX_BYTES_MAX as u64;
 /// Largest enrolment request.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// Most files in a folder of requests: more machines than a site has.
+const REQUESTS_MAX: usize = 16_384;
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +47,20 @@ pub enum FolderError {
         path: PathBuf,
     },
     /// It holds more than can be right.
-    #[error("{} holds more than {FILES_MAX} files", path.display())]
+    #[error("{} holds more than {most} files", path.display())]
     TooMany {
         /// The folder.
         path: PathBuf,
+        /// Most that are read.
+        most: usize,
+    },
+    /// A file is not one that is read.
+    #[error("{} is not an ordinary file of at most {most} bytes", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Largest that is read, in bytes.
+        most: u64,
     },
     /// A file or folder cannot be read.
     #[error("cannot read {}", path.display())]
@@ -192,9 +205,7 @@ impl ReplicaFolder {
     /// # Errors
     /// [`FolderError::Read`].
     pub fn read(&self, name: &ItemName) -> Result<Option<Item>, FolderError> {
-        let path = self.path.join(name.path());
-        let read = read_untrusted(&path, name.bytes_max());
-        let read = read.map_err(|source| FolderError::Read { path, source })?;
+        let read = self.read_file(&name.path(), name.bytes_max())?;
         Ok(read.and_then(|bytes| item(name, bytes)))
     }
 
@@ -204,14 +215,11 @@ impl ReplicaFolder {
     /// [`FolderError::Write`].
     pub fn write(&self, item: &Item) -> Result<bool, FolderError> {
         let name = ItemName::of(item);
-        let path = self.path.join(name.path());
-        let failed = |source| FolderError::Write { path: path.clone(), source };
-        let held = read_untrusted(&path, name.bytes_max());
+        let held = self.read_file(&name.path(), name.bytes_max());
         if held.is_ok_and(|held| held.is_some_and(|held| held == item.bytes())) {
             return Ok(false);
         }
-        self.make_parents(&name.path()).map_err(failed)?;
-        write_atomic(&path, item.bytes(), 0o644).map_err(failed)?;
+        self.write_file(&name.path(), item.bytes())?;
         Ok(true)
     }
 
@@ -220,8 +228,47 @@ impl ReplicaFolder {
     /// # Errors
     /// [`FolderError::Write`].
     pub fn remove(&self, name: &ItemName) -> Result<(), FolderError> {
-        let path = self.path.join(name.path());
-        match fs::remove_file(&path) {
+        self.remove_file(&name.path())
+    }
+
+    /// Reads an ordinary file of the folder, never through a link or from a pipe; `None` if there
+    /// is none, or a larger one.
+    ///
+    /// # Errors
+    /// [`FolderError::Read`].
+    pub fn read_file(
+        &self,
+        relative: &Path,
+        bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, FolderError> {
+        let path = self.path.join(relative);
+        read_untrusted(&path, bytes_max).map_err(|source| FolderError::Read { path, source })
+    }
+
+    /// Writes a file of the folder whole and durably, with the folders above it, never through a
+    /// link.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`].
+    pub fn write_file(&self, relative: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+        let path = self.path.join(relative);
+        let parents = self.parents(relative, |folder| {
+            fs::create_dir(folder)?;
+            sync_folder(folder.parent().unwrap_or(folder))
+        });
+        parents
+            .and_then(|()| write_atomic(&path, bytes, 0o644))
+            .map_err(|source| FolderError::Write { path, source })
+    }
+
+    /// Removes a file of the folder, never through a link; that it is gone already is no error.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`].
+    pub fn remove_file(&self, relative: &Path) -> Result<(), FolderError> {
+        let path = self.path.join(relative);
+        let parents = self.parents(relative, |_| Err(std::io::ErrorKind::NotFound.into()));
+        match parents.and_then(|()| fs::remove_file(&path)) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 Err(FolderError::Write { path, source })
             }
@@ -229,23 +276,37 @@ impl ReplicaFolder {
         }
     }
 
-    /// The enrolment requests, by file name, unchecked.
+    /// Names of what lies in `relative`, in order, at most `most`; none if it is not there.
     ///
     /// # Errors
     /// [`FolderError::Read`].
-    pub fn requests(&self) -> Result<Vec<(String, Vec<u8>)>, FolderError> {
-        let folder = self.path.join("requests");
-        let mut requests = Vec::new();
-        for name in list(&folder, FILES_MAX)
-            .map_err(|source| FolderError::Read { path: folder.clone(), source })?
-        {
-            if let (true, Ok(Some(bytes))) =
-                (name.ends_with(".json"), read_untrusted(&folder.join(&name), REQUEST_BYTES_MAX))
-            {
-                requests.push((name, bytes));
-            }
+    pub fn list_files(&self, relative: &Path, most: usize) -> Result<Vec<String>, FolderError> {
+        let path = self.path.join(relative);
+        list(&path, most).map_err(|source| FolderError::Read { path, source })
+    }
+
+    /// The enrolment requests, unchecked, in order: those in `requests/`, or where there is no such
+    /// folder those in the folder itself. What is no ordinary file of a request's size is an error
+    /// in its place.
+    ///
+    /// # Errors
+    /// [`FolderError::Read`] if the folder cannot be listed, [`FolderError::TooMany`].
+    pub fn requests(&self) -> Result<Vec<(PathBuf, Result<Vec<u8>, FolderError>)>, FolderError> {
+        let inner = Path::new("requests");
+        let relative = if self.path.join(inner).is_dir() { inner } else { Path::new("") };
+        let mut names = self.list_files(relative, REQUESTS_MAX + 1)?;
+        if names.len() > REQUESTS_MAX {
+            let path = self.path.join(relative);
+            return Err(FolderError::TooMany { path, most: REQUESTS_MAX });
         }
-        Ok(requests)
+        names.retain(|name| name.ends_with(".json"));
+        let read = |name: String| {
+            let path = self.path.join(relative).join(&name);
+            let unusable = FolderError::Unusable { path: path.clone(), most: REQUEST_BYTES_MAX };
+            let bytes = self.read_file(&relative.join(name), REQUEST_BYTES_MAX);
+            (path, bytes.and_then(|bytes| bytes.ok_or(unusable)))
+        };
+        Ok(names.into_iter().map(read).collect())
     }
 
     /// Writes a host's enrolment request.
@@ -254,24 +315,24 @@ impl ReplicaFolder {
     /// [`FolderError::Write`].
     pub fn write_request(&self, host: &KeyId, json: &[u8]) -> Result<PathBuf, FolderError> {
         let relative = Path::new("requests").join(format!("{host}.json"));
-        let path = self.path.join(&relative);
-        let failed = |source| FolderError::Write { path: path.clone(), source };
-        self.make_parents(&relative).map_err(failed)?;
-        write_atomic(&path, json, 0o644).map_err(failed)?;
-        Ok(path)
+        self.write_file(&relative, json)?;
+        Ok(self.path.join(&relative))
     }
 
-    /// Makes the folders above `relative`, never through a link that leads out of the folder.
-    fn make_parents(&self, relative: &Path) -> std::io::Result<()> {
+    /// Sees that the folders above `relative` are there and no links, which could lead out of the
+    /// folder; what becomes of a missing one is up to `missing`.
+    fn parents(
+        &self,
+        relative: &Path,
+        missing: impl Fn(&Path) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
         let mut path = self.path.clone();
         for component in relative.parent().into_iter().flatten() {
             path.push(component);
             match fs::symlink_metadata(&path) {
                 Ok(found) if found.is_dir() => {}
                 Ok(_) => return Err(std::io::ErrorKind::NotADirectory.into()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    fs::create_dir(&path)?
-                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(&path)?,
                 Err(error) => return Err(error),
             }
         }
@@ -292,7 +353,7 @@ impl Listing<'_> {
             list(&path, FILES_MAX + 1).map_err(|source| FolderError::Read { path, source })?;
         self.seen += names.len();
         if self.seen > FILES_MAX {
-            return Err(FolderError::TooMany { path: self.folder.path.clone() });
+            return Err(FolderError::TooMany { path: self.folder.path.clone(), most: FILES_MAX });
         }
         Ok(names)
     }
@@ -474,6 +535,8 @@ mod tests {
         assert!(folder.requests().unwrap().is_empty());
         folder.write_request(&KeyId([1; 32]), b"{}").unwrap();
         let requests = folder.requests().unwrap();
-        assert_eq!(requests, [(format!("{}.json", KeyId([1; 32])), b"{}".to_vec())]);
+        let [(path, Ok(bytes))] = requests.as_slice() else { panic!("{requests:?}") };
+        assert_eq!(path, &place.path().join(format!("requests/{}.json", KeyId([1; 32]))));
+        assert_eq!(bytes, b"{}");
     }
 }

@@ -24,7 +24,7 @@ impl Row for KeyInfo {
         let passphrase = match (self.ssh_agent, self.encrypted) {
             (true, _) => "ssh-agent",
             (false, true) => "yes",
-            (false, false) => "no",
+            (false, false) => "UNENCRYPTED",
         };
         vec![self.name.clone(), self.id.short(), passphrase.into(), self.public_key.clone()]
     }
@@ -99,12 +99,19 @@ fn chosen_passphrase(name: &str, none: bool) -> Outcome<Zeroizing<String>> {
 /// What the maker of a key is told.
 fn welcome(keys: &KeyStore, made: &KeyInfo) -> String {
     let (name, key) = (&made.name, &made.public_key);
+    let file = keys.file(name).display().to_string();
+    let protected = match (made.ssh_agent, made.encrypted) {
+        (true, _) | (false, true) => String::new(),
+        (false, false) => format!(
+            "\nIt is UNENCRYPTED: whoever reads {file} has it. `daymarkctl key change-passphrase \
+             {name}` protects it."
+        ),
+    };
     let keep = match made.ssh_agent {
         true => "The ssh-agent holds it; it must run whenever you sign.".to_owned(),
         false => format!(
-            "Keep a copy of {} off this machine, or `daymarkctl key export {name} --paper`: nobody \
-             can restore it for you.",
-            keys.file(name).display()
+            "Keep a copy of {file} off this machine, or `daymarkctl key export {name} --paper`: \
+             nobody can restore it for you.{protected}"
         ),
     };
     format!(

@@ -13,13 +13,15 @@ use crate::{authority, occurrences, output, preview, signing};
 
 /// Signs changes and submits them, after the same preview that a co-signer sees.
 pub(crate) async fn run(session: &mut Session, changes: Vec<Change>) -> Outcome {
-    let ask = |session: &Session| {
-        if session.global.yes || output::confirm("Sign this?") {
-            return Ok(());
-        }
-        Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"))
-    };
-    run_if(session, changes, ask).await
+    run_if(session, changes, confirm).await
+}
+
+/// Asks whether to sign.
+pub(crate) fn confirm(session: &Session) -> Outcome<()> {
+    if session.global.yes || output::confirm("Sign this?") {
+        return Ok(());
+    }
+    Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"))
 }
 
 /// As [`run`], with a question of its own before anything is signed.

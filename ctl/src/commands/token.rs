@@ -1,11 +1,13 @@
 //! `create token` and `get tokens`: keys that let machines in without the administrators present
 //! (RULES S9).
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use data_encoding::HEXLOWER;
-use daymark_node::durable::write_atomic;
 use daymark_protocol::control::TokenFile;
+use daymark_protocol::id::ResourceId;
 use daymark_protocol::resource::{Kind, Scope, Spec, TokenSpec};
 use daymark_protocol::trust::{Line, SigningKey, State, announced};
 use serde::Serialize;
@@ -17,7 +19,7 @@ use crate::commands::submit;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Row};
 use crate::session::Session;
-use crate::{names, targets, times};
+use crate::{names, targets, times, whole_file};
 
 /// Runs `create token`: a key of its own, the statement that lets it speak, and the file that is
 /// handed to the machines.
@@ -42,8 +44,7 @@ pub(crate) async fn create(mut session: Session, args: CreateTokenArgs) -> Outco
     };
     let path = args.to.unwrap_or_else(|| PathBuf::from(format!("{}.token.json", token.name)));
     if path.exists() {
-        return Err(Failure::refused(format!("{} exists already", path.display()))
-            .next("name another file with --to"));
+        return Err(exists(&path));
     }
     let file = TokenFile {
         fleet: session.fleet()?,
@@ -63,11 +64,24 @@ pub(crate) async fn create(mut session: Session, args: CreateTokenArgs) -> Outco
         path.display(),
         args.uses
     ));
-    let exit = submit::run(&mut session, vec![change]).await?;
+    let (id, version) = (change.id.clone(), change.version);
+    // Without its file a signed token would be of no use to anybody: the file is there first.
+    let mut is_written = false;
+    let exit = submit::run_if(&mut session, vec![change], |session| {
+        submit::confirm(session)?;
+        write(&path, &file)?;
+        is_written = true;
+        Ok(())
+    })
+    .await;
+    if is_written && exit.is_err() && !is_signed(&session, &id, version) {
+        fs::remove_file(&path)
+            .with_context(|| format!("cannot remove {}, which opens nothing", path.display()))?;
+    }
+    let exit = exit?;
     if session.global.dry_run {
         return Ok(exit);
     }
-    write(&path, &file)?;
     output::text(&format!(
         "Wrote {}. On each machine: `daymark-node join FOLDER --fleet {} --token {}`",
         path.display(),
@@ -99,12 +113,28 @@ fn token_scope(session: &Session) -> Outcome<Scope> {
     Ok(scope)
 }
 
+/// Whether a statement with that version of the token is held.
+fn is_signed(session: &Session, token: &ResourceId, version: u64) -> bool {
+    session.replica().statements().any(|(_, held)| {
+        let mut resources = held.statement.payload().resources.iter();
+        resources.any(|resource| resource.id == *token && resource.version == version)
+    })
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::refused(format!("{} exists already", path.display()))
+        .next("name another file with --to")
+}
+
 fn write(path: &Path, file: &TokenFile) -> Outcome<()> {
     let json = Zeroizing::new(serde_json::to_vec_pretty(file)?);
-    write_atomic(path, &json, 0o600).map_err(|error| {
-        anyhow::Error::new(error).context(format!("cannot write {}", path.display()))
-    })?;
-    Ok(())
+    match whole_file::create(path, &json, 0o600) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(error) => Err(anyhow::Error::new(error)
+            .context(format!("cannot write {}; nothing was signed", path.display()))
+            .into()),
+    }
 }
 
 /// A row of `get tokens`.

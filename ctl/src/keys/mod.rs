@@ -2,10 +2,9 @@
 //! (Argon2id, ChaCha20-Poly1305). No other crate ever sees a role key.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead as _, KeyInit as _};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::{output, whole_file};
 
 pub(crate) mod paper;
 pub(crate) mod ssh_agent;
@@ -24,8 +24,8 @@ pub(crate) mod ssh_agent;
 /// Memory of Argon2id in KiB, passes and lanes: OWASP's first recommendation (19 MiB, 2, 1).
 const ARGON2_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 
-/// The file of a key.
-#[derive(Debug, Serialize, Deserialize)]
+/// The file of a key. Has no `Debug` that could show an unencrypted seed.
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct KeyFile {
     /// Version of this form.
@@ -34,7 +34,7 @@ struct KeyFile {
     public_key: String,
     /// Encrypted seed; the plain seed in hex if `salt` is absent. None of a key in an ssh-agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    seed: Option<String>,
+    seed: Option<Zeroizing<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     salt: Option<String>,
 }
@@ -124,7 +124,7 @@ impl KeyStore {
         seed: &[u8; 32],
         passphrase: &str,
     ) -> Outcome<()> {
-        let json = serde_json::to_vec_pretty(&key_file(name, seed, passphrase)?)?;
+        let json = to_json(&key_file(name, seed, passphrase)?)?;
         let path = self.file(name);
         write_atomic(&path, &json, 0o600).map_err(|error| {
             anyhow::Error::new(error).context(format!("cannot write {}", path.display())).into()
@@ -132,34 +132,33 @@ impl KeyStore {
     }
 
     fn write(&self, name: &str, file: &KeyFile) -> Outcome<()> {
-        fs::create_dir_all(&self.folder)?;
+        let cannot = |what: &Path| format!("cannot make {}", what.display());
+        whole_file::create_private_folder(&self.folder).with_context(|| cannot(&self.folder))?;
         let path = self.file(name);
-        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let mut out = match opened {
-            Ok(out) => out,
+        match whole_file::create(&path, &to_json(file)?, 0o600) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(Failure::refused(format!("a key named {name:?} exists already"))
-                    .next("choose another name; keys are never overwritten"));
+                Err(Failure::refused(format!("a key named {name:?} exists already"))
+                    .next("choose another name; keys are never overwritten"))
             }
-            Err(error) => {
-                return Err(anyhow::Error::new(error)
-                    .context(format!("cannot create {}", path.display()))
-                    .into());
-            }
-        };
-        out.write_all(serde_json::to_string_pretty(file)?.as_bytes())?;
-        out.sync_all()?;
-        Ok(())
+            made => Ok(made.with_context(|| cannot(&path))?),
+        }
     }
 
-    /// All keys, by name.
+    /// All keys, by name. A damaged file is warned of; the other keys are of use without it.
     pub(crate) fn list(&self) -> Outcome<Vec<KeyInfo>> {
         let mut keys = Vec::new();
-        let Ok(entries) = fs::read_dir(&self.folder) else { return Ok(keys) };
+        let failed = || format!("cannot read {}", self.folder.display());
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(keys),
+            entries => entries.with_context(failed)?,
+        };
         for entry in entries {
-            let path = entry?.path();
+            let path = entry.with_context(failed)?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                keys.push(info(&read(&path)?)?);
+                match read(&path).and_then(|file| info(&file)) {
+                    Ok(key) => keys.push(key),
+                    Err(failure) => output::note(&format!("warning: {:#}", failure.error)),
+                }
             }
         }
         keys.sort_by(|a, b| a.name.cmp(&b.name));
@@ -235,7 +234,8 @@ fn key_file(name: &str, seed: &[u8; 32], passphrase: &str) -> Outcome<KeyFile> {
             .map_err(|_| Failure::new(Exit::Failed, "cannot encrypt the key"))?;
         (HEXLOWER.encode(&sealed), Some(HEXLOWER.encode(&salt)))
     };
-    Ok(KeyFile { format: 1, name: name.into(), public_key, seed: Some(seed), salt })
+    let seed = Some(Zeroizing::new(seed));
+    Ok(KeyFile { format: 1, name: name.into(), public_key, seed, salt })
 }
 
 fn check_name(name: &str) -> Outcome<()> {
@@ -260,8 +260,13 @@ fn cipher(passphrase: &str, salt: &[u8]) -> Outcome<ChaCha20Poly1305> {
 }
 
 fn read(path: &Path) -> Outcome<KeyFile> {
-    let text = fs::read_to_string(path)?;
-    serde_json::from_str(&text).map_err(|_| damaged(path))
+    let file = fs::read(path).map(Zeroizing::new);
+    let file = file.with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&file).map_err(|_| damaged(path))
+}
+
+fn to_json(file: &KeyFile) -> Outcome<Zeroizing<Vec<u8>>> {
+    Ok(Zeroizing::new(serde_json::to_vec_pretty(file)?))
 }
 
 fn decode_hex(text: &str, path: &Path) -> Outcome<Zeroizing<Vec<u8>>> {

@@ -100,6 +100,43 @@ fn s9_a_token_lets_hosts_in_that_one_prompt_countersigns() {
 }
 
 #[test]
+fn a_token_is_signed_only_once_its_file_is_written() {
+    let admin = with_site();
+    let create = ["create", "token", "line3", "--uses", "2", "--until", "30d", "--to"];
+    admin.refused(
+        &[&create[..], &["missing/line3.json", "--yes"]].concat(),
+        1,
+        &["missing/line3.json", "nothing was signed"],
+    );
+    let file = admin.place.path().join("line3.json");
+    admin.refused(&[&create[..], &[text(&file)]].concat(), 4, &["nothing was signed"]);
+    assert!(!file.exists(), "nobody said yes");
+    let other = ["--key", "nobody", "--yes"];
+    admin.refused(&[&create[..], &[text(&file)], &other].concat(), 4, &["no key"]);
+    assert!(!file.exists(), "no key could sign");
+    admin.run(&[&create[..], &[text(&file), "--yes", "--dry-run"]].concat()).ends(0);
+    assert!(!file.exists());
+    admin.run(&[&create[..], &[text(&file), "--yes"]].concat()).ends(0);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn hostile_files_among_requests_are_listed_by_name() {
+    let admin = with_site();
+    let folder = admin.folder("requests");
+    request(&folder, "press-01", 1, "SN-1");
+    let made = std::process::Command::new("mkfifo").arg(folder.join("2.json")).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("/etc/passwd", folder.join("3.json")).unwrap();
+    fs::write(folder.join("4.json"), vec![b' '; 65_537]).unwrap();
+    fs::write(folder.join("5.json"), "{").unwrap();
+    fs::create_dir(folder.join("6.json")).unwrap();
+    let said = ["2.json", "3.json", "4.json", "5.json", "6.json", "5 of 6 requests"];
+    admin.refused(&["enroll", text(&folder), "--yes"], 2, &said);
+}
+
+#[test]
 fn a_folder_of_requests_is_enrolled_by_a_list_whole_or_not_at_all() {
     let admin = with_site();
     let folder = admin.folder("requests");

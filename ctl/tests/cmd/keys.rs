@@ -1,6 +1,7 @@
 //! Keys: on paper, in an ssh-agent, under another passphrase; and whose they are.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -61,6 +62,39 @@ fn a_passphrase_is_changed_and_the_old_one_opens_nothing() {
     with_passphrase(&admin, "new", &init).ends(0);
     let exported = admin.run(&["key", "export", "alice"]).ends(0).json();
     assert!(exported["salt"].is_string(), "{exported}");
+}
+
+#[test]
+fn an_empty_passphrase_of_the_environment_is_none() {
+    let admin = Admin::new();
+    let new = ["key", "new", "--name", "alice"];
+    with_passphrase(&admin, "", &new).ends(2).says(&["DAYMARK_PASSPHRASE is empty"]);
+    assert_eq!(admin.run(&["key", "list", "-o", "name"]).ends(0).out, "");
+    with_passphrase(&admin, "old", &new).ends(0);
+    let mut change = admin.command(&["key", "change-passphrase", "alice"]);
+    change.env("DAYMARK_PASSPHRASE", "old").env("DAYMARK_NEW_PASSPHRASE", "");
+    finish(&mut change).ends(2).says(&["DAYMARK_NEW_PASSPHRASE is empty"]);
+    let init = ["fleet", "init", "--name", "acme"];
+    with_passphrase(&admin, "", &init).ends(2).says(&["DAYMARK_PASSPHRASE is empty"]);
+    let bare = ["key", "new", "--name", "bare", "--no-passphrase"];
+    let said = admin.run(&bare).ends(0).out;
+    assert!(said.contains("It is UNENCRYPTED"), "{said}");
+    let listed = admin.run(&["key", "list"]).ends(0).out;
+    assert_eq!(listed.matches("UNENCRYPTED").count(), 1, "{listed}");
+}
+
+#[test]
+fn a_damaged_key_file_is_named_and_the_other_keys_still_sign() {
+    let admin = Admin::with_fleet();
+    let keys = admin.folder("home/keys");
+    let mode = std::fs::metadata(&keys).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    std::fs::write(keys.join("bob.json"), "{\"format\": 1, \"na").unwrap();
+    let listed = admin.run(&["key", "list", "-o", "name"]).ends(0);
+    assert_eq!(listed.out, "alice\n");
+    assert!(listed.err.contains("bob.json is not a key file, or is damaged"), "{}", listed.err);
+    admin.run(&["create", "site", "berlin", "--yes"]).ends(0);
+    admin.refused(&["key", "new", "--name", "bob", "--no-passphrase"], 4, &["exists already"]);
 }
 
 #[test]

@@ -61,6 +61,36 @@ fn r1_a_next_root_waits_for_the_thresholds_of_both_and_says_for_whom() {
 }
 
 #[test]
+fn a_courier_s_links_lead_drafts_to_no_other_file() {
+    let team = two_of_three();
+    team.run("alice", &["root", "extend", "--yes"]).ends(3);
+    team.sync("alice");
+    let drafts = team.stick().join("daymark/drafts");
+    let draft = std::fs::read_dir(&drafts).unwrap().next().unwrap().unwrap().path();
+    let key = team.of("bob").place.path().join("home/keys/bob.json");
+    let before = std::fs::read(&key).unwrap();
+    let taken = std::fs::read(&draft).unwrap();
+    for ending in ["new", "json.new"] {
+        std::os::unix::fs::symlink(&key, draft.with_extension(ending)).unwrap();
+    }
+    std::fs::remove_file(&draft).unwrap();
+    std::os::unix::fs::symlink(&key, &draft).unwrap();
+    // Bob has the draft from elsewhere, and gives it to the courier.
+    let other = team.of("bob").folder("other");
+    std::fs::create_dir_all(other.join("daymark/drafts")).unwrap();
+    std::fs::write(other.join("daymark/drafts/a.json"), &taken).unwrap();
+    team.run("bob", &["sync", text(&other)]).ends(0);
+    team.sync("bob");
+    assert_eq!(std::fs::read(&key).unwrap(), before);
+    assert!(draft.symlink_metadata().unwrap().is_file(), "the link gave way to the draft");
+
+    std::fs::remove_dir_all(&drafts).unwrap();
+    std::os::unix::fs::symlink(key.parent().unwrap(), &drafts).unwrap();
+    team.run("bob", &["sync", text(&team.stick())]).ends(1).says(&["cannot write", "drafts"]);
+    assert_eq!(std::fs::read_dir(key.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[test]
 fn r1_a_draft_is_forgotten_and_who_signed_it_signs_no_rival() {
     let team = two_of_three();
     team.run("alice", &["root", "extend", "--yes"]).ends(3);

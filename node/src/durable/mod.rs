@@ -22,8 +22,8 @@ pub use self::folder::{DataFolder, FORMAT, FORMATS_READ, RootFiles};
 pub use self::journal::Journal;
 pub use self::key::HostKeyFile;
 pub use self::lock::Lock;
-pub(crate) use self::record::{read_bounded, sync_folder};
-pub use self::record::{read_record, write_atomic, write_record};
+pub(crate) use self::record::read_bounded;
+pub use self::record::{read_record, sync_folder, write_atomic, write_record};
 
 /// Why something durable cannot be read or written; each names the file and, where there is one,
 /// the next step.

@@ -38,7 +38,7 @@ struct Row {
 
 /// Runs `enroll DIR`.
 pub(super) async fn run(mut session: Session, folder: &Path, csv: Option<&Path>) -> Outcome {
-    let mut requests = request::read_folder(folder)?;
+    let (mut requests, mut wrong) = request::read_folder(folder)?;
     let standing = session.standing();
     let before = requests.len();
     requests.retain(|request| names::host_spec(standing, &request.host).is_none());
@@ -46,12 +46,12 @@ pub(super) async fn run(mut session: Session, folder: &Path, csv: Option<&Path>)
     if known > 0 {
         output::note(&format!("{known} of the machines are enrolled already"));
     }
-    if requests.is_empty() {
+    if requests.is_empty() && wrong.is_empty() {
         output::text("Nothing changes.");
         return Ok(Exit::Done);
     }
     let rows = csv.map(read_rows).transpose()?;
-    let mut wrong = Vec::new();
+    let found = requests.len() + wrong.len();
     let mut changes: Vec<Change> = Vec::new();
     let mut after = standing.clone();
     for request in &requests {
@@ -71,9 +71,8 @@ pub(super) async fn run(mut session: Session, folder: &Path, csv: Option<&Path>)
     if !wrong.is_empty() {
         wrong.iter().for_each(|line| output::note(line));
         return Err(Failure::usage(format!(
-            "{} of {} requests do not fit; nothing was signed",
-            wrong.len(),
-            requests.len()
+            "{} of {found} requests do not fit; nothing was signed",
+            wrong.len()
         ))
         .next("mend the list, or take their requests out of the folder"));
     }

@@ -1,18 +1,15 @@
 //! Enrolment requests: read, and checked that their maker has the key that they name.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use daymark_node::folder::{REQUEST_BYTES_MAX, ReplicaFolder};
 use daymark_protocol::control::EnrolmentRequest;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::trust::{Context, Envelope, PublicKey};
 
 use crate::exit::{Failure, Outcome};
-
-/// Largest request that is read.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
-/// Most requests in one folder: more machines than a site has.
-const REQUESTS_MAX: usize = 16_384;
 
 /// A request that is signed by the key that it names.
 #[derive(Debug)]
@@ -25,23 +22,29 @@ pub(super) struct Request {
     pub path: PathBuf,
 }
 
-/// Reads a request.
+/// Reads the request that is named.
 pub(super) fn read(path: &Path) -> Outcome<Request> {
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path);
+    opened.and_then(|file| file.take(REQUEST_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(
+        |error| {
+            Failure::usage(format!("cannot read {}: {error}", path.display()))
+                .next("`daymark-node init --request FILE` writes a request on the machine")
+        },
+    )?;
+    parse(path, &bytes)
+}
+
+/// Reads what lies in a file as a request.
+fn parse(path: &Path, bytes: &[u8]) -> Outcome<Request> {
     let bad = |why: &str| {
         Failure::usage(format!("{} is not an enrolment request: {why}", path.display()))
             .next("`daymark-node init --request FILE` writes one on the machine")
     };
-    let size = std::fs::metadata(path)
-        .map_err(|error| {
-            Failure::usage(format!("cannot read {}: {error}", path.display()))
-                .next("`daymark-node init --request FILE` writes a request on the machine")
-        })?
-        .len();
-    if size > REQUEST_BYTES_MAX {
+    if bytes.len() as u64 > REQUEST_BYTES_MAX {
         return Err(bad("it is too large"));
     }
-    let envelope =
-        Envelope::parse(&std::fs::read(path)?).map_err(|error| bad(&error.to_string()))?;
+    let envelope = Envelope::parse(bytes).map_err(|error| bad(&error.to_string()))?;
     if envelope.context != Context::Enrolment {
         return Err(bad("it is signed as something else"));
     }
@@ -63,23 +66,22 @@ pub(super) fn read(path: &Path) -> Outcome<Request> {
     Ok(Request { host: key.id(), said, path: path.to_owned() })
 }
 
-/// Reads all requests in a folder, or in the `requests/` of a stick.
-pub(super) fn read_folder(folder: &Path) -> Outcome<Vec<Request>> {
-    let stick = folder.join("requests");
-    let folder = if stick.is_dir() { &stick } else { folder };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder)?.take(REQUESTS_MAX) {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "json") {
-            paths.push(path);
+/// Reads all requests in a folder, or in the `requests/` of a stick; with what is wrong with the
+/// others. Anyone may have written them.
+pub(super) fn read_folder(folder: &Path) -> Outcome<(Vec<Request>, Vec<String>)> {
+    let (mut requests, mut wrong) = (Vec::new(), Vec::new());
+    for (path, bytes) in ReplicaFolder::open_or_begin(folder)?.requests()? {
+        let request = bytes.map_err(Failure::from).and_then(|bytes| parse(&path, &bytes));
+        match request {
+            Ok(request) => requests.push(request),
+            Err(failure) => wrong.push(format!("{:#}", failure.error)),
         }
     }
-    paths.sort();
-    if paths.is_empty() {
+    if requests.is_empty() && wrong.is_empty() {
         return Err(Failure::usage(format!("{} holds no requests", folder.display()))
             .next("`daymark-node init --request FOLDER` writes one on each machine"));
     }
-    paths.iter().map(|path| read(path)).collect()
+    Ok((requests, wrong))
 }
 
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -109,7 +109,7 @@ fn joined(place: &std::path::Path, fleet: &Fleet, name: &str, address: &str) -> 
     let folder = ReplicaFolder::open_or_begin(&stick).unwrap();
     folder.write(&Item::Root { version: 1, bytes: Bytes(fleet.root.clone()) }).unwrap();
     for (_, request) in folder.requests().unwrap() {
-        for bytes in fleet.enrol(&request) {
+        for bytes in fleet.enrol(&request.unwrap()) {
             let (document, hash) = (site_document(None), Digest::of(&bytes));
             folder.write(&Item::Entry { document, hash, bytes: Bytes(bytes) }).unwrap();
         }
@@ -214,7 +214,7 @@ async fn two_daemons_join_by_a_folder_and_replicate_what_one_was_given() {
     }
     let document = site_document(None);
     for (_, request) in folder.requests().unwrap() {
-        for bytes in fleet.enrol(&request) {
+        for bytes in fleet.enrol(&request.unwrap()) {
             let (document, hash) = (document.clone(), Digest::of(&bytes));
             folder.write(&Item::Entry { document, hash, bytes: Bytes(bytes) }).unwrap();
         }
