@@ -18,6 +18,8 @@ pub(crate) struct HostSummary {
     pub runs: Vec<Run>,
     /// Hardware and software facts.
     pub facts: Vec<(String, String)>,
+    /// From which fleets a local person had it adopted.
+    pub adopted: Option<String>,
     /// Peers it saw, by key id.
     pub peers: Vec<(String, String)>,
 }
@@ -79,6 +81,7 @@ impl HostSummary {
             decision: facts.decision(),
             runs: facts.runs().into_iter().map(Run::from).collect(),
             facts: facts.texts_below(daymark_protocol::document::host_paths::FACTS),
+            adopted: facts.adopted().map(str::to_owned),
             peers: facts.texts_below(daymark_protocol::document::host_paths::PEERS),
         })
     }

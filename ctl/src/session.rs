@@ -333,6 +333,7 @@ impl Session {
                 as_of: Some(times::now()),
                 live: true,
                 policy_scope: None,
+                adopted: None,
                 decision,
             });
         }
@@ -348,6 +349,7 @@ impl Session {
             as_of: summary.update.and_then(|update| update.time),
             live: false,
             policy_scope: None,
+            adopted: None,
             decision,
         })
     }

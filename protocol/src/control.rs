@@ -93,6 +93,9 @@ pub struct Status {
     /// Local inhibitors: why, and until when.
     #[serde(default)]
     pub inhibitors: Vec<(String, Option<WallTime>)>,
+    /// From which fleets a local person had this machine adopted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopted: Vec<String>,
     /// Why nothing starts before `daymark-node rebind`, if so (RULES D6).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rebind: Vec<String>,

@@ -33,6 +33,7 @@ pub(crate) fn describe(session: &Session, args: &NamedArgs) -> Outcome {
             "facts": host.facts,
             "decision": host.decision,
             "runs": host.runs,
+            "history": host.adopted,
         })
     });
     let value = json!({

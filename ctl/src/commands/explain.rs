@@ -24,6 +24,9 @@ pub(crate) struct Explained {
     /// The scope of the policy that it follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy_scope: Option<String>,
+    /// From which fleets a local person had it adopted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
     /// The decision.
     pub decision: Decision,
 }
@@ -39,6 +42,7 @@ pub(crate) async fn run(session: Session, args: HostArgs) -> Outcome {
         let line = standing.lines.get(&(Kind::OsUpdatePolicy, policy.clone()))?;
         names::living(line).map(|version| scopes::show(standing, &version.scope))
     });
+    explained.adopted = session.host(&host).and_then(|summary| summary.adopted);
     let policy = policy.map(|policy| names::name_of(standing, Kind::OsUpdatePolicy, &policy));
     output::value(session.global.output, &explained, || {
         text(&explained, policy.as_deref().unwrap_or_default(), &session.as_of())
@@ -85,6 +89,9 @@ fn text(explained: &Explained, policy: &str, synced: &str) -> String {
     }
     if let Some(next) = decision.next_look {
         lines.push(format!("Next look   {} ({})", times::show(next), times::relative(next, now)));
+    }
+    if let Some(adopted) = &explained.adopted {
+        lines.push(format!("History     {adopted}"));
     }
     let at = |at| format!("{} ({})", times::show(at), times::relative(at, now));
     lines.push(match (explained.live, explained.as_of) {

@@ -206,7 +206,6 @@ fn hosts(session: &Session, only: Option<&str>) -> Outcome<Vec<HostRow>> {
                 .map_or_else(|| "-".to_owned(), |site| names::name_of(standing, Kind::Site, site));
             let labels: Vec<String> =
                 spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            let decision = summary.as_ref().and_then(|summary| summary.decision.as_ref());
             let update = summary.as_ref().and_then(|summary| summary.update.as_ref());
             HostRow {
                 name: spec.name.clone(),
@@ -214,12 +213,22 @@ fn hosts(session: &Session, only: Option<&str>) -> Outcome<Vec<HostRow>> {
                 installed: summary.as_ref().map_or_else(|| "-".into(), |s| s.installed()),
                 status: update
                     .map_or_else(|| "not seen yet".into(), |update| update.status.clone()),
-                decision: decision.map_or_else(|| "-".into(), |d| d.message.clone()),
+                decision: said(summary.as_ref()),
                 labels: labels.join(","),
                 key: key.to_string(),
             }
         })
         .collect())
+}
+
+/// What a host decided, after how it came to this fleet if that was not by its own choice.
+fn said(summary: Option<&crate::hosts::HostSummary>) -> String {
+    let decided = summary.and_then(|summary| summary.decision.as_ref());
+    let decided = decided.map_or_else(|| "-".into(), |decision| decision.message.clone());
+    match summary.and_then(|summary| summary.adopted.as_ref()) {
+        Some(adopted) => format!("{decided} ({adopted})"),
+        None => decided,
+    }
 }
 
 fn runs(session: &Session, only: Option<&str>) -> Outcome<Vec<RunRow>> {

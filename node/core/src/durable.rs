@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::decide::{Quarantined, ResolvedTarget, Window};
-use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::id::{Digest, FleetId, KeyId};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Pin;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,10 @@ pub struct DurableState {
     /// (RULES D6).
     #[serde(default)]
     pub moved: Option<String>,
+    /// The fleets that this machine left because a local person said so, oldest first; at most
+    /// [`ADOPTIONS_KEPT`].
+    #[serde(default)]
+    pub adopted: Vec<Adoption>,
     /// Images that failed here.
     pub quarantine: Vec<Quarantined>,
     /// Local inhibitors: why, and until when.
@@ -59,6 +63,26 @@ pub struct DurableState {
     /// Where enrolled peers were last reached; at most [`ADDRESS_BOOK_PEERS_MAX`] of them.
     #[serde(default)]
     pub addresses: BTreeMap<KeyId, Vec<String>>,
+}
+
+/// Adoptions that are remembered: each is the end of a fleet.
+pub const ADOPTIONS_KEPT: usize = 4;
+
+/// A person at this machine had it take another fleet, since the root's threshold of its own was
+/// lost (DESIGN section 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adoption {
+    /// The fleet that it left.
+    pub from: FleetId,
+    /// When, by the machine's own clock.
+    pub at: WallTime,
+}
+
+impl std::fmt::Display for Adoption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "adopted from fleet {} at {} by a local person", self.from.short(), self.at)
+    }
 }
 
 /// The update state machine (DESIGN section 8); durable before each act.

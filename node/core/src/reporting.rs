@@ -318,6 +318,9 @@ impl Node {
         if let Some(machine) = self.machine() {
             facts.set_machine(&machine);
         }
+        if !state.adopted.is_empty() {
+            facts.set_adopted(&self.adoptions().join("; "));
+        }
         if let Some(replica) = &self.replica {
             for document in [DocumentId::Fleet, admission::site_of(replica.standing(), &self.own)] {
                 facts.set_held(&document, &replica.fingerprint(&document));

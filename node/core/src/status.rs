@@ -57,6 +57,9 @@ pub struct Status {
     pub held_entries: u64,
     /// What happened since the start.
     pub counters: Counters,
+    /// From which fleets a local person had this machine adopted.
+    #[serde(default)]
+    pub adopted: Vec<String>,
     /// Why nothing starts before a person says that this machine keeps its key (RULES D6).
     #[serde(default)]
     pub rebind: Vec<String>,
@@ -143,9 +146,15 @@ impl Node {
             documents: self.document_sizes(),
             held_entries: replica.map_or(0, |held| held.waiting() as u64),
             counters: self.counters,
+            adopted: self.adoptions(),
             rebind: self.rebind_asked().collect(),
             problems: self.problems(),
         }
+    }
+
+    /// From which fleets a local person had this machine adopted, each in a sentence.
+    pub(crate) fn adoptions(&self) -> Vec<String> {
+        self.saved.get().adopted.iter().map(ToString::to_string).collect()
     }
 
     fn peer_statuses(&self) -> Vec<PeerStatus> {

@@ -101,6 +101,7 @@ impl Agent {
                 .map(|image| format!("attempt {}: {}", image.attempt, image.reason))
                 .collect(),
             inhibitors,
+            adopted: core.adopted,
             rebind: core.rebind,
             problems,
             mesh_restarts: self.mesh.stats().restarts,

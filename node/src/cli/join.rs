@@ -15,10 +15,11 @@ use daymark_protocol::id::Digest;
 use daymark_protocol::trust::{Pin, SigningKey, join_by_token};
 use tokio_util::sync::CancellationToken;
 
+use super::fleet::{fingerprint, held_chain, refused};
 use super::{Usage, print};
 use crate::clock::wall;
 use crate::control::{Client, ClientError};
-use crate::durable::HostKeyFile;
+use crate::durable::{DataFolder, HostKeyFile};
 use crate::folder::{ItemName, ReplicaFolder};
 use crate::platform::facts;
 use crate::settings::Settings;
@@ -41,9 +42,7 @@ pub(super) fn join(
     fleet: &str,
     token: Option<ByToken<'_>>,
 ) -> anyhow::Result<()> {
-    let pin: Pin = fleet.parse().map_err(|error: daymark_protocol::id::InvalidId| {
-        Usage(format!("{error}; `daymarkctl fleet info` prints it"))
-    })?;
+    let pin = fingerprint(fleet)?;
     let folder = ReplicaFolder::open(folder)?;
     let (roots, mut others) = read(&folder, pin)?;
     if let Some(token) = token {
@@ -129,6 +128,7 @@ async fn alone(
     join: &Join,
     others: Vec<Submitted>,
 ) -> anyhow::Result<SubmitAnswer> {
+    check_fleet(settings, join.pin)?;
     let mut offline = settings.clone();
     offline.network.listen.clear();
     offline.network.peers.clear();
@@ -149,6 +149,21 @@ async fn alone(
     stop.cancel();
     agent.await.context("the agent failed")??;
     Ok(joined?)
+}
+
+/// A machine takes its fleet once. Told before an agent starts for it, since each start of one is
+/// a generation of reports.
+fn check_fleet(settings: &Settings, pin: Pin) -> anyhow::Result<()> {
+    let data = DataFolder::open(&settings.data_dir)?;
+    match held_chain(&data, &data.read_state()?)? {
+        Some(chain) if chain.pin() != pin && !chain.holds(pin.version, &pin.digest) => {
+            Err(refused(format!(
+                "this machine belongs to the fleet pinned by {}; a machine takes its fleet once",
+                chain.pin()
+            )))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The roots that joining needs, then everything else, later roots first.

@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 failed, 2 usage or configuration, 4 refused by a rule, 5 no agent
 //! reachable, [`crate::EXIT_REBOOT`] the machine is to restart.
 
+mod fleet;
 mod init;
 mod join;
 mod rebind;
@@ -72,6 +73,28 @@ enum Command {
         /// With a token: the machine's name; its host name if absent
         #[arg(long, requires = "token")]
         name: Option<String>,
+    },
+    /// Leaves the fleet for another one: the last resort when too few keys are left to sign a root
+    /// of the own one. Slots, runs and history stay; what the old fleet signed no longer counts. The
+    /// agent must be stopped
+    Adopt {
+        /// The new fleet's root, or a folder that `daymarkctl sync` wrote
+        new_root: PathBuf,
+        /// The new fleet's fingerprint, as `daymarkctl fleet info` prints it
+        #[arg(long, value_name = "FINGERPRINT")]
+        fleet: String,
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Shows which root this machine trusts by a person's word; with the fingerprint of a newer one
+    /// of the same fleet, moves that forward. The agent must be stopped
+    Pin {
+        /// The newer root's fingerprint
+        fingerprint: Option<String>,
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Runs the agent
     Run {
@@ -226,6 +249,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let token = token.as_deref().map(|file| join::ByToken { file, name });
             join::join(&settings, &folder, &fleet, token)?;
         }
+        Command::Adopt { new_root, fleet, yes } => {
+            fleet::adopt(&settings, &new_root, &fleet, yes)?;
+        }
+        Command::Pin { fingerprint, yes } => fleet::pin(&settings, fingerprint.as_deref(), yes)?,
         Command::Run { record } => return run::run(settings, record),
         Command::Replay { recording } => replay::replay(&settings, &recording)?,
         Command::Status { json } => show::status(&settings, json)?,

@@ -48,6 +48,7 @@ fn screen(status: &Status, decision: &str) -> String {
         format!("clock      {clock}, {}", status.now.earliest),
         format!("agent      {} since {}", status.agent, status.started),
     ];
+    lines.extend(status.adopted.iter().map(|told| format!("history    {told}")));
     for (why, until) in &status.inhibitors {
         let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
         lines.push(format!("inhibited  {why}{until}"));

@@ -1,5 +1,6 @@
 //! The data folder as a whole: its format version, its state file, its roots.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use daymark_core::durable::DurableState;
 use daymark_protocol::limits;
 use serde::{Deserialize, Serialize};
 
-use super::record::{read_versioned, write_versioned};
+use super::record::{read_versioned, sync_folder, write_versioned};
 use super::{DurableError, Lock, read_bounded, read_record, write_atomic, write_record};
 
 /// The layout that this version writes once its own boot is confirmed.
@@ -28,7 +29,7 @@ struct Format {
 /// An open data folder; the only one of its kind while it lives.
 #[derive(Debug)]
 pub struct DataFolder {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     format: u32,
     formats: RangeInclusive<u32>,
     _lock: Lock,
@@ -63,8 +64,11 @@ impl DataFolder {
         if !formats.contains(&format) {
             return Err(DurableError::Newer { path: path.to_owned(), found: format.to_string() });
         }
+        let folder = Self { path: path.to_owned(), format, formats, _lock: lock };
+        // The change to another fleet that the power cut is brought to its end.
+        folder.finish_adoption()?;
         create_private(&path.join("roots")).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), format, formats, _lock: lock })
+        Ok(folder)
     }
 
     /// Where it is.
@@ -129,6 +133,31 @@ impl DataFolder {
         roots.versions().into_iter().filter_map(|version| read(version).transpose()).collect()
     }
 
+    /// Replaces the roots on disk by these, by version, and the state file before them: between the
+    /// two, roots that do not follow from the state's pin are refused as they are read.
+    ///
+    /// # Errors
+    /// As [`DataFolder::write_root`].
+    pub fn move_pin(
+        &self,
+        state: &DurableState,
+        roots: impl IntoIterator<Item = (u64, Vec<u8>)>,
+    ) -> Result<(), DurableError> {
+        self.write_state(state)?;
+        let mut gone: BTreeSet<u64> = self.roots().versions().into_iter().collect();
+        for (version, bytes) in roots {
+            self.write_root(version, &bytes)?;
+            gone.remove(&version);
+        }
+        for version in gone {
+            let path = self.roots().path(version);
+            let removed = std::fs::remove_file(&path);
+            removed.map_err(|source| DurableError::write(&path, source))?;
+        }
+        let folder = self.path.join("roots");
+        sync_folder(&folder).map_err(|source| DurableError::write(&folder, source))
+    }
+
     /// Stores a root, durably.
     ///
     /// # Errors
@@ -168,7 +197,7 @@ impl RootFiles {
     }
 }
 
-fn create_private(path: &Path) -> std::io::Result<()> {
+pub(super) fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
 }

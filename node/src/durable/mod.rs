@@ -8,8 +8,11 @@
 //! DATA/state           DurableState
 //! DATA/floors          the floor journal
 //! DATA/roots/NNNN.json roots, as received
+//! DATA/adopting        the change to another fleet, while it is under way
+//! DATA/former/         what was held of the fleets before
 //! ```
 
+mod adoption;
 mod folder;
 mod journal;
 mod key;
@@ -18,6 +21,7 @@ mod record;
 
 use std::path::{Path, PathBuf};
 
+pub use self::adoption::{Adopting, NewFleet};
 pub use self::folder::{DataFolder, FORMAT, FORMATS_READ, RootFiles};
 pub use self::journal::Journal;
 pub use self::key::HostKeyFile;

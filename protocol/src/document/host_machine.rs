@@ -49,6 +49,16 @@ impl Facts {
         Some(Machine { installed: self.installed(), quarantine, ..bare })
     }
 
+    /// Sets from which fleets a local person had the machine adopted, in one sentence.
+    pub fn set_adopted(&mut self, told: &str) {
+        self.set_text(&[paths::HISTORY, paths::HISTORY_ADOPTED], told);
+    }
+
+    /// From which fleets a local person had the machine adopted, if one ever did.
+    pub fn adopted(&self) -> Option<&str> {
+        self.text(&[paths::HISTORY, paths::HISTORY_ADOPTED]).filter(|told| !told.is_empty())
+    }
+
     /// Sets the fingerprint of what the host holds of a document.
     pub fn set_held(&mut self, document: &DocumentId, fingerprint: &Digest) {
         if let Some(name) = held_name(document) {

@@ -75,6 +75,9 @@ pub const HISTORY: &str = "history";
 /// Digest of the closed generation before this one (RULES D5); hex text.
 pub const HISTORY_CLOSED: &str = "closed";
 
+/// The fleets that the machine left because a local person said so; text.
+pub const HISTORY_ADOPTED: &str = "adopted";
+
 /// `machine/…`: what the decision needs to know of the machine.
 pub const MACHINE: &str = "machine";
 /// The machine without what is installed and without its quarantine; JSON text.

@@ -28,7 +28,7 @@ mod verified;
 
 pub use self::author::{Draft, ResourceDraft, join_by_token, named_id};
 pub use self::bench::HeldLists;
-pub use self::chain::{Accepted, ChainWait, RootChain, RootError};
+pub use self::chain::{Accepted, ChainWait, MoveError, RootChain, RootError};
 pub use self::envelope::{Envelope, EnvelopeError};
 pub use self::fields::FieldError;
 pub use self::floor::{BadLine, Floor, FloorRecord, Floors, ReadJournal};

@@ -2,7 +2,7 @@ use daymark_protocol::id::Digest;
 use daymark_protocol::limits;
 use daymark_protocol::resource::Role;
 use daymark_protocol::trust::{
-    Accepted, ChainWait, Pin, RefusedRoot, Root, RootChain, RootDraft, RootError,
+    Accepted, ChainWait, MoveError, Pin, RefusedRoot, Root, RootChain, RootDraft, RootError,
 };
 
 use crate::support::{
@@ -329,4 +329,39 @@ fn r1_roots_that_make_no_sense_are_refused() {
     assert!(matches!(Root::parse(&long), Err(RefusedRoot::TooLong(_))));
     let orphan = RootDraft { previous: [Digest([1; 32])].into(), ..first_root("A", 1) };
     assert!(matches!(orphan.finish(), Err(RefusedRoot::Previous { .. })));
+}
+
+/// Decision 0017: whoever holds the keys of an old root at their threshold writes a rival of what
+/// followed it; whoever took the fleet at that root waits until a person names a newer one.
+#[test]
+fn r3_a_pin_moves_forward_along_the_chain_that_is_held_and_settles_rivals() {
+    let (one, first) = signed(&first_root("ABC", 2), "R");
+    let (two, second) = signed(&next_root(&first).policy("ABD", 2), "R");
+    let (three, third) = signed(&next_root(&second).policy("AB", 2), "R");
+    let (rival, other) = signed(&next_root(&first).policy("XYZ", 1), "R");
+    let (above, other_third) = signed(&next_root(&other).policy("XY", 1), "R");
+    let all = [&one, &two, &three, &rival, &above];
+    let all: Vec<&[u8]> = all.iter().map(|bytes| bytes.as_slice()).collect();
+    let waiting = chain_from(&first, &all);
+    assert_eq!(waiting.wait(), Some(&ChainWait::Rivals { version: 3 }));
+    for newer in [&second, &third] {
+        let moved = waiting.moved_to(pin(newer)).unwrap();
+        assert_eq!((moved.wait(), moved.newest_pin()), (None, Some(pin(&third))));
+        assert_eq!(moved.fleet(), waiting.fleet());
+        assert!(!moved.holds(2, &other.digest) && !moved.holds(3, &other_third.digest));
+        // What it stores leads to the same again.
+        let files: Vec<Vec<u8>> = moved.files().map(|(_, bytes)| bytes).collect();
+        let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+        assert_eq!(chain_from(newer, &files).newest_pin(), Some(pin(&third)));
+    }
+    let moved = waiting.moved_to(pin(&second)).unwrap();
+    let refused = |chain: &RootChain, to| chain.moved_to(to).err();
+    let (pinned, asked) = (2, 1);
+    assert_eq!(refused(&moved, pin(&first)), Some(MoveError::Backward { pinned, asked }));
+    assert_eq!(refused(&moved, pin(&other)), Some(MoveError::NotHeld(2)));
+    let unheld = Pin { version: 4, ..pin(&first) };
+    assert_eq!(refused(&waiting, unheld), Some(MoveError::NotHeld(4)));
+    // Pinned at one rival, what follows the other is no way forward.
+    let rivals = chain_from(&second, &[&one, &two, &three]);
+    assert_eq!(refused(&rivals, pin(&other_third)), Some(MoveError::NotHeld(3)));
 }

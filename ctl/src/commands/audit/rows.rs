@@ -199,6 +199,7 @@ fn arrival(evidence: &Evidence<'_>, digest: &Digest, held: &Held) -> Option<Wall
 #[derive(Default)]
 struct Last {
     installed: Option<String>,
+    adopted: Option<String>,
     decision: Option<String>,
     runs: BTreeMap<String, UpdateRun>,
     /// Whether it held all that is held here.
@@ -230,6 +231,11 @@ impl Told<'_> {
         if let Some(installed) = installed.filter(|new| self.last.installed.as_ref() != Some(new)) {
             self.tell((at, &place), "runs", installed.clone());
             self.last.installed = Some(installed);
+        }
+        let adopted = facts.adopted().map(str::to_owned);
+        if let Some(adopted) = adopted.filter(|new| self.last.adopted.as_ref() != Some(new)) {
+            self.tell((at, &place), "adopted", adopted.clone());
+            self.last.adopted = Some(adopted);
         }
         for run in runs {
             let before = self.last.runs.get(&run.name);

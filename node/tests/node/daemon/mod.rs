@@ -1,6 +1,7 @@
 //! The daemon as a process: what it refuses, and two of them that replicate.
 
 mod disk;
+mod fleets;
 mod manager;
 mod process;
 mod versions;

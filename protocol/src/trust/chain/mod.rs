@@ -5,6 +5,7 @@
 //! the thresholds of their own and of the roots that they name. Expiry plays no part here; whoever
 //! decides compares [`Root::expires`] of the newest root with now.
 
+mod moving;
 mod outcome;
 mod whole;
 
@@ -18,6 +19,7 @@ use crate::trust::envelope::Envelope;
 use crate::trust::root::{RefusedRoot, Root};
 use crate::trust::{Context, EndedKey, KeyEnd, Pin, PublicKey, Signature};
 
+pub use self::moving::MoveError;
 pub use self::outcome::{Accepted, ChainWait, RootError};
 
 #[derive(Clone, Debug)]
