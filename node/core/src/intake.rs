@@ -315,20 +315,23 @@ impl Node {
     }
 
     /// What this node keeps: its own site, and the Host statements of the machines it talks with
-    /// or talked with lately, so that neighbours from other sites can be admitted.
+    /// or talked with lately, so that neighbours from other sites can be admitted. While roots are
+    /// missing its site cannot be told: what was kept stays.
     pub(crate) fn interest(&self) -> Interest {
-        let own = self.replica.as_ref().and_then(|replica| {
-            match admission::site_of(replica.standing(), &self.own) {
-                DocumentId::Site(site) => Some(site),
-                DocumentId::Fleet | DocumentId::Host(_) => None,
-            }
-        });
+        let sites = match self.replica.as_ref().map(Replica::standing) {
+            Some(standing) if standing.root.is_none() => self.kept_interest.sites.clone(),
+            Some(standing) => Sites::Only(match admission::site_of(standing, &self.own) {
+                DocumentId::Site(site) => BTreeSet::from([site]),
+                DocumentId::Fleet | DocumentId::Host(_) => BTreeSet::new(),
+            }),
+            None => Sites::Only(BTreeSet::new()),
+        };
         let mut hosts: BTreeSet<KeyId> = self.peers.keys().copied().collect();
         hosts.extend(self.recent_peers());
         hosts.insert(self.own);
         let remembered = self.saved.get().addresses.keys().take(ADDRESS_BOOK_PEERS_MAX);
         hosts.extend(remembered.copied());
-        Interest { sites: Sites::Only(own.into_iter().collect()), own_host: Some(self.own), hosts }
+        Interest { sites, own_host: Some(self.own), hosts }
     }
 }
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use daymark_protocol::document::{Changes, Interest, Replica, Stored, StoredEntry, StoredReport};
-use daymark_protocol::trust::{FloorRecord, Floors, State};
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::{Context, Envelope, FloorRecord, Floors, RootDraft, State};
 
 use crate::support::{
     Fleet, NOW, accept, contents, entry_of, facts, id_of, key, repair, signature_of, signed,
@@ -102,6 +103,77 @@ fn d5_what_was_stored_loads_to_the_same_replica_and_changes_nothing() {
     assert!(loaded.corrupt.is_empty(), "{:?}", loaded.corrupt);
     let changes = Changes { standing_changed: false, ..loaded.changes };
     assert!(changes.is_empty(), "{changes:?}");
+}
+
+/// Two roots of version 2, and one above that settles them.
+fn rivals_and_settling(fleet: &Fleet) -> ([Vec<u8>; 2], Vec<u8>) {
+    let sign = |draft: &RootDraft| {
+        let (payload, root) = draft.finish().unwrap();
+        (Envelope::signed(Context::Root, payload, [&key(9)]).to_json(), root)
+    };
+    let rival = |ms| sign(&RootDraft::after(&fleet.roots[0], NOW.plus_ms(ms), WallTime::MAX));
+    let ([left, right], (first, second)) = {
+        let ((left, first), (right, second)) = (rival(1_000), rival(2_000));
+        ([left, right], (first, second))
+    };
+    let third = RootDraft::settling(&[&first, &second], NOW, WallTime::MAX).unwrap();
+    ([left, right], sign(&third).0)
+}
+
+#[test]
+fn r4_d3_a_start_while_rivals_wait_erases_nothing_and_their_end_gives_all_of_it_back() {
+    let fleet = Fleet::new();
+    let (mut replica, mut store) = filled(&fleet);
+    // More than may wait in memory of what peers send.
+    for number in 0..600 {
+        let site = fleet.site(&format!("site-{number}"), 1, "somewhere");
+        store.apply(&accept(&mut replica, &signed(&site, &[&key(1), &key(2)])).1);
+    }
+    let (rivals, third) = rivals_and_settling(&fleet);
+    let mut chain = fleet.chain();
+    for root in &rivals {
+        chain.accept(root).unwrap();
+    }
+    let mut loaded = Replica::load(chain, store.floors(), Interest::default(), &store.stored());
+    assert!(loaded.replica.chain().wait().is_some());
+    assert!(loaded.corrupt.is_empty(), "{:?}", loaded.corrupt);
+    let changes = Changes { standing_changed: false, ..loaded.changes };
+    assert!(changes.is_empty(), "{changes:?}");
+    // What peers send meanwhile is not lost on the stored either.
+    let late = fleet.site("late", 1, "somewhere");
+    let late = signed(&late, &[&key(1), &key(2)]);
+    store.apply(&accept(&mut loaded.replica, &late).1);
+    store.apply(&loaded.replica.accept_root(&third).1);
+    store.apply(&replica.accept_roots(&rivals.iter().map(Vec::as_slice).collect::<Vec<_>>()).1);
+    replica.accept_root(&third);
+    accept(&mut replica, &late);
+    assert_eq!(contents(&loaded.replica), contents(&replica));
+    assert_eq!(loaded.replica.heads().collect::<Vec<_>>(), replica.heads().collect::<Vec<_>>());
+    assert_eq!(loaded.replica.blobs().count(), 1);
+    assert_eq!(loaded.replica.standing(), replica.standing());
+    assert_eq!(loaded.replica.compact_floors(), replica.compact_floors());
+    // And the store is equal to it.
+    let again = loaded.replica.chain().clone();
+    let again = Replica::load(again, store.floors(), Interest::default(), &store.stored());
+    assert_eq!(contents(&again.replica), contents(&replica));
+    let changes = Changes { standing_changed: false, ..again.changes };
+    assert!(changes.is_empty(), "{changes:?}");
+}
+
+#[test]
+fn r2_d3_a_store_whose_newest_root_is_lost_is_kept_until_the_root_is_back() {
+    let mut fleet = Fleet::new();
+    let (replica, store) = filled(&fleet);
+    let mut chain = fleet.chain();
+    chain.raise_floor(2);
+    let loaded = Replica::load(chain, store.floors(), Interest::default(), &store.stored());
+    let changes = Changes { standing_changed: false, ..loaded.changes };
+    assert!(changes.is_empty(), "{changes:?}");
+    fleet.add_policy_key(8);
+    let mut back = loaded.replica;
+    back.accept_root(&fleet.envelopes[1]);
+    assert_eq!(contents(&back), contents(&replica));
+    assert_eq!(back.heads().collect::<Vec<_>>(), replica.heads().collect::<Vec<_>>());
 }
 
 #[test]

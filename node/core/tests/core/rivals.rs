@@ -3,7 +3,8 @@
 use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Channel, ItemOutcome, Reply, Write};
 use daymark_core::event::Carried;
-use daymark_protocol::trust::{ChainWait, RootDraft};
+use daymark_protocol::document::{StoredEntry, StoredReport};
+use daymark_protocol::trust::{ChainWait, FloorRecord, Floors, RootDraft};
 
 use crate::support::{Asked, Disk, Fleet, Rig, entries, inspection, start, talk};
 
@@ -59,6 +60,62 @@ fn r4_rivals_meet_stop_both_sides_outlast_a_restart_and_are_settled_by_one_above
     for rig in [&east, &west] {
         let chain = rig.node.replica().unwrap().chain();
         assert_eq!((chain.wait(), chain.newest_version()), (None, 3));
+    }
+}
+
+/// The halts that stand, and everything on disk but what the machine says of itself.
+fn held(rig: &Rig) -> (usize, Vec<StoredEntry>, Vec<StoredReport>, Vec<FloorRecord>) {
+    let (mut entries, mut reports) = (rig.disk.entries.clone(), rig.disk.reports.clone());
+    entries.sort();
+    reports.sort();
+    reports.retain(|report| report.host != rig.id());
+    let mut floors = rig.node.compact_floors().unwrap();
+    floors.sort_by_key(FloorRecord::encode);
+    (rig.node.replica().unwrap().standing().halts.len(), entries, reports, floors)
+}
+
+#[test]
+fn i11_c4_d3_a_halt_of_the_own_site_and_all_that_it_holds_outlast_rivals_and_a_restart_among_them()
+{
+    let fleet = Fleet::new(1, 1);
+    let (left, right) = (fleet.second_root(1), fleet.second_root(2));
+    let roots = [&left, &right].map(|root| fleet.read_root(root));
+    let third = RootDraft::settling(&[&roots[0], &roots[1]], start(), roots[0].expires).unwrap();
+    let third = fleet.sign_root(&third);
+    for restarts in [false, true] {
+        let (mut rig, _) = member(&fleet, 10, &left);
+        let (_, items) = fleet.order("2.0.0");
+        rig.submit(items);
+        rig.submit(entries(fleet.halt_berlin()));
+        let mut neighbour = Rig::member(&fleet, 11);
+        neighbour.wait(30_000);
+        let reports = neighbour.disk.reports.iter();
+        rig.submit(reports.map(|held| Carried::Report(held.bytes.clone())).collect());
+        let before = held(&rig);
+        assert_eq!(before.0, 1);
+        assert!(before.2.iter().any(|report| report.host == neighbour.id()));
+        rig.submit(vec![Carried::Root(right.clone())]);
+        assert!(rivals(&rig));
+        rig.wait(1_000);
+        if restarts {
+            rig = Rig::restarted(10, rig.disk.clone());
+            assert!(rivals(&rig));
+        }
+        // A neighbour of another site comes by meanwhile.
+        rig.connect(crate::support::key(12).public().id(), Admission::Stranger);
+        rig.wait(1_000);
+        rig.submit(vec![Carried::Root(third.clone())]);
+        assert_eq!(rig.node.replica().unwrap().chain().wait(), None);
+        assert!(held(&rig) == before, "{restarts}: {:?}\n{before:?}", held(&rig));
+        // The journal rewritten still has the halt, also without the store.
+        let mut floors = Floors::default();
+        for floor in rig.node.compact_floors().unwrap() {
+            floors.apply(floor);
+        }
+        let disk = Disk { floors, entries: vec![], ..rig.disk.clone() };
+        let mut rig = Rig::restarted(10, disk);
+        rig.submit(entries(fleet.enroll(&crate::support::key(10), "berlin")));
+        assert_eq!(held(&rig).0, 1);
     }
 }
 

@@ -11,8 +11,8 @@ use daymark_protocol::document::{StoredEntry, StoredReport, signature_entry, sta
 use daymark_protocol::id::{Digest, FleetId, KeyId};
 use daymark_protocol::limits::DISPLAY_NAME_BYTES_MAX;
 use daymark_protocol::resource::{
-    HostSpec, Kind, OsType, Role, ScheduleStatus, Scope, SingleScheduleSpec, SiteSpec, Spec,
-    Target, TargetOs,
+    HaltSpec, HostSpec, Kind, OsType, Role, ScheduleStatus, Scope, SingleScheduleSpec, SiteSpec,
+    Spec, Target, TargetOs,
 };
 use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::trust::{
@@ -117,6 +117,15 @@ impl Fleet {
 
     pub(crate) fn enroll(&self, host: &SigningKey, site: &str) -> [Vec<u8>; 2] {
         self.signed(&self.draft().resource(self.host(host, 1, site)))
+    }
+
+    /// A halt of the site `berlin`.
+    pub(crate) fn halt_berlin(&self) -> [Vec<u8>; 2] {
+        let scope = Scope::Site("berlin".parse().unwrap());
+        let id = named_id(Kind::Halt, &self.id, &scope, "stop");
+        let spec = Spec::Halt(HaltSpec { name: "stop".into(), policy: None });
+        let halt = ResourceDraft::new(id, 1, &spec).target(everyone());
+        self.signed(&Draft::new(self.id, scope, start()).resource(halt))
     }
 
     pub(crate) fn remove(&self, host: &SigningKey, site: &str) -> [Vec<u8>; 2] {

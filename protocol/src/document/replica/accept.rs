@@ -39,6 +39,7 @@ impl Replica {
                 self.chain.files().filter(|(version, _)| versions.contains(version)).collect();
             self.drop_lists(&mut changes);
             self.lower_floors(&mut changes);
+            self.read_kept_back(&mut changes);
             self.promote(&mut changes);
             self.settle_anew(&mut changes);
             self.promote_late(&mut changes);
@@ -76,6 +77,16 @@ impl Replica {
             })
             .collect();
         (outcomes, changes)
+    }
+
+    /// Lets the halts and resumes that floors hold whole wait, as far as they are not here: their
+    /// document was not kept.
+    pub(super) fn take_whole(&mut self) {
+        let whole: Vec<Vec<u8>> = self.floors.whole().map(<[u8]>::to_vec).collect();
+        for entry in whole {
+            // What is not kept, or held already, needs no room.
+            self.take_in(&entry).ok();
+        }
     }
 
     /// Lets an entry wait, unless it can be answered at once.
@@ -192,7 +203,7 @@ impl Replica {
 
     /// Takes in all waiting signatures that verify, with their statements; those that do not
     /// verify go. Nothing is looked at before all roots are held (RULES R2).
-    fn promote(&mut self, changes: &mut Changes) -> Promoted {
+    pub(super) fn promote(&mut self, changes: &mut Changes) -> Promoted {
         let mut promoted = Promoted::default();
         if self.chain.wait().is_some() {
             return promoted;
@@ -309,7 +320,7 @@ enum Came {
 
 /// What became of the signatures that waited.
 #[derive(Default)]
-struct Promoted {
+pub(super) struct Promoted {
     /// The statements that changed.
     touched: BTreeSet<Digest>,
     /// The signatures that do not verify.

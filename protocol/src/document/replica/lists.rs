@@ -46,6 +46,10 @@ impl Replica {
 
     /// Drops lists that no root that matters names any more.
     pub(super) fn drop_lists(&mut self, changes: &mut Changes) {
+        if self.chain.wait().is_some() {
+            // Which root is the newest is not known yet.
+            return;
+        }
         let named = self.chain.lists();
         self.lists.retain(|digest, _| {
             let kept = named.contains(digest);

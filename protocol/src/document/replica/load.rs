@@ -2,6 +2,7 @@
 //! verified again, what is damaged is reported and dropped, and peers give it back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Changes, Interest, Outcome, Replica, StoredEntry, StoredReport};
 use crate::document::DocumentId;
@@ -46,24 +47,54 @@ impl Replica {
         Self::new(chain, floors, interest).loaded(stored)
     }
 
-    /// This replica with what was stored; as [`Self::load`], if it is new.
-    pub fn loaded(self, stored: &Stored) -> Loaded {
-        let mut loaded = Loaded { replica: self, changes: Changes::default(), corrupt: Vec::new() };
+    /// This replica with what was stored; as [`Self::load`], if it is new. While roots are missing
+    /// or rivals wait nothing of it can be judged: it stays stored as it is, and is read once
+    /// statements can be judged.
+    pub fn loaded(mut self, stored: &Stored) -> Loaded {
+        let mut read = Read::default();
         // A power cut may have come between a root that takes something back and the journal's line.
-        loaded.replica.lower_floors(&mut loaded.changes);
-        if !loaded.changes.floors.is_empty() {
-            loaded.replica.judge_anew();
+        self.lower_floors(&mut read.changes);
+        if !read.changes.floors.is_empty() {
+            self.judge_anew();
         }
-        loaded.load_entries(&stored.entries);
-        loaded.load_reports(&stored.reports);
-        loaded.load_blobs(&stored.blobs);
-        loaded
+        if self.chain.wait().is_some() {
+            self.keep_back(stored);
+        } else {
+            self.read(stored, &mut read);
+        }
+        read.changes.standing_changed = true;
+        Loaded { replica: self, changes: read.changes, corrupt: read.corrupt }
     }
-}
 
-impl Loaded {
-    fn load_entries(&mut self, stored: &[StoredEntry]) {
-        let whole: Vec<Vec<u8>> = self.replica.floors.whole().map(<[u8]>::to_vec).collect();
+    /// Holds what was stored until it can be judged. The own reports need no statement, nor do
+    /// lists that roots name.
+    fn keep_back(&mut self, stored: &Stored) {
+        let reports: Vec<&[u8]> = stored.reports.iter().map(|report| &*report.bytes).collect();
+        self.accept_reports(&reports);
+        for (_, bytes) in &stored.blobs {
+            self.accept_blob(bytes);
+        }
+        self.kept_back = Some(Arc::new(stored.clone()));
+    }
+
+    /// Reads what was kept back, now that it can be judged. What of it is damaged is dropped, and
+    /// peers give it back.
+    pub(super) fn read_kept_back(&mut self, changes: &mut Changes) {
+        let Some(stored) = self.kept_back.take_if(|_| self.chain.wait().is_none()) else { return };
+        self.judge_anew();
+        let mut read = Read { changes: std::mem::take(changes), corrupt: Vec::new() };
+        self.read(&stored, &mut read);
+        *changes = read.changes;
+    }
+
+    fn read(&mut self, stored: &Stored, read: &mut Read) {
+        self.read_entries(&stored.entries, read);
+        self.read_reports(&stored.reports, read);
+        self.read_blobs(&stored.blobs, read);
+    }
+
+    fn read_entries(&mut self, stored: &[StoredEntry], read: &mut Read) {
+        let whole: Vec<Vec<u8>> = self.floors.whole().map(<[u8]>::to_vec).collect();
         let mut entries: Vec<&[u8]> = whole.iter().map(Vec::as_slice).collect();
         let mut names: Vec<Option<&StoredEntry>> = vec![None; entries.len()];
         for entry in stored {
@@ -71,72 +102,74 @@ impl Loaded {
                 entries.push(&entry.bytes);
                 names.push(Some(entry));
             } else {
-                self.note(&entry_name(entry), "its bytes do not have its hash");
+                read.note(&entry_name(entry), "its bytes do not have its hash");
             }
         }
-        let (outcomes, accepted) = self.replica.accept_entries(&entries);
+        let (outcomes, accepted) = self.accept_entries(&entries);
         for (name, outcome) in names.iter().zip(&outcomes) {
             if let (Some(entry), Outcome::Refused(why)) = (name, outcome) {
-                self.note(&entry_name(entry), why);
+                read.note(&entry_name(entry), why);
             }
         }
         let had: BTreeSet<(&DocumentId, &Digest)> =
             stored.iter().map(|entry| (&entry.document, &entry.hash)).collect();
-        let drops: Vec<(DocumentId, Digest)> = had
-            .into_iter()
-            .filter(|(document, hash)| !self.replica.has(document, hash))
-            .map(|(document, hash)| (document.clone(), *hash))
-            .collect();
+        let gone = had.into_iter().filter(|(document, hash)| !self.has(document, hash));
+        read.changes.drops.extend(gone.map(|(document, hash)| (document.clone(), *hash)));
         let sound: BTreeSet<(&DocumentId, &Digest)> =
             names.iter().flatten().map(|entry| (&entry.document, &entry.hash)).collect();
         let puts = accepted.puts.into_iter();
-        self.changes.puts =
-            puts.filter(|put| !sound.contains(&(&put.document, &put.hash))).collect();
-        self.changes.drops = drops;
-        self.changes.floors.extend(accepted.floors);
-        self.changes.standing_changed = true;
+        read.changes.puts.extend(puts.filter(|put| !sound.contains(&(&put.document, &put.hash))));
+        read.changes.floors.extend(accepted.floors);
     }
 
-    fn load_reports(&mut self, stored: &[StoredReport]) {
+    fn read_reports(&mut self, stored: &[StoredReport], read: &mut Read) {
         let reports: Vec<&[u8]> = stored.iter().map(|report| report.bytes.as_slice()).collect();
-        let (outcomes, accepted) = self.replica.accept_reports(&reports);
+        let (outcomes, accepted) = self.accept_reports(&reports);
         for (report, outcome) in stored.iter().zip(outcomes) {
             if let Outcome::Refused(why) = outcome {
                 let StoredReport { host, generation, count, .. } = report;
-                self.note(&format!("report {generation}/{count} of host {}", host.short()), &why);
+                read.note(&format!("report {generation}/{count} of host {}", host.short()), &why);
             }
         }
-        self.changes.dropped_reports = accepted.dropped_reports;
+        let dropped = &mut read.changes.dropped_reports;
+        dropped.extend(accepted.dropped_reports);
         let hosts: BTreeSet<_> = stored.iter().map(|report| report.host).collect();
         for host in hosts {
-            let generation = self.replica.head(&host).map_or(u64::MAX, |head| head.generation);
+            let generation = self.head(&host).map_or(u64::MAX, |head| head.generation);
             let below = if generation == 0 { u64::MAX } else { generation };
             if stored.iter().any(|report| report.host == host && report.generation < below) {
-                self.changes.dropped_reports.push((host, below));
+                dropped.push((host, below));
             }
         }
-        self.changes.dropped_reports.sort_unstable();
-        self.changes.dropped_reports.dedup();
+        dropped.sort_unstable();
+        dropped.dedup();
     }
 
-    fn load_blobs(&mut self, stored: &[(Digest, Vec<u8>)]) {
+    fn read_blobs(&mut self, stored: &[(Digest, Vec<u8>)], read: &mut Read) {
         for (digest, bytes) in stored {
             if Digest::of(bytes) != *digest {
-                self.note(&format!("blob {}", digest.short()), "its bytes do not have its hash");
-                self.changes.dropped_blobs.push(*digest);
+                read.note(&format!("blob {}", digest.short()), "its bytes do not have its hash");
+                read.changes.dropped_blobs.push(*digest);
                 continue;
             }
-            match self.replica.accept_blob(bytes).0 {
+            match self.accept_blob(bytes).0 {
                 Outcome::New | Outcome::Known => {}
-                // While roots are missing nobody can tell what names it.
-                Outcome::NotKept(_) if self.replica.chain.wait().is_some() => {}
                 Outcome::Held(_) | Outcome::NotKept(_) | Outcome::Refused(_) => {
-                    self.changes.dropped_blobs.push(*digest);
+                    read.changes.dropped_blobs.push(*digest);
                 }
             }
         }
     }
+}
 
+/// What reading a store comes to.
+#[derive(Default)]
+struct Read {
+    changes: Changes,
+    corrupt: Vec<Corrupt>,
+}
+
+impl Read {
     fn note(&mut self, what: &str, why: &str) {
         self.corrupt.push(Corrupt { what: what.to_owned(), why: why.to_owned() });
     }

@@ -87,6 +87,8 @@ pub struct Replica {
     indexed: BTreeMap<Digest, Indexed>,
     documents: BTreeMap<DocumentId, Document>,
     waiting: Waiting,
+    /// What was stored, as long as it cannot be judged.
+    kept_back: Option<Arc<Stored>>,
     verified: Verified,
     judge: Judge,
     hosts: BTreeMap<KeyId, Arc<HostChain>>,
@@ -112,6 +114,7 @@ impl Replica {
             indexed: BTreeMap::new(),
             documents: BTreeMap::new(),
             waiting: Waiting::default(),
+            kept_back: None,
             judge: Judge::default(),
             hosts: BTreeMap::new(),
             verified: Verified::sharing(shared.clone()),
@@ -133,12 +136,14 @@ impl Replica {
             self.change_hosts(&hosts.map(|host| ResourceId::from(*host)).collect(), &mut changes);
             return changes;
         }
+        self.take_whole();
         for (digest, held) in &self.statements {
             let documents = self.documents_kept(&held.statement);
             if let Some(indexed) = self.indexed.get_mut(digest) {
                 indexed.documents = self.shared.documents(*digest, documents);
             }
         }
+        self.promote(&mut changes);
         self.settle_anew(&mut changes);
         self.drop_all_strangers(&mut changes);
         // Floors of documents that are kept now, or no longer, count otherwise than before.

@@ -171,9 +171,18 @@ impl Replica {
     }
 
     /// Floors without the halts that no longer stand, lifted or crowded out by others of their key:
-    /// otherwise one stolen `halt` key could fill memory and journal (I9, RULES C4).
+    /// otherwise one stolen `halt` key could fill memory and journal (I9, RULES C4). Of a document
+    /// that is not kept here nobody can tell, and a machine whose own Host statement was lost does
+    /// not know which it keeps.
     fn forget_lifted(&mut self) {
-        let whole = &self.judge.judgement().whole;
+        let mut whole = self.judge.judgement().whole.clone();
+        let entries = || self.floors.whole().filter_map(|entry| Entry::decode(entry).ok());
+        whole.extend(entries().filter_map(|entry| match entry {
+            Entry::Statement(statement) if self.documents_kept(&statement).is_empty() => {
+                Some(statement.digest())
+            }
+            Entry::Statement(_) | Entry::Signature { .. } => None,
+        }));
         self.floors.retain_whole(|entry| match Entry::decode(entry) {
             Ok(Entry::Statement(statement)) => whole.contains(&statement.digest()),
             Ok(Entry::Signature { statement, .. }) => whole.contains(&statement),
