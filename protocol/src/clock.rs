@@ -4,6 +4,7 @@
 //! clock that reads the year 2100 once, or one statement dated 2099, must not stop a machine for
 //! good; hence a reading that merely permits raises no floor.
 
+use crate::rules::{Rule, holds};
 use crate::time::{MonoTime, Now, WallTime};
 
 /// Readings within this of each other agree (RULES Q6).
@@ -146,10 +147,12 @@ impl ClockJudge {
     fn basis(&mut self, input: &ClockInput<'_>, floor: WallTime) -> ClockBasis {
         let ClockInput { wall, mono, .. } = *input;
         let offset_ms = wall.as_ms().saturating_sub(i64::try_from(mono.0).unwrap_or(i64::MAX));
-        if wall < floor {
+        if wall < floor && holds(Rule::K1Floor) {
             return ClockBasis::BelowFloor { wall, floor };
         }
-        if let Some(ceiling) = input.ceiling.filter(|ceiling| wall > *ceiling) {
+        if let Some(ceiling) =
+            input.ceiling.filter(|ceiling| wall > *ceiling && holds(Rule::K2Ceiling))
+        {
             return ClockBasis::AboveCeiling { wall, ceiling };
         }
         // What is impossible anyway is no measure for jumps: a clock may be put right once.
@@ -165,7 +168,7 @@ impl ClockJudge {
             ClockBasis::Peers
         } else if input.synchronised {
             ClockBasis::Synchronised
-        } else if !self.trusts_rtc {
+        } else if !self.trusts_rtc && holds(Rule::K2Vouched) {
             ClockBasis::Unvouched
         } else if moved_ms.abs() > JUMP_MS {
             ClockBasis::Jumped { by_ms: moved_ms }

@@ -13,6 +13,7 @@ pub mod id;
 pub mod image;
 pub mod limits;
 pub mod resource;
+pub mod rules;
 pub mod status;
 pub mod target;
 pub mod time;

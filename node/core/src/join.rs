@@ -7,6 +7,7 @@ use daymark_protocol::document::{Entry, signature_entry, statement_entry};
 use daymark_protocol::id::{Digest, KeyId, ResourceId};
 use daymark_protocol::limits;
 use daymark_protocol::resource::Kind;
+use daymark_protocol::rules::{Rule, holds};
 use daymark_protocol::trust::Statement;
 use daymark_protocol::wire::JoinMessage;
 
@@ -173,7 +174,8 @@ impl Node {
         if self.is_shut_out(peer) {
             return Admission::Stranger;
         }
-        self.terms_of(peer).map_or(Admission::Stranger, |terms| terms.at(self.now()))
+        let nobody = if holds(Rule::A2Members) { Admission::Stranger } else { Admission::Member };
+        self.terms_of(peer).map_or(nobody, |terms| terms.at(self.now()))
     }
 
     /// The terms of a host: those kept at hand, unless what counts changed since.

@@ -7,6 +7,7 @@ use daymark_protocol::document::{
 };
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::limits;
+use daymark_protocol::rules::{Rule, holds};
 use daymark_protocol::status::{UpdateStatus, run_name};
 use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::wire::{SyncMessage, WantedReports};
@@ -174,7 +175,7 @@ impl Node {
         let (Some(met), Some(writer)) = (met, &mut self.reporter.writer) else { return };
         if writer.rise_above(met.generation) {
             self.reporter.rises = self.reporter.rises.saturating_add(1);
-            if self.reporter.rises > 1 {
+            if self.reporter.rises > 1 && holds(Rule::D6Clone) {
                 // Both would rise above each other for ever: both stop, and wait (RULES D6). The
                 // other one knows it too once it meets this one's last word.
                 self.saved.change().cloned = true;

@@ -199,8 +199,16 @@ const ANSWER_BYTES_MAX: u64 = 64;
 #[error("{0}")]
 struct Usage(String);
 
+/// Variable that names the rule to do without.
+#[cfg(feature = "removable-rules")]
+const WITHOUT_RULE: &str = "CONFORMANCE_WITHOUT_RULE";
+
 /// Runs `daymark-node` with this process's arguments.
 pub fn main_node() -> ExitCode {
+    #[cfg(feature = "removable-rules")]
+    if let Ok(rule) = std::env::var(WITHOUT_RULE) {
+        assert!(daymark_protocol::rules::remove(&rule), "there is no rule {rule}");
+    }
     let arguments = match Arguments::try_parse_from(std::env::args_os().collect::<Vec<OsString>>())
     {
         Ok(arguments) => arguments,

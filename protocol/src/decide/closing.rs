@@ -6,6 +6,7 @@ use super::line::{Says, held_before, says};
 use super::place::Place;
 use crate::id::ResourceId;
 use crate::resource::{BlackoutSpec, Kind, Spec};
+use crate::rules::{Rule, holds};
 use crate::target::UnknownProfile;
 use crate::time::{Now, WallTime};
 use crate::trust::{HaltLine, Line, Standing, UnknownKindLine, Version};
@@ -76,7 +77,7 @@ fn of_halt(halt: &HaltLine, place: &Place) -> Option<Closing> {
         _ => ("that cannot be read", None),
     };
     let told = format!("halt {name} ({}){}", version.statement.short(), because(version));
-    reaches(version, place).then(|| Closing {
+    (holds(Rule::C4Halts) && reaches(version, place)).then(|| Closing {
         what: What::Halt(policy),
         told,
         from: halt.lifted_until,
@@ -101,13 +102,15 @@ fn of_flood(standing: &Standing, place: &Place) -> Option<Closing> {
 
 fn of_unknown(line: &UnknownKindLine, place: &Place) -> Option<Closing> {
     let version = &line.version;
-    (line.closes && !version.gone && reaches(version, place)).then(|| Closing {
-        what: What::Kind,
-        told: format!("{} {}{}", line.kind, line.id, because(version)),
-        from: None,
-        until: version.until,
-        profile: profile_of(version),
-    })
+    (holds(Rule::S3UnknownKinds) && line.closes && !version.gone && reaches(version, place)).then(
+        || Closing {
+            what: What::Kind,
+            told: format!("{} {}{}", line.kind, line.id, because(version)),
+            from: None,
+            until: version.until,
+            profile: profile_of(version),
+        },
+    )
 }
 
 fn of_line(kind: Kind, id: &ResourceId, line: &Line, place: &Place, into: &mut Vec<Closing>) {

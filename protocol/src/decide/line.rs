@@ -2,6 +2,7 @@
 
 use crate::limits::ISSUED_AHEAD_MS_MAX;
 use crate::resource::Spec;
+use crate::rules::{Rule, holds};
 use crate::time::{Now, WallTime};
 use crate::trust::{Line, State, Validity, Version};
 
@@ -25,11 +26,13 @@ pub(super) fn says(line: &Line) -> Says<'_> {
         return Says::Unknown("no version of it is held".into());
     };
     match (&newest.spec, newest.validity) {
-        (_, Validity::Fallen) => Says::Unknown("its newest version lost its signatures".into()),
-        (_, Validity::Valid) if newest.gone => Says::Gone(newest),
-        (Ok(Some(spec)), Validity::Valid) => Says::This(newest, spec),
-        (Ok(None), Validity::Valid) => Says::Unknown("it has no content".into()),
-        (Err(why), Validity::Valid) => Says::Unknown(why.clone()),
+        (_, Validity::Fallen) if holds(Rule::C1Fallen) => {
+            Says::Unknown("its newest version lost its signatures".into())
+        }
+        (_, Validity::Valid | Validity::Fallen) if newest.gone => Says::Gone(newest),
+        (Ok(Some(spec)), Validity::Valid | Validity::Fallen) => Says::This(newest, spec),
+        (Ok(None), Validity::Valid | Validity::Fallen) => Says::Unknown("it has no content".into()),
+        (Err(why), Validity::Valid | Validity::Fallen) => Says::Unknown(why.clone()),
     }
 }
 
@@ -76,10 +79,15 @@ impl Span {
 
     pub(super) fn in_force(&self, now: &Now) -> InForce {
         match self.until {
-            Some(until) if until <= now.earliest => InForce::Ended,
-            _ if self.signers_until.is_some_and(|until| until <= now.latest) => InForce::Lapsed,
-            _ if now.earliest < self.from => InForce::Unsure(self.from),
-            Some(until) if until <= now.latest => InForce::Unsure(until),
+            Some(until) if until <= now.earliest && holds(Rule::S6Until) => InForce::Ended,
+            _ if self
+                .signers_until
+                .is_some_and(|until| until <= now.latest && holds(Rule::R7End)) =>
+            {
+                InForce::Lapsed
+            }
+            _ if now.earliest < self.from && holds(Rule::S7Ahead) => InForce::Unsure(self.from),
+            Some(until) if until <= now.latest && holds(Rule::S6Until) => InForce::Unsure(until),
             _ => InForce::Yes,
         }
     }

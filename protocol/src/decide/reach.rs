@@ -12,6 +12,7 @@ use super::line::{InForce, Says, Span, says};
 use super::place::Place;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::resource::{Kind, OsUpdatePolicySpec, RetrySpec, Spec, TargetOs};
+use crate::rules::{Rule, holds};
 use crate::target::{HostPlace, Rank, UnknownProfile};
 use crate::time::{Now, WallTime};
 use crate::trust::{ChainWait, RootState, Seen, Standing, Version};
@@ -170,7 +171,7 @@ pub(super) fn missing(standing: &Standing, place: &Place, sees: &[Seen]) -> Vec<
         let counted = line.and_then(|line| line.versions.first()).map(|newest| newest.version);
         scope.holds(&place.host) && held.max(counted).is_none_or(|held| held < *version)
     };
-    sees.iter().filter(is_missing).cloned().collect()
+    sees.iter().filter(|seen| holds(Rule::S5Sees) && is_missing(seen)).cloned().collect()
 }
 
 pub(super) fn source(
@@ -232,6 +233,9 @@ fn unknown_policy(
     versions: &[Arc<Version>],
     why: String,
 ) -> Option<Policy> {
+    if !holds(Rule::C3Place) {
+        return None;
+    }
     let mut unknown = Policy {
         source: Source {
             id: id.clone(),

@@ -7,6 +7,7 @@ use super::latest::latest;
 use super::line::InForce;
 use super::reach::Reach;
 use crate::resource::{OsUpdatePolicySpec, TargetOs, UpdatePolicy};
+use crate::rules::{Rule, holds};
 use crate::time::Now;
 use crate::trust::Seen;
 
@@ -95,7 +96,9 @@ pub(super) fn image<'a>(
         let because = Because::new(reason, message).fact("osprofile", os.digest.short());
         Err(Unresolved::Unsure(because))
     };
-    let Some(image) = reach.images.by_digest(&os.digest) else {
+    let by_digest = reach.images.by_digest(&os.digest);
+    let by_name = || reach.images.of_profile(&os.profile).find(|one| one.written == os.version);
+    let Some(image) = (if holds(Rule::S8Digest) { by_digest } else { by_name() }) else {
         return unsure("target-missing", format!("OS profile {named} is not held"));
     };
     match &image.standing {

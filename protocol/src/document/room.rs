@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::rules::{Rule, holds};
+
 /// A room: of all that is in it, it keeps the lowest.
 #[derive(Clone, Debug)]
 pub(super) struct Room<T> {
@@ -29,7 +31,7 @@ impl<T: Ord + Clone> Room<T> {
     /// Puts an item in. Returns what is kept no longer: perhaps the item itself.
     pub(super) fn put(&mut self, item: T) -> Option<T> {
         self.kept.insert(item);
-        if self.kept.len() <= self.limit {
+        if self.kept.len() <= self.limit || !holds(Rule::D3Room) {
             return None;
         }
         let out = self.kept.pop_last()?;

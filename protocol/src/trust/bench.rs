@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Digest, FleetId, KeyId, ResourceId};
+use crate::rules::{Rule, holds};
 use crate::trust::speakers::{Claim, Speakers, Voice};
 use crate::trust::tokens::{self, Grant};
 use crate::trust::{
@@ -147,7 +148,7 @@ impl Bench {
             return never("it is for another fleet".into());
         }
         let digest = held.statement.digest();
-        if let Some(root) = self.void.get(&digest) {
+        if let Some(root) = self.void.get(&digest).filter(|_| holds(Rule::R6Void)) {
             return never(format!("root {root} took it back"));
         }
         let claim = match Claim::of(&held.statement) {
@@ -168,7 +169,10 @@ impl Bench {
             loss: Some(loss),
         };
         let met_once = once(&signers.once);
-        if let Some(voice) = met_once.clone().filter(|_| self.kept.statements.contains(&digest)) {
+        if let Some(voice) = met_once
+            .clone()
+            .filter(|_| holds(Rule::R5Kept) && self.kept.statements.contains(&digest))
+        {
             // The root itself keeps it, so no delegation's end matters any more.
             let voice = Some(Voice { until: None, ..voice });
             return Stood { stance: valid, voice, loss: None };
@@ -245,7 +249,7 @@ impl Bench {
     fn weigh(&self, statement: &Digest, signers: BTreeSet<KeyId>) -> Signers {
         let mut weighed = Signers::default();
         for key in signers {
-            match self.revoked.get(&key) {
+            match self.revoked.get(&key).filter(|_| holds(Rule::R5Revoked)) {
                 None => {
                     weighed.now.insert(key);
                     weighed.once.insert(key);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::limits;
 use crate::resource::{Kind, Scope, Spec};
+use crate::rules::{Rule, holds};
 use crate::time::WallTime;
 use crate::trust::lines::Lines;
 use crate::trust::{HaltLine, Validity, Version};
@@ -89,6 +90,9 @@ fn named_by(resume: &Version) -> &[Digest] {
 
 /// A resume reaches no further than its scope and its signers' scope (RULES S4).
 fn covers(resume: &Version, halt: &Version) -> bool {
+    if !holds(Rule::C4Resume) {
+        return true;
+    }
     resume.signer_scope.covers(&halt.scope)
         && (resume.scope == Scope::Fleet || resume.scope == halt.scope)
 }

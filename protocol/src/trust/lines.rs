@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::document::home_of;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::resource::{Kind, Target};
+use crate::rules::{Rule, holds};
 use crate::trust::bench::Voided;
 use crate::trust::{
     Floor, FloorRecord, Floors, Grounds, Line, Loss, Resource, State, UnknownKindLine, Validity,
@@ -95,7 +96,8 @@ impl Lines {
         voided: Option<Voided>,
     ) -> (Vec<Arc<Version>>, Vec<Arc<Version>>) {
         let versions = self.of(line).iter().map(|said| Arc::clone(&said.version)).collect();
-        let from = voided.map_or(0, |voided| voided.counts_from);
+        let from = voided.filter(|_| holds(Rule::R6NothingReturns));
+        let from = from.map_or(0, |voided| voided.counts_from);
         let versions = overreach::within(line.kind(), versions).into_iter();
         versions.partition(|version| version.version >= from)
     }
@@ -291,15 +293,16 @@ fn lost_version(floor: &Floor) -> Version {
 
 /// Why the highest version cannot be told, if so (RULES C2).
 fn doubt(versions: &[Arc<Version>], floor: Option<&Floor>) -> Option<String> {
-    if let Some(floor) = floor.filter(|floor| is_lost(versions, floor)) {
+    if let Some(floor) = floor.filter(|floor| is_lost(versions, floor) && holds(Rule::C2Lost)) {
         return Some(format!("version {} counted here and is not held any more", floor.version));
     }
     let top = versions.first()?;
-    if top_digests(versions).len() > 1 {
+    if top_digests(versions).len() > 1 && holds(Rule::C2Conflict) {
         return Some(format!("two different statements share version {}", top.version));
     }
     match top.validity {
         Validity::Valid => None,
+        Validity::Fallen if !holds(Rule::C1Fallen) => None,
         Validity::Fallen => {
             let loss = top.loss.unwrap_or(Loss::Signatures);
             Some(format!("version {} {loss}", top.version))

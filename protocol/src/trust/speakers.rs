@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{KeyId, ResourceId};
 use crate::resource::{Kind, Role, Scope};
+use crate::rules::{Rule, holds};
 use crate::target::NO_SITE;
 use crate::time::WallTime;
 use crate::trust::{
@@ -90,7 +91,9 @@ impl Speakers {
             return Some(Voice { quorum, scope: SignerScope::Fleet, until: None, token: None });
         }
         let fits = |given: &&Delegation| {
-            claim.delegable && given.role == claim.role && given.scope == *claim.scope
+            claim.delegable
+                && given.role == claim.role
+                && (given.scope == *claim.scope || !holds(Rule::R7Scope))
         };
         let met = self.delegations.iter().filter(fits).filter_map(|given| {
             let quorum = Some(given.speakers.count(signers)).filter(Quorum::is_met)?;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Digest, FleetId, ResourceId};
 use crate::limits;
 use crate::resource::{Kind, Role, Scope};
+use crate::rules::{Rule, holds};
 use crate::time::WallTime;
 use crate::trust::fields::{FieldError, Fields};
 use crate::trust::{Context, Resource, pae, reading, strict_json};
@@ -178,8 +179,8 @@ impl Statement {
         let mut roles = kinds().map(|kind| kind.map_or(Role::Policy, Kind::role));
         let first = roles.next().unwrap_or(Role::Policy);
         match roles.find(|role| *role != first) {
-            Some(other) => Err(MixedRoles::TwoRoles(first, other)),
-            None => Ok(first),
+            Some(other) if holds(Rule::S2OneRole) => Err(MixedRoles::TwoRoles(first, other)),
+            Some(_) | None => Ok(first),
         }
     }
 }

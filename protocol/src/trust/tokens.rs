@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{KeyId, ResourceId};
 use crate::resource::{Kind, Spec};
+use crate::rules::{Rule, holds};
 use crate::time::WallTime;
 use crate::trust::reading::read_key;
 use crate::trust::speakers::Voice;
@@ -59,7 +60,8 @@ pub(super) fn let_in<'g>(
 ) -> Option<(&'g Grant, Voice)> {
     let [host] = statement.payload().resources.as_slice() else { return None };
     let Ok(Some(Spec::Host(spec))) = host.spec() else { return None };
-    let first = host.version == 1 && host.moved_from.is_none() && host.replaces.is_none();
+    let version = host.version == 1 || !holds(Rule::S9FirstVersion);
+    let first = version && host.moved_from.is_none() && host.replaces.is_none();
     let own = host.id.as_host()?;
     if !first || spec.baseline.is_some() || !signers.contains(&own) {
         return None;

@@ -4,6 +4,7 @@ use crate::decide::because::Because;
 use crate::decide::line::InForce;
 use crate::decide::model::{Gate, GateAnswer};
 use crate::decide::place::{Enrolment, Place};
+use crate::rules::{Rule, holds};
 use crate::time::{Now, WallTime};
 use crate::trust::{ChainWait, RootState};
 
@@ -71,7 +72,7 @@ pub(in crate::decide) fn authority(
     let fact = format!("version {}, expires {}", root.version, root.expires);
     // Without a clock `latest` is the expiry itself: what is certain counts, and the clock waits.
     let judged = if now.known { now.latest } else { now.earliest };
-    if root.expires <= judged {
+    if root.expires <= judged && holds(Rule::R1Expiry) {
         return Because::new(
             "root-expired",
             "the newest root held has expired; it needs a new one",

@@ -9,6 +9,7 @@ use crate::decide::model::{Gate, GateAnswer, Machine, PlatformKind, Quarantined}
 use crate::decide::reach::Retry;
 use crate::decide::running::Running;
 use crate::resource::{OsType, OsUpdatePolicySpec};
+use crate::rules::{Rule, holds};
 use crate::time::Now;
 
 /// A backend is there, and profile, kind and architecture fit.
@@ -124,6 +125,7 @@ pub(in crate::decide) fn newer(
     }
     if let Some(floor) = images.floor(&image.profile)
         && image.version.as_ref().is_none_or(|version| version < floor)
+        && holds(Rule::I4Minimum)
     {
         return answer(false, "below-minimum", format!("no host of it goes below {floor}"));
     }
@@ -136,7 +138,7 @@ pub(in crate::decide) fn newer(
         Some(Ordering::Equal) => {
             answer(true, "republished", format!("{told} was published anew with other content"))
         }
-        Some(Ordering::Less) if spec.allow_downgrade => {
+        Some(Ordering::Less) if spec.allow_downgrade || !holds(Rule::I4Older) => {
             answer(true, "downgrade-permitted", format!("{told} is older, as is wanted"))
         }
         Some(Ordering::Less) => answer(false, "target-older", format!("{told} is older")),

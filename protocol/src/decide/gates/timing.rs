@@ -3,6 +3,7 @@
 use crate::decide::because::Because;
 use crate::decide::calendar::Usable;
 use crate::decide::model::{Gate, GateAnswer, Window};
+use crate::rules::{Rule, holds};
 use crate::time::{Now, WallTime};
 
 /// This host's turn within the open window has come (RULES Q7).
@@ -20,7 +21,7 @@ pub(in crate::decide) fn turn(start_at: WallTime, now: &Now) -> GateAnswer {
 
 /// A window is open over the whole width of `now`, with enough of it left.
 pub(in crate::decide) fn window(usable: &Usable, needed_ms: u64, now: &Now) -> GateAnswer {
-    if let (true, Some(piece)) = (usable.is_open, usable.piece) {
+    if let (true, Some(piece)) = (usable.is_open || !holds(Rule::I2Window), usable.piece) {
         let last_start = piece.end.map(|end| end.plus_ms(-to_i64(needed_ms)));
         let because = match &usable.emergency {
             None => Because::new("window-open", "a window is open with enough of it left"),

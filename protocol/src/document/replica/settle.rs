@@ -11,6 +11,7 @@ use crate::document::entry::{Entry, signature_entry, statement_entry};
 use crate::document::retention::Rooms;
 use crate::id::{Digest, KeyId};
 use crate::resource::{Kind, Spec};
+use crate::rules::{Rule, holds};
 use crate::trust::{FloorRecord, Grounds, Judge, Verified};
 
 impl Replica {
@@ -155,6 +156,9 @@ impl Replica {
         }
         let mut overflows = false;
         for record in records {
+            if !holds(Rule::C6Floors) {
+                continue;
+            }
             if self.floors.apply(record.clone()) {
                 changes.floors.push(record);
             } else if let FloorRecord::Version { kind, id, .. } = &record {

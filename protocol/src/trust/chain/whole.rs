@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ChainWait, HeldRoot, RootChain, check_threshold};
 use crate::id::Digest;
 use crate::limits;
+use crate::rules::{Rule, holds};
 use crate::trust::root::Root;
 
 impl RootChain {
     /// Why nothing can be judged under what is held, if so.
     pub(super) fn find_wait(&self) -> Option<ChainWait> {
-        if let Some(last) = self.first_gap() {
+        if let Some(last) = self.first_gap().filter(|_| holds(Rule::R2WholeChain)) {
             let first = last.saturating_sub(limits::ROOTS_PER_MESSAGE_MAX as u64 - 1).max(1);
             return Some(ChainWait::Missing { first, last });
         }
@@ -24,7 +25,7 @@ impl RootChain {
             let version = held.root.version;
             (!what.is_empty()).then_some(ChainWait::Unread { version, what })
         });
-        unread.or_else(|| self.find_rivals())
+        unread.or_else(|| self.find_rivals().filter(|_| holds(Rule::R4Rivals)))
     }
 
     /// The highest version of which a root is named, or pinned, and not held.

@@ -8,10 +8,13 @@
 mod case;
 mod counting;
 mod coverage;
+mod documents;
 mod floors;
+mod images;
 mod roots;
 mod stage;
 mod statements;
+mod time;
 
 use std::time::Duration;
 
@@ -22,7 +25,9 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// Every case.
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [roots::CASES, statements::CASES, counting::CASES].into_iter().flatten()
+    [roots::CASES, statements::CASES, counting::CASES, documents::CASES, images::CASES, time::CASES]
+        .into_iter()
+        .flatten()
 }
 
 #[test]

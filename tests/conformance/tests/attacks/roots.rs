@@ -3,9 +3,13 @@
 use anyhow::ensure;
 use daymark_protocol::control::{Bytes, Join, Submitted};
 use daymark_protocol::decide::Gate;
-use daymark_protocol::resource::Role;
-use daymark_protocol::trust::Pin;
-use daymark_real::{ADMIN, Offices, Say as _, everyone};
+use daymark_protocol::limits::RESOURCE_VERSION_MAX;
+use daymark_protocol::resource::{Kind, Role, Scope, Spec};
+use daymark_protocol::trust::{
+    Context, Delegation, DigestList, Draft, Envelope, Pin, ResourceDraft, RoleKeys, Void, VoidId,
+    named_id,
+};
+use daymark_real::{ADMIN, Offices, POLICY, Say as _, everyone};
 
 use super::case::cases;
 
@@ -117,5 +121,238 @@ cases! {
         stage.installs().await?;
         stage.floor_of_roots(3)?;
         stage.floor_of_order("all", Some(1))
+    }
+
+    /// The newest root has expired: nothing starts until a newer one comes; a halt still stops.
+    an_expired_root
+    [Rule("R1"), Row(7), Tuf("test_root_expired"), Tuf("test_expired_local_root")]
+    |stage| {
+        let soon = daymark_real::now().plus_ms(500);
+        let root = stage.people().renew_root(soon)?;
+        stage.tell(vec![root]).await?;
+        let order = stage.order("all")?;
+        stage.mount(order).await?;
+        stage.is_held_by(Gate::Authority, "root-expired", "it needs a new one").await?;
+        stage.floor_of_roots(2)?;
+        let later = daymark_real::now().plus_ms(1 << 34);
+        let root = stage.people().renew_root(later)?;
+        stage.tell(vec![root]).await?;
+        stage.installs().await?;
+        stage.floor_of_roots(3)
+    }
+
+    /// A root says what this version cannot read: it waits rather than act on half of it.
+    a_root_that_says_more_than_can_be_read
+    [Rule("R1"), Rule("S3"), Row(37), Tuf("test_custom_fields")]
+    |stage| {
+        let order = stage.order("all")?;
+        let draft = stage.people().next_root();
+        let (payload, _) = draft.finish()?;
+        let text = String::from_utf8(payload)?.replacen('{', "{\"quorumOfMachines\":3,", 1);
+        let key = stage.people().key("rosa");
+        let envelope = Envelope::signed(Context::Root, text.into_bytes(), [&key]).to_json();
+        stage.tell(vec![Submitted::Root(Bytes(envelope))]).await?;
+        stage.mount(order).await?;
+        stage.is_held_by(Gate::Authority, "root-incomplete", "quorumOfMachines").await?;
+        stage.floor_of_roots(2)?;
+        stage.floor_of_order("all", None)
+    }
+
+    /// A machine that was away for ten rotations of the root's key walks all ten.
+    ten_rotations_at_once
+    [Rule("R1"), Rule("R2"), Tuf("test_root_rotation[1-of-1-key-rotation]"), Tuf("test_expired_local_root")]
+    |stage| {
+        const HOLDERS: [&str; 11] =
+            ["rosa", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10"];
+        let mut items = Vec::new();
+        for pair in HOLDERS.windows(2) {
+            let next = stage.people().key(pair[1]).public();
+            let old = stage.people().key(pair[0]).public().id();
+            let draft = stage.people().next_root().key(next.clone(), pair[1]);
+            let draft = draft.role(Role::Root, 1, [next.id()]).role(Role::Emergency, 1, [next.id()]);
+            let draft = draft.retire(old, &[]);
+            let (root, envelope) = stage.people().sign_root(&draft, &[pair[0], pair[1]])?;
+            items.push(stage.people().follow(root, envelope));
+        }
+        items.reverse();
+        stage.tell(items).await?;
+        stage.floor_of_roots(11)?;
+        // The first of them rules nothing any more.
+        let draft = stage.people().next_root();
+        let (_, stale) = stage.people().sign_root(&draft, &["rosa"])?;
+        let why = "has 0 of 1 signatures";
+        stage.refuses(vec![Submitted::Root(Bytes(stale))], why).await?;
+        let order = stage.order("all")?;
+        stage.tell(order).await?;
+        stage.installs().await
+    }
+
+    /// A key is retired: what it was listed with stays, what it signs afterwards has fallen.
+    a_retired_key_goes_on_signing
+    [Rule("R5"), Rule("C1"), Flaw("B4"), Flaw("N1"), Row(11), Row(12), Tuf("test_cached_role_is_verified_against_current_delegator")]
+    |stage| {
+        let os = stage.wanted.os.clone();
+        let before = stage.people().wants("before", &os, everyone());
+        let before = stage.people().draft().resource(before);
+        let (kept, before) = stage.people().sign(&before, &POLICY)?;
+        let next = stage.people().key("carol").public();
+        let alice = stage.people().key("alice").public().id();
+        let bob = stage.people().key("bob").public().id();
+        let mut listed = stage.statements_said()?;
+        listed.insert(kept.digest());
+        let lists = DigestList::of(&listed);
+        let draft = stage.people().next_root().key(next.clone(), "carol");
+        let draft = draft.role(Role::Policy, 2, [alice, bob, next.id()]).retire(alice, &lists);
+        let (root, envelope) = stage.people().sign_root(&draft, &ADMIN)?;
+        let root = stage.people().follow(root, envelope);
+        let blobs = lists.iter().map(|list| Submitted::Blob(Bytes(list.bytes().to_vec())));
+        stage.tell([vec![root], blobs.collect()].concat()).await?;
+        stage.wants_nothing("no-policy").await?;
+        let after = stage.order("after")?;
+        stage.mount(after).await?;
+        stage.is_held_by(Gate::Policy, "policy-unknown", "lost its signatures").await?;
+        // Fallen is not void: it sets a floor, and a higher version by those who may settles it.
+        stage.floor_of_order("after", Some(1))?;
+        let end = stage.people().tombstone(Kind::OsUpdatePolicy, "after", Some(everyone()));
+        let end = stage.people().draft().resource(end);
+        let (_, end) = stage.people().sign(&end, &["bob", "carol"])?;
+        stage.mount(end).await?;
+        stage.wants_nothing("no-policy").await?;
+        stage.mount(before).await?;
+        stage.installs().await
+    }
+
+    /// A key is revoked: the thief's halts and orders count for nothing, backdated or not.
+    a_revoked_key_goes_on_signing
+    [Rule("R5"), Flaw("N1"), Flaw("B3"), Row(10), Row(12)]
+    |stage| {
+        let (known, halt) = stage.people().halt("known")?;
+        stage.tell(halt).await?;
+        let order = stage.order("all")?;
+        stage.tell(order).await?;
+        stage.is_held_by(Gate::Halted, "halted", "halt known").await?;
+        let harry = stage.people().key("harry").public().id();
+        let next = stage.people().key("hanna").public();
+        let lists = DigestList::of(&[known].into());
+        let draft = stage.people().next_root().key(next.clone(), "hanna");
+        let draft = draft.role(Role::Halt, 1, [harry, next.id()]).revoke(harry, &lists);
+        let (root, envelope) = stage.people().sign_root(&draft, &ADMIN)?;
+        let root = stage.people().follow(root, envelope);
+        let blobs = lists.iter().map(|list| Submitted::Blob(Bytes(list.bytes().to_vec())));
+        stage.tell([vec![root], blobs.collect()].concat()).await?;
+        // Revoking opens nothing: what the signers knew still stands.
+        stage.is_held_by(Gate::Halted, "halted", "halt known").await?;
+        let (_, thiefs) = stage.people().halt("thiefs")?;
+        stage.mount(thiefs).await?;
+        let resume = stage.people().resume("go", &[known])?;
+        stage.tell(resume).await?;
+        stage.installs().await
+    }
+
+    /// An order at the highest version there is freezes its id; root takes it back by name.
+    fast_forward_and_its_cure
+    [Rule("R6"), Row(8), Flaw("B4"), Flaw("N14"), Tuf("test_targets_fast_forward_recovery")]
+    |stage| {
+        let os = stage.wanted.os.clone();
+        let first = stage.order("all")?;
+        let end = stage.people().end(Kind::OsUpdatePolicy, "all")?;
+        stage.tell([first, end].concat()).await?;
+        let id = stage.people().id(Kind::OsUpdatePolicy, "all");
+        let top = RESOURCE_VERSION_MAX;
+        let spec = Spec::OsUpdatePolicy(Box::new(daymark_real::wanting("all", &stage.fleet.installed.os)));
+        let resource = ResourceDraft::new(id.clone(), top, &spec).target(everyone());
+        let draft = stage.people().draft().resource(resource);
+        let (statement, items) = stage.people().say(&draft, &POLICY)?;
+        stage.tell(items).await?;
+        stage.wants_nothing("already-there").await?;
+        stage.floor_of_order("all", Some(top))?;
+        let third = stage.order("all")?;
+        stage.mount(third).await?;
+        stage.wants_nothing("already-there").await?;
+        let digest = statement.payload().resources.first().map(|resource| resource.digest());
+        let void = Void {
+            statement: statement.digest(),
+            ids: vec![VoidId {
+                kind: Kind::OsUpdatePolicy.name().to_owned(),
+                id: id.clone(),
+                digest: digest.ok_or_else(|| anyhow::anyhow!("no resource"))?,
+                counts_from: 4,
+            }],
+        };
+        let draft = stage.people().next_root().void(void);
+        let (root, envelope) = stage.people().sign_root(&draft, &ADMIN)?;
+        let root = stage.people().follow(root, envelope);
+        stage.tell(vec![root]).await?;
+        // Below the version from which it counts again nothing returns, version 3 neither.
+        stage.is_held_by(Gate::Policy, "policy-unknown", "it counts again from version 4").await?;
+        let fourth = stage.people().wants("all", &os, everyone());
+        let fourth = stage.people().policy_says(fourth)?;
+        stage.tell(fourth).await?;
+        stage.installs().await?;
+        stage.floor_of_order("all", Some(4))
+    }
+
+    /// A delegate of one site orders for the fleet, and for another site.
+    a_delegate_beyond_its_scope
+    [Rule("R7"), Rule("S4"), Flaw("S4"), Tuf("test_targetfile_search"), Tuf("test_graph_traversal[two-level-ignores-all-branches-not-matching-paths]")]
+    |stage| {
+        let dora = stage.people().key("dora").public();
+        let elsewhere = stage.people().id(Kind::Site, "south");
+        let scope = Scope::Site(elsewhere);
+        let given = Delegation {
+            role: Role::Policy,
+            speakers: RoleKeys { threshold: 1, keys: [dora.id()].into() },
+            scope: scope.clone(),
+            until: daymark_real::now().plus_ms(1 << 32),
+        };
+        let draft = stage.people().next_root().key(dora, "dora").delegate("south", given);
+        let (root, envelope) = stage.people().sign_root(&draft, &ADMIN)?;
+        let root = stage.people().follow(root, envelope);
+        stage.tell(vec![root]).await?;
+        let os = stage.wanted.os.clone();
+        let order = stage.people().wants("all", &os, everyone());
+        let draft = stage.people().draft().resource(order);
+        let (_, beyond) = stage.people().sign(&draft, &["dora"])?;
+        stage.mount(beyond).await?;
+        stage.wants_nothing("no-policy").await?;
+        stage.floor_of_order("all", None)?;
+        let (_, whole) = stage.people().sign(&draft, &POLICY)?;
+        stage.mount(whole).await?;
+        stage.installs().await
+    }
+
+    /// A delegate of this site may order here; past the delegation's end, nothing of it opens.
+    a_delegation_that_has_ended
+    [Rule("R7"), Tuf("test_graph_traversal[basic-delegation]"), Tuf("test_delegated_expiration")]
+    |stage| {
+        let dora = stage.people().key("dora").public();
+        let here = stage.people().id(Kind::Site, "north");
+        let scope = Scope::Site(here);
+        let given = |until| Delegation {
+            role: Role::Policy,
+            speakers: RoleKeys { threshold: 1, keys: [dora.id()].into() },
+            scope: scope.clone(),
+            until,
+        };
+        let draft = stage.people().next_root().key(dora.clone(), "dora");
+        let draft = draft.delegate("north", given(daymark_real::now().plus_ms(-1000)));
+        let (root, envelope) = stage.people().sign_root(&draft, &ADMIN)?;
+        let root = stage.people().follow(root, envelope);
+        stage.tell(vec![root]).await?;
+        let (fleet, os) = (stage.people().fleet(), stage.wanted.os.clone());
+        let id = named_id(Kind::OsUpdatePolicy, &fleet, &scope, "here");
+        let spec = Spec::OsUpdatePolicy(Box::new(daymark_real::wanting("here", &os)));
+        let order = ResourceDraft::new(id.clone(), 1, &spec).target(everyone());
+        let issued = daymark_real::now().plus_ms(-300_000);
+        let draft = Draft::new(fleet, scope.clone(), issued).resource(order);
+        let (_, items) = stage.people().sign(&draft, &["dora"])?;
+        stage.tell(items).await?;
+        stage.is_held_by(Gate::Policy, "policy-lapsed", "delegation").await?;
+        let draft = stage.people().next_root();
+        let draft = draft.delegate("north", given(daymark_real::now().plus_ms(1 << 32)));
+        let (root, envelope) = stage.people().sign_root(&draft, &ADMIN)?;
+        let root = stage.people().follow(root, envelope);
+        stage.tell(vec![root]).await?;
+        stage.installs().await
     }
 }

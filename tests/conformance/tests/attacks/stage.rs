@@ -2,11 +2,13 @@
 //! install if only it were ordered to. Everything that is true of every machine is said before
 //! the case begins: the site, the machine's enrolment, both images, a window that is open.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use daymark_protocol::control::{SubmitOutcome, Submitted};
-use daymark_protocol::decide::{Decision, Gate};
+use daymark_protocol::control::{Bytes, SubmitOutcome, Submitted};
+use daymark_protocol::decide::{Decision, Gate, Verdict};
+use daymark_protocol::document::{Entry, statement_entry};
 use daymark_protocol::id::{Digest, ResourceId};
 use daymark_protocol::resource::Kind;
 use daymark_protocol::trust::{Floor, Floors};
@@ -71,6 +73,29 @@ impl Stage {
         &mut self.fleet.administrators
     }
 
+    /// Everything that was said so far, as a root's lists name it.
+    pub(super) fn statements_said(&self) -> anyhow::Result<BTreeSet<Digest>> {
+        let digest = |item: &Submitted| match item {
+            Submitted::Entry(Bytes(bytes)) => match Entry::decode(bytes)? {
+                Entry::Statement(statement) => Ok(statement.digest()),
+                Entry::Signature { statement, .. } => Ok(statement),
+            },
+            other => anyhow::bail!("{other:?} is no entry"),
+        };
+        self.fleet.administrators.said().iter().map(digest).collect()
+    }
+
+    /// A statement of these bytes as it is handed in, without signatures.
+    pub(super) fn entry_of(&self, payload: &str) -> Submitted {
+        Submitted::Entry(Bytes(statement_entry(payload.as_bytes())))
+    }
+
+    /// The items that were said last.
+    pub(super) fn last_said(&self, count: usize) -> Vec<Submitted> {
+        let said = self.fleet.administrators.said();
+        said[said.len().saturating_sub(count)..].to_vec()
+    }
+
     /// The order that the machine would follow: the wanted image for everyone, by enough keys.
     pub(super) fn order(&mut self, name: &str) -> anyhow::Result<Vec<Submitted>> {
         let os = self.wanted.os.clone();
@@ -118,7 +143,7 @@ impl Stage {
     /// The machine wants nothing, for this reason, and its slot is as it was.
     pub(super) async fn wants_nothing(&self, reason: &str) -> anyhow::Result<()> {
         let decision = self.decision(reason).await?;
-        ensure!(decision.target.is_none(), "it wants {:?}", decision.target);
+        ensure!(decision.verdict == Verdict::Nothing, "it wants {:?}", decision.target);
         self.is_untouched()
     }
 
@@ -160,10 +185,8 @@ impl Stage {
     /// The wanted image reaches the inactive slot, byte for byte as signed: the control, without
     /// which a case would also pass on a machine that never installs anything.
     pub(super) async fn installs(&self) -> anyhow::Result<()> {
-        let parts = &self.wanted.profile.parts;
-        let signed: Vec<_> =
-            PARTS.iter().map(|part| parts.get(*part).map(|part| part.sha256)).collect();
-        ensure!(signed.iter().all(Option::is_some), "the profile signs for {parts:?}");
+        let signed = self.signed();
+        ensure!(signed.iter().all(Option::is_some), "the profile does not sign for its parts");
         until("the wanted image is in the slot", WITHIN, async || {
             if self.inactive_slot() == signed {
                 return Ok(());
@@ -171,6 +194,32 @@ impl Stage {
             Err(format!("{:?}", self.machine().decision().await?.decision))
         })
         .await
+    }
+
+    /// The inactive slot does not hold the wanted image, and nothing calls it staged.
+    pub(super) async fn is_not_staged(&self) -> anyhow::Result<()> {
+        let status = self.machine().status().await.map_err(anyhow::Error::msg)?;
+        ensure!(["idle", "staging"].contains(&status.update.as_str()), "it is {}", status.update);
+        ensure!(self.inactive_slot() != self.signed(), "the image is in the slot");
+        Ok(())
+    }
+
+    /// Switches the machine off and on.
+    pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.fleet.machines[0].stop()?;
+        self.fleet.switch_on(0).await
+    }
+
+    /// How many entries the daemon holds, in all documents.
+    pub(super) async fn entries_held(&self) -> anyhow::Result<usize> {
+        let index = self.machine().client().replica().await?;
+        Ok(index.entries.values().map(Vec::len).sum())
+    }
+
+    /// What both parts of a slot are that holds the wanted image.
+    fn signed(&self) -> Vec<Option<Digest>> {
+        let parts = &self.wanted.profile.parts;
+        PARTS.iter().map(|part| parts.get(*part).map(|part| part.sha256)).collect()
     }
 
     fn inactive_slot(&self) -> Vec<Option<Digest>> {

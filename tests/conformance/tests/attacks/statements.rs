@@ -1,12 +1,14 @@
 //! Statements: form, change sets, scope, what signers saw, ends (RULES S1 to S9).
 
-use daymark_protocol::control::{Bytes, Submitted};
+use anyhow::ensure;
 use daymark_protocol::decide::Gate;
-use daymark_protocol::document::statement_entry;
-use daymark_protocol::resource::Kind;
-use daymark_real::{POLICY, Say as _, everyone, now};
+use daymark_protocol::resource::{HaltSpec, Kind, OsUpdatePolicySpec, Scope, SiteSpec, Spec};
+use daymark_protocol::trust::{Draft, ResourceDraft, named_id};
+use daymark_real::{POLICY, STOP, Say as _, everyone, now, only, wanting};
 
 use super::case::cases;
+
+const DAY_MS: i64 = 86_400_000;
 
 cases! {
     /// One of two keys, the same key twice, and a key without the role beside it.
@@ -39,8 +41,8 @@ cases! {
         let text = String::from_utf8(statement.bytes().to_vec())?;
         let forged = text.replacen("\"priority\":0", "\"priority\":9", 1);
         let forged = if forged == text { text.replacen("\"all\":true", "\"all\": true", 1) } else { forged };
-        anyhow::ensure!(forged != text, "nothing was changed in {text}");
-        let entry = Submitted::Entry(Bytes(statement_entry(forged.as_bytes())));
+        ensure!(forged != text, "nothing was changed in {text}");
+        let entry = stage.entry_of(&forged);
         let signatures = signed[1..].to_vec();
         stage.holds([vec![entry], signatures].concat(), "held").await?;
         stage.wants_nothing("no-policy").await?;
@@ -82,5 +84,244 @@ cases! {
         stage.tell(order).await?;
         stage.installs().await?;
         stage.floor_of_order("all", Some(2))
+    }
+
+    /// One change set with an image and a policy: it would speak under two roles.
+    a_statement_under_two_roles
+    [Rule("S2"), Flaw("N11"), Row(4)]
+    |stage| {
+        let os = stage.wanted.os.clone();
+        let order = stage.people().wants("all", &os, everyone());
+        let profile = Spec::OsProfile(Box::new(stage.wanted.profile.clone()));
+        let id = stage.people().id(Kind::OsProfile, "edge@9.9.9");
+        let profile = ResourceDraft::new(id, 1, &profile);
+        let draft = stage.people().draft().resource(order).resource(profile);
+        let (_, items) = stage.people().sign(&draft, &["alice", "bob", "rita"])?;
+        stage.mount(items).await?;
+        stage.wants_nothing("no-policy").await?;
+        stage.floor_of_order("all", None)?;
+        let order = stage.order("again")?;
+        stage.tell(order).await?;
+        stage.installs().await
+    }
+
+    /// One change set names an id twice; a halt hides beside an order.
+    a_change_set_that_contradicts_itself
+    [Rule("S2"), Flaw("N11"), Row(22), Tuf("test_duplicate_keys")]
+    |stage| {
+        let os = stage.wanted.os.clone();
+        let order = stage.people().wants("all", &os, everyone());
+        let twice = stage.people().draft().resource(order.clone()).resource(order.clone());
+        let refused = stage.people().sign(&twice, &POLICY);
+        ensure!(refused.is_err(), "it is written at all");
+        let whole = stage.people().draft().resource(order);
+        let (statement, _) = stage.people().sign(&whole, &[])?;
+        let text = String::from_utf8(statement.bytes().to_vec())?;
+        let at = text.find("\"resources\":[").ok_or_else(|| anyhow::anyhow!("{text}"))? + 13;
+        let one = text[at..text.rfind(']').unwrap_or(at)].to_owned();
+        let twice = format!("{}{one},{one}{}", &text[..at], &text[at + one.len()..]);
+        stage.refuses(vec![stage.entry_of(&twice)], "stands twice").await?;
+        stage.wants_nothing("no-policy").await?;
+        let order = stage.order("again")?;
+        stage.tell(order).await?;
+        stage.installs().await
+    }
+
+    /// The same JSON key twice, nesting without end, too many bytes, another type, no JSON at all.
+    statements_that_no_version_could_accept
+    [Rule("S1"), Flaw("S6"), Row(17), Row(18), Row(37), Tuf("test_incorrect_metadata_type")]
+    |stage| {
+        let os = stage.wanted.os.clone();
+        let order = stage.people().wants("all", &os, everyone());
+        let draft = stage.people().draft().resource(order);
+        let (statement, signed) = stage.people().sign(&draft, &POLICY)?;
+        let text = String::from_utf8(statement.bytes().to_vec())?;
+        let double = text.replacen('{', "{\"fleet\":\"x\",", 1);
+        let deep = text.replacen('{', &format!("{{\"x\":{}1{},", "[".repeat(40), "]".repeat(40)), 1);
+        let long = text.replacen('{', &format!("{{\"x\":\"{}\",", "y".repeat(33_000)), 1);
+        for text in [double.as_str(), &deep, &long, "[]", "{", ""] {
+            stage.refuses(vec![stage.entry_of(text)], "").await?;
+        }
+        stage.wants_nothing("no-policy").await?;
+        stage.floor_of_order("all", None)?;
+        stage.tell(signed).await?;
+        stage.installs().await
+    }
+
+    /// A newer administrator's kind that closes: older machines wait, others' are ignored.
+    a_kind_that_nobody_knows
+    [Rule("S3"), Flaw("M4"), Flaw("N17"), Row(37), Tuf("test_custom_fields")]
+    |stage| {
+        let unknown = |name: &str| -> anyhow::Result<ResourceDraft> {
+            let spec = serde_json::value::RawValue::from_string("{\"x\":1}".into())?;
+            Ok(ResourceDraft::of_kind(name, "freeze-1".parse()?, 1, Some(spec)).target(everyone()))
+        };
+        let closing = stage.people().draft().resource(unknown("Freeze")?.closing());
+        let (_, half) = stage.people().sign(&closing, &["harry"])?;
+        stage.mount(half).await?;
+        stage.wants_nothing("no-policy").await?;
+        let order = stage.order("all")?;
+        let (_, whole) = stage.people().sign(&closing, &POLICY)?;
+        stage.mount([whole, order].concat()).await?;
+        stage.is_held_by(Gate::Halted, "unknown-closing", "Freeze").await?;
+        let end = ResourceDraft::of_kind("Freeze", "freeze-1".parse()?, 2, None).target(everyone());
+        let end = stage.people().policy_says(end)?;
+        let plain = stage.people().policy_says(unknown("Note")?)?;
+        stage.tell([end, plain].concat()).await?;
+        stage.installs().await
+    }
+
+    /// An order with a schema of the future: its id is unknown, and one that can be read replaces it.
+    an_order_that_cannot_be_read
+    [Rule("S3"), Rule("C3"), Flaw("N6"), Flaw("N17"), Row(37)]
+    |stage| {
+        let os = stage.wanted.os.clone();
+        let wide = stage.order("all")?;
+        let this = only(&[stage.machine().id()]);
+        let near = stage.people().wants("near", &os, this).schema(99);
+        let near = stage.people().policy_says(near)?;
+        stage.tell([wide, near].concat()).await?;
+        stage.is_held_by(Gate::Policy, "policy-unknown", "near").await?;
+        let end = stage.people().end(Kind::OsUpdatePolicy, "near")?;
+        stage.tell(end).await?;
+        stage.installs().await
+    }
+
+    /// An order said for another site, whose target is everyone.
+    an_order_for_another_site
+    [Rule("S4"), Flaw("S4"), Row(2)]
+    |stage| {
+        let elsewhere = stage.people().id(Kind::Site, "south");
+        let scope = Scope::Site(elsewhere);
+        let (fleet, os) = (stage.people().fleet(), stage.wanted.os.clone());
+        let region = Scope::Region("region-1".parse()?);
+        for scope in [scope, region] {
+            let id = named_id(Kind::OsUpdatePolicy, &fleet, &scope, "there");
+            let spec = Spec::OsUpdatePolicy(Box::new(wanting("there", &os)));
+            let order = ResourceDraft::new(id, 1, &spec).target(everyone());
+            let draft = Draft::new(fleet, scope, now().plus_ms(-300_000)).resource(order);
+            let (_, items) = stage.people().sign(&draft, &POLICY)?;
+            stage.mount(items).await?;
+            stage.wants_nothing("no-policy").await?;
+        }
+        let order = stage.order("all")?;
+        stage.tell(order).await?;
+        stage.installs().await
+    }
+
+    /// An order from a laptop that is two years ahead is held; a halt from it halts.
+    statements_from_the_future
+    [Rule("S7"), Flaw("N5"), Flaw("B6"), Row(30), Row(8)]
+    |stage| {
+        let ahead = now().plus_ms(100 * DAY_MS);
+        let (fleet, os) = (stage.people().fleet(), stage.wanted.os.clone());
+        let order = stage.people().wants("all", &os, everyone());
+        let draft = Draft::new(fleet, Scope::Fleet, ahead).resource(order);
+        let (_, items) = stage.people().say(&draft, &POLICY)?;
+        stage.tell(items).await?;
+        stage.is_held_by(Gate::Policy, "policy-held", "more than a day in the future").await?;
+        let floor = stage.machine().durable()?.clock_floor;
+        ensure!(floor < Some(now()), "what is signed moved the clock's floor to {floor:?}");
+        let spec = Spec::Halt(HaltSpec { name: "ahead".into(), policy: None });
+        let halt = stage.people().resource("ahead", &spec, Some(everyone()));
+        let draft = Draft::new(fleet, Scope::Fleet, ahead).resource(halt);
+        let (statement, items) = stage.people().say(&draft, &STOP)?;
+        stage.tell(items).await?;
+        stage.is_held_by(Gate::Halted, "halted", "halt ahead").await?;
+        let resume = stage.people().resume("go", &[statement.digest()])?;
+        let order = stage.order("all")?;
+        stage.tell([resume, order].concat()).await?;
+        stage.installs().await
+    }
+
+    /// Release keys alone put another image under the version that was ordered.
+    an_image_signed_anew_under_the_ordered_version
+    [Rule("S8"), Flaw("N16"), Row(1), Row(4), Tuf("test_repository_substitutes_target_file")]
+    |stage| {
+        let mut other = stage.wanted.profile.clone();
+        other.description = "not what was ordered".into();
+        stage.people().release(&other)?;
+        let resigned = stage.last_said(2);
+        let order = stage.order("all")?;
+        stage.tell([resigned, order].concat()).await?;
+        stage.is_held_by(Gate::Target, "target-superseded", "something else").await?;
+        stage.floor_of_order("all", Some(1))?;
+        let (os, items) = { let wanted = stage.wanted.profile.clone(); stage.people().release(&wanted)? };
+        let order = stage.people().policy("all", &os, everyone())?;
+        stage.tell([items, order].concat()).await?;
+        stage.installs().await
+    }
+
+    /// A correctly signed image for other machines: another architecture than this one's.
+    an_image_for_another_machine
+    [Rule("S8"), Row(2)]
+    |stage| {
+        let mut other = stage.wanted.profile.clone();
+        other.architecture = "m68k".into();
+        let (os, items) = stage.people().release(&other)?;
+        let order = stage.people().policy("all", &os, everyone())?;
+        stage.tell([items, order].concat()).await?;
+        stage.is_held_by(Gate::Compatible, "architecture-mismatch", "").await?;
+        let (os, items) = { let wanted = stage.wanted.profile.clone(); stage.people().release(&wanted)? };
+        let order = stage.people().policy("all", &os, everyone())?;
+        stage.tell([items, order].concat()).await?;
+        stage.installs().await
+    }
+
+    /// An older image than what runs, ordered without leave to go back; then one below the minimum.
+    an_older_image
+    [Row(5), Row(36), Tuf("test_targets_rollback")]
+    |stage| {
+        let mut old = stage.wanted.profile.clone();
+        old.os_image_version = "0.9.0".into();
+        let (os, items) = stage.people().release(&old)?;
+        let order = stage.people().policy("all", &os, everyone())?;
+        stage.tell([items, order].concat()).await?;
+        stage.wants_nothing("target-older").await?;
+        let mut wanted = stage.wanted.profile.clone();
+        wanted.minimum_version = Some("1.5.0".into());
+        let (newer, items) = stage.people().release(&wanted)?;
+        let back = OsUpdatePolicySpec { allow_downgrade: true, ..wanting("all", &os) };
+        let back = stage.people().resource("all", &Spec::OsUpdatePolicy(Box::new(back)), Some(everyone()));
+        let back = stage.people().policy_says(back)?;
+        stage.tell([items, back].concat()).await?;
+        stage.is_held_by(Gate::Newer, "below-minimum", "1.5.0").await?;
+        let order = stage.people().policy("all", &newer, everyone())?;
+        stage.tell(order).await?;
+        stage.installs().await
+    }
+
+    /// Unusual names of everything that is named: none of them is a path, a query or a terminal.
+    unusual_names
+    [Rule("S1"), Tuf("test_unusual_role_name"), Row(37)]
+    |stage| {
+        let os = stage.wanted.os.clone();
+        for name in ["?", "#", "/delegatedrole", "../delegatedrole", "a b", "%2e%2e", "\u{1b}[2J", "ß"] {
+            let spec = Spec::Site(SiteSpec { name: name.into(), ..SiteSpec::default() });
+            let site = stage.people().resource(name, &spec, None);
+            let site = stage.people().policy_says(site)?;
+            stage.mount(site).await?;
+            let order = stage.people().wants(name, &os, only(&[]));
+            let order = stage.people().policy_says(order)?;
+            stage.mount(order).await?;
+            stage.wants_nothing("no-policy").await?;
+        }
+        let order = stage.order("all")?;
+        stage.tell(order).await?;
+        stage.installs().await
+    }
+
+    /// No window is open, or a blackout closes it: nothing activates, whatever is ordered.
+    an_order_outside_windows
+    [Row(32), Row(30)]
+    |stage| {
+        let blackout = stage.people().closes("always", -600, 7200);
+        let blackout = stage.people().policy_says(blackout)?;
+        let order = stage.order("all")?;
+        stage.tell([blackout, order].concat()).await?;
+        stage.is_held_by(Gate::Window, "blackout", "always").await?;
+        let end = stage.people().end(Kind::Blackout, "always")?;
+        stage.tell(end).await?;
+        stage.installs().await
     }
 }
