@@ -73,7 +73,7 @@ fn read_text(path: &Path) -> Outcome<String> {
 }
 
 /// Parses the documents of one file.
-fn parse(name: &str, text: &str) -> Outcome<Vec<FileResource>> {
+pub(crate) fn parse(name: &str, text: &str) -> Outcome<Vec<FileResource>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text)
         .map_err(|error| Failure::usage(format!("{name} is not valid YAML: {error}")))?;
     let several = documents.len() > 1;

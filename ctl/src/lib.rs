@@ -13,6 +13,8 @@ mod draft_root;
 mod drafts;
 pub(crate) mod exit;
 pub(crate) mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub(crate) mod home;
 pub(crate) mod hosts;
 pub(crate) mod keys;

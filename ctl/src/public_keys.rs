@@ -38,7 +38,7 @@ pub(crate) fn read(text: &str) -> Outcome<Person> {
     line(first.ok_or_else(|| not_a_key(text))?, stem)
 }
 
-fn line(text: &str, file_stem: Option<String>) -> Outcome<Person> {
+pub(crate) fn line(text: &str, file_stem: Option<String>) -> Outcome<Person> {
     let text = text.trim();
     if text.starts_with("ssh-ed25519 ") {
         return ssh(text, file_stem);

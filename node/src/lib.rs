@@ -10,6 +10,8 @@ pub mod control;
 mod doctor;
 pub mod durable;
 pub mod folder;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod mesh;
 mod notify;
 pub mod platform;

@@ -11,6 +11,16 @@ use super::error::ReleaseError;
 /// The part that a bare file system becomes.
 const ROOTFS: &str = "rootfs";
 
+/// Bytes of a logical block, as far as images go.
+const BLOCK_BYTES: u64 = 512;
+/// Where a GPT header says how many entries its table has, and their size (UEFI 2.10, 5.3.2).
+const ENTRIES_AT: usize = 80;
+const ENTRY_BYTES_AT: usize = 84;
+/// The size of an entry in every table that is not made to harm.
+const ENTRY_BYTES: u32 = 128;
+/// Most entries: tools make 128.
+const ENTRIES_MAX: u32 = 1_024;
+
 /// A part within the raw image.
 #[derive(Clone, Debug)]
 pub(super) struct FoundPart {
@@ -94,6 +104,9 @@ fn find_part(
 /// The partitions of a GPT disk by number; none if the file is no such disk.
 pub(super) fn partitions(raw: &File, image: &Path) -> Result<Vec<Partition>, ReleaseError> {
     let failed = |error| ReleaseError::io("read", image, error);
+    if has_odd_table(raw).map_err(failed)? {
+        return Err(ReleaseError::OddTable { path: image.to_owned() });
+    }
     let device = raw.try_clone().map_err(failed)?;
     let Ok(disk) = gpt::GptConfig::new().open_from_device(device) else { return Ok(Vec::new()) };
     let used = disk.partitions().iter().filter(|(_, partition)| partition.is_used());
@@ -105,6 +118,22 @@ pub(super) fn partitions(raw: &File, image: &Path) -> Result<Vec<Partition>, Rel
         Ok(Partition { number: *number, label: partition.name.clone(), is_esp, window })
     })
     .collect()
+}
+
+/// Whether a partition table, the first or the one at the end, has entries of another size than all
+/// tools write, which the reading library takes for a bug of its own, or more than it should read.
+fn has_odd_table(raw: &File) -> io::Result<bool> {
+    let end = raw.metadata()?.len().saturating_sub(BLOCK_BYTES);
+    for at in [BLOCK_BYTES, end] {
+        let mut header = [0; 92];
+        let found = std::os::unix::fs::FileExt::read_exact_at(raw, &mut header, at).is_ok();
+        let field = |at: usize| header[at..].first_chunk().copied().map_or(0, u32::from_le_bytes);
+        let odd = field(ENTRY_BYTES_AT) != ENTRY_BYTES || field(ENTRIES_AT) > ENTRIES_MAX;
+        if found && header.starts_with(b"EFI PART") && odd {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn shown(partition: &Partition) -> String {

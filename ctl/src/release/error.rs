@@ -34,6 +34,8 @@ pub enum ReleaseError {
         "{path} has no GPT, but the profile has a `layout`; leave it out for a bare file system"
     )]
     NoPartitions { path: PathBuf },
+    #[error("{path} is a whole disk whose partition table no tool writes; make the image anew")]
+    OddTable { path: PathBuf },
     #[error("{path} is a whole disk without a partition for a root file system")]
     NoRoot { path: PathBuf },
     #[error("part {part}: {path} has no partition {partition:?}; it has {found}")]
@@ -75,6 +77,7 @@ impl ReleaseError {
             | Self::PartitionOutside { .. }
             | Self::NoFile { .. }
             | Self::NoRoot { .. }
+            | Self::OddTable { .. }
             | Self::Index(_)
             | Self::Map(_) => true,
         }

@@ -8,7 +8,7 @@ mod add;
 mod disk;
 mod error;
 mod pack;
-mod profile_yaml;
+pub(crate) mod profile_yaml;
 mod published;
 pub mod sample_disk;
 #[cfg(test)]

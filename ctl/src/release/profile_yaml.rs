@@ -45,7 +45,7 @@ pub fn read_profile(path: &Path) -> Result<OsProfileSpec, BadProfile> {
     parse_profile(&text).map_err(bad)
 }
 
-fn parse_profile(text: &str) -> Result<OsProfileSpec, String> {
+pub(crate) fn parse_profile(text: &str) -> Result<OsProfileSpec, String> {
     let file: ProfileFile = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     if file.app_version != "apps/v1" {
         return Err(format!("appVersion is {:?}; apps/v1 is known", file.app_version));

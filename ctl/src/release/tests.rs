@@ -270,6 +270,10 @@ fn a_layout_that_does_not_fit_the_disk_is_explained() {
     write_sample_disk(&disk, &SampleDisk { uki: b"uki", partitions: &partitions }).unwrap();
     let bare = bench.file("bare.raw", &file_system());
     let short = std::fs::read(&disk).unwrap();
+    let mut odd = short.clone();
+    // The size of an entry in the first table, which the reading library would stop the program at.
+    odd[512 + 84] = 0;
+    let odd = bench.file("odd.raw", &odd);
     let short = bench.file("short.raw", &short[..7_000_000]);
     let rootfs = ("rootfs", "rootfs", None);
     for (image, profile, said) in [
@@ -280,6 +284,7 @@ fn a_layout_that_does_not_fit_the_disk_is_explained() {
         (&disk, with_layout(&[("uki", "ESP", Some("EFI/none.efi"))]), "EFI/none.efi"),
         (&disk, with_layout(&[("uki", "rootfs", Some(UKI_PATH))]), UKI_PATH),
         (&short, with_layout(&[rootfs]), "was cut short"),
+        (&odd, with_layout(&[rootfs]), "partition table no tool writes"),
     ] {
         let refused = bench.refused(image, profile);
         assert!(refused.contains(said), "{refused}");

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::DurableError;
 use super::record::{read_bounded, sync_folder, write_atomic};
 
-const MAGIC: &[u8; 8] = b"DMFLOOR1";
+pub(crate) const MAGIC: &[u8; 8] = b"DMFLOOR1";
 const MARKER: &[u8; 4] = b"\xf7FR\x01";
 const HEADER_BYTES: usize = 4 + 4 + 16;
 /// Largest journal that is read: the floors of all kinds come to at most 150 MB, and it is rewritten
@@ -106,7 +106,8 @@ impl Journal {
     }
 }
 
-fn frame(records: &[Vec<u8>]) -> Vec<u8> {
+/// One append.
+pub(crate) fn frame(records: &[Vec<u8>]) -> Vec<u8> {
     let mut body = Vec::new();
     for record in records {
         body.extend(u32::try_from(record.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -120,7 +121,7 @@ fn frame(records: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// The records, and the length of the whole frames.
-fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize), DurableError> {
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize), DurableError> {
     let damaged =
         |what: &str| DurableError::Damaged { path: path.to_owned(), what: what.to_owned() };
     if !bytes.starts_with(MAGIC) {

@@ -24,8 +24,14 @@ use std::path::{Path, PathBuf};
 pub use self::adoption::{Adopting, NewFleet};
 pub use self::folder::{DataFolder, FORMAT, FORMATS_READ, RootFiles};
 pub use self::journal::Journal;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::journal::{
+    MAGIC as JOURNAL_MAGIC, frame as journal_frame, parse as parse_journal,
+};
 pub use self::key::HostKeyFile;
 pub use self::lock::Lock;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::record::parse as parse_record;
 pub(crate) use self::record::read_bounded;
 pub use self::record::{read_record, sync_folder, write_atomic, write_record};
 

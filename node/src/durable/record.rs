@@ -126,7 +126,16 @@ pub(super) fn read_versioned<T: DeserializeOwned>(
 ) -> Result<Option<T>, DurableError> {
     let bytes = read_bounded(path, RECORD_BYTES_MAX)
         .map_err(|source| DurableError::Read { path: path.to_owned(), source })?;
-    let Some(bytes) = bytes else { return Ok(None) };
+    bytes.map(|bytes| parse(path, &bytes, kind, versions)).transpose()
+}
+
+/// What the bytes of a record say; `path` is for errors.
+pub(crate) fn parse<T: DeserializeOwned>(
+    path: &Path,
+    bytes: &[u8],
+    kind: &str,
+    versions: &RangeInclusive<u32>,
+) -> Result<T, DurableError> {
     let damaged =
         |what: &str| DurableError::Damaged { path: path.to_owned(), what: what.to_owned() };
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("no header"))?;
@@ -145,7 +154,7 @@ pub(super) fn read_versioned<T: DeserializeOwned>(
     if checksum(body) != *sum {
         return Err(damaged("the checksum does not match"));
     }
-    serde_json::from_slice(body).map(Some).map_err(|error| damaged(&error.to_string()))
+    serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))
 }
 
 fn checksum(body: &[u8]) -> String {

@@ -117,7 +117,7 @@ pub enum MeshError {
 }
 
 /// Parses an address: `HOST:PORT`, which stands for TCP and QUIC, or a multiaddr.
-fn parse(text: &str) -> Result<Vec<Multiaddr>, MeshError> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Multiaddr>, MeshError> {
     let Some((base, port)) = split_port(text) else {
         // An empty text is an empty multiaddr, which leads nowhere.
         let parsed = if text.is_empty() {

@@ -145,7 +145,7 @@ fn may_believe(ip: IpAddr, rules: &NetworkRules, locals: &[LocalAddress]) -> boo
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Port {
+pub(crate) enum Port {
     Tcp(u16),
     Quic(u16),
 }
@@ -166,7 +166,7 @@ impl Port {
     }
 }
 
-fn endpoint(address: &Multiaddr) -> Option<(IpAddr, Port)> {
+pub(crate) fn endpoint(address: &Multiaddr) -> Option<(IpAddr, Port)> {
     let ip = super::rules::ip_of(address)?;
     let second = address.iter().nth(1)?;
     if let Protocol::Tcp(port) = second {

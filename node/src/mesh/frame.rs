@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// Why no message could be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FrameError {
+pub(crate) enum FrameError {
     /// The message is longer than [`MESSAGE_BYTES_MAX`]; nothing was allocated for it.
     #[error("a message of {bytes} bytes is longer than the {MESSAGE_BYTES_MAX} allowed")]
     Oversize {
@@ -20,7 +20,7 @@ pub(super) enum FrameError {
 }
 
 /// Reads a message; `None` at the end of the stream.
-pub(super) async fn read<R: AsyncRead + Unpin>(
+pub(crate) async fn read<R: AsyncRead + Unpin>(
     stream: &mut R,
 ) -> Result<Option<Vec<u8>>, FrameError> {
     let bytes = match stream.read_u32().await {
@@ -38,7 +38,7 @@ pub(super) async fn read<R: AsyncRead + Unpin>(
 }
 
 /// Writes a message of at most [`MESSAGE_BYTES_MAX`] bytes and flushes it.
-pub(super) async fn write<W: AsyncWrite + Unpin>(stream: &mut W, message: &[u8]) -> io::Result<()> {
+pub(crate) async fn write<W: AsyncWrite + Unpin>(stream: &mut W, message: &[u8]) -> io::Result<()> {
     let length = u32::try_from(message.len())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "message too long"))?;
     stream.write_u32(length).await?;

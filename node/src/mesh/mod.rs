@@ -20,7 +20,7 @@ mod dialling;
 mod discovery;
 mod driver;
 mod event;
-mod frame;
+pub(crate) mod frame;
 mod gate;
 mod gossip;
 mod guard;
@@ -51,6 +51,8 @@ pub use gossip::{Gossip, ShortTopics, behaviour as gossip_behaviour};
 pub use handle::{MeshHandle, MeshStats, PeerStatus};
 pub use rules::NetworkRules;
 pub use streams::OpenError;
+#[cfg(feature = "fuzzing")]
+pub(crate) use {config::parse as parse_address, discovery::endpoint};
 
 use counting::Counters;
 use dialer::Dialer;

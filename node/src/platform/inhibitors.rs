@@ -44,7 +44,7 @@ fn unreadable(why: &str) -> String {
 }
 
 /// `{"data":[[["shutdown","who","why","block",0,1234],…]]}`.
-fn parse_systemd(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn parse_systemd(bytes: &[u8]) -> Vec<String> {
     let parsed: Option<Value> = serde_json::from_slice(bytes).ok();
     let rows = parsed.as_ref().and_then(|value| value.get("data")?.get(0)?.as_array());
     let Some(rows) = rows else { return vec![unreadable("not the answer expected")] };

@@ -98,10 +98,15 @@ impl Layers {
     fn add_file(&mut self, file: &Path) -> Result<(), SettingsError> {
         let text = std::fs::read_to_string(file)
             .map_err(|source| SettingsError::Read { file: file.to_owned(), source })?;
+        self.add_text_of(file, &text)
+    }
+
+    /// Adds what a file says.
+    pub(crate) fn add_text_of(&mut self, file: &Path, text: &str) -> Result<(), SettingsError> {
         let table: Table =
             text.parse().map_err(|error: toml::de::Error| SettingsError::Syntax {
                 file: file.to_owned(),
-                line: error.span().map_or(1, |span| line_of(&text, span.start)),
+                line: error.span().map_or(1, |span| line_of(text, span.start)),
                 message: error.message().to_owned(),
             })?;
         let mut leaves = Vec::new();

@@ -117,6 +117,14 @@ impl Settings {
     pub fn load(inputs: &Inputs) -> Result<Self, SettingsError> {
         Layers::read(inputs)?.settings()
     }
+
+    /// As if there were one file with that text, and nothing else.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn of_text(text: &str) -> Result<Self, SettingsError> {
+        let mut layers = Layers::read(&Inputs::default())?;
+        layers.add_text_of(std::path::Path::new("settings.toml"), text)?;
+        layers.settings()
+    }
 }
 
 /// The mesh's settings.

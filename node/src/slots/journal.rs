@@ -46,9 +46,7 @@ impl Journal {
         verified: &ChunkSet,
     ) -> Result<Self, SlotError> {
         let header = header(index);
-        let mut bytes = header.clone();
-        push_runs(&mut bytes, &header, verified.iter());
-        write_durably(path, &bytes)?;
+        write_durably(path, &journal_of(index, verified.iter()))?;
         let file = OpenOptions::new().append(true).open(path);
         let file = file.map_err(|error| SlotError::io("open", path, error))?;
         Ok(Self { path: path.to_owned(), file, header })
@@ -62,6 +60,14 @@ impl Journal {
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
         written.map_err(|error| SlotError::io("append to", &self.path, error))
     }
+}
+
+/// A journal of exactly these ascending chunks.
+pub(crate) fn journal_of(index: &Index, chunks: impl Iterator<Item = u32>) -> Vec<u8> {
+    let header = header(index);
+    let mut bytes = header.clone();
+    push_runs(&mut bytes, &header, chunks);
+    bytes
 }
 
 fn header(index: &Index) -> Vec<u8> {
@@ -95,7 +101,8 @@ fn push_runs(bytes: &mut Vec<u8>, header: &[u8], chunks: impl Iterator<Item = u3
     }
 }
 
-fn replay(bytes: &[u8], index: &Index) -> ChunkSet {
+/// The chunks that a journal's bytes say are verified.
+pub(crate) fn replay(bytes: &[u8], index: &Index) -> ChunkSet {
     let mut verified = ChunkSet::new(index.chunk_count());
     let expected = header(index);
     let Some(runs) = bytes.strip_prefix(expected.as_slice()) else { return verified };

@@ -22,6 +22,8 @@ pub use self::boot_switch::{BootState, BootSwitch, BootSwitchError};
 pub(crate) use self::device::CLEARED_BYTES;
 pub use self::error::SlotError;
 pub use self::held::{HeldImage, ReadChunkError};
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::journal::{journal_of, replay as replayed};
 pub use self::record::{ImageIdentity, SlotRecord};
 pub use self::registry::{STAGING_AREA, SlotLayout, Slots};
 pub use self::verified::{VerifiedChunk, WrongBytes};

@@ -20,7 +20,7 @@ const BITMAP_BYTES_MAX: usize = INDEX_BYTES_MAX / 36 / 8 + 1;
 
 /// A message of a chunk stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// Asker: this stream is about the image with that index.
     Hello(Digest),
     /// Server: which chunks it has, as a bitmap; `None` if it does not know the image.
@@ -48,7 +48,7 @@ fn malformed(what: &str) -> io::Error {
 
 /// Reads a frame; `None` at the end of the stream. `index_bytes` bounds an index. Not to be
 /// cancelled half-way.
-pub(super) async fn read_frame<R: AsyncRead + Unpin>(
+pub(crate) async fn read_frame<R: AsyncRead + Unpin>(
     stream: &mut R,
     index_bytes: usize,
 ) -> io::Result<Option<Frame>> {
@@ -116,6 +116,8 @@ fn parse(kind: u8, payload: Vec<u8>) -> io::Result<Frame> {
             let (runs, rest) = words.as_chunks::<2>();
             let whole = rest.is_empty().then_some(runs).ok_or_else(length)?;
             let runs: Vec<_> = whole.iter().map(|[first, count]| (*first, *count)).collect();
+            #[cfg(feature = "planted-bugs")]
+            let _bitmap: Vec<u8> = vec![0; runs.last().map_or(0, |(_, count)| *count as usize)];
             if are_apart(&runs) {
                 Ok(Frame::HaveMore(runs))
             } else {
@@ -141,7 +143,7 @@ fn are_apart(runs: &[(u32, u32)]) -> bool {
 }
 
 /// Writes a frame, unflushed.
-pub(super) async fn write_frame<W: AsyncWrite + Unpin>(
+pub(crate) async fn write_frame<W: AsyncWrite + Unpin>(
     stream: &mut W,
     frame: &Frame,
 ) -> io::Result<()> {

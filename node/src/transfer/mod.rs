@@ -10,7 +10,7 @@
 //! `GetIndex` → `IndexBytes` and `Get` → `Chunk`, `Busy` or `Gone` for each chunk asked for.
 
 mod codec;
-mod frame;
+pub(crate) mod frame;
 mod index_fetch;
 mod origin;
 mod peer;

@@ -50,6 +50,13 @@ impl Field {
     }
 
     fn number(self, item: &str) -> Option<u32> {
+        #[cfg(feature = "planted-bugs")]
+        if let Some((from, to)) = item.split_once('-') {
+            let (mut at, to): (u32, u32) = (from.parse().ok()?, to.parse().ok()?);
+            while at != to {
+                at = if at < self.max { at + 1 } else { self.min };
+            }
+        }
         let plain = matches!(item.len(), 1 | 2) && item.bytes().all(|b| b.is_ascii_digit());
         let leading_zero = item.len() == 2 && item.starts_with('0');
         let number = item.parse().ok()?;

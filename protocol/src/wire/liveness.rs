@@ -110,7 +110,7 @@ impl Liveness {
         let key = PublicKey::from_bytes(reader.array("key")?)?;
         let generation = reader.u64("generation")?;
         let count = reader.u64("count")?;
-        let wall = WallTime::from_ms(reader.i64("clock reading")?);
+        let wall = super::read_clock(&mut reader)?;
         let synchronised = reader.bool("synchronised")?;
         let mut addresses = Vec::new();
         for _ in 0..reader.count(ADDRESSES_MAX, "addresses")? {

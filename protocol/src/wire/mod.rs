@@ -25,6 +25,7 @@ pub use self::sync::{
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::limits;
+use crate::time::WallTime;
 
 /// The version of all messages. A peer of another version is not understood, and says so.
 const FORMAT: u8 = 1;
@@ -54,6 +55,14 @@ fn open<'a>(bytes: &'a [u8]) -> Result<(u8, Reader<'a>), DecodeError> {
         return Err(DecodeError::Invalid("message format"));
     }
     Ok((reader.u8("message type")?, reader))
+}
+
+/// A clock reading of the representable range: another would stand for the range's end a second
+/// time.
+fn read_clock(reader: &mut Reader<'_>) -> Result<WallTime, DecodeError> {
+    let unix_ms = reader.i64("clock reading")?;
+    let wall = WallTime::from_ms(unix_ms);
+    if wall.as_ms() == unix_ms { Ok(wall) } else { Err(DecodeError::Invalid("clock reading")) }
 }
 
 fn write_items(writer: &mut Writer, items: &[Vec<u8>]) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::session::{Mark, Nonce, Session, Tag};
-use super::{ITEMS_PER_MESSAGE_MAX, begin, open, read_items, write_items};
+use super::{ITEMS_PER_MESSAGE_MAX, begin, open, read_clock, read_items, write_items};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::document::DocumentId;
 use crate::id::{Digest, KeyId};
@@ -345,7 +345,7 @@ fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, DecodeError> {
         site: reader.array("site")?,
         site_entries: Tag(reader.array("tag")?),
         heads: Tag(reader.array("tag")?),
-        wall: WallTime::from_ms(reader.i64("clock reading")?),
+        wall: read_clock(reader)?,
         synchronised: reader.bool("synchronised")?,
     })
 }
@@ -414,6 +414,8 @@ fn write_of(writer: &mut Writer, of: &BucketOf) {
 
 fn read_document(reader: &mut Reader<'_>) -> Result<DocumentId, DecodeError> {
     let text = reader.text(DOCUMENT_BYTES_MAX, "document")?;
+    #[cfg(feature = "planted-bugs")]
+    let text = if text[..5] == *"fleet" { &text[..5] } else { text };
     text.parse().map_err(|_| DecodeError::Invalid("document"))
 }
 

@@ -236,3 +236,14 @@ fn d7_a_liveness_counts_only_under_its_hosts_signature() {
         assert!(Liveness::verify(&broken).is_err(), "byte {at}");
     }
 }
+
+/// Times beyond the representable range would stand for its end a second time.
+#[test]
+fn a_clock_reading_has_one_form() {
+    let mut bytes = SyncMessage::Hello(hello()).encode();
+    // Before the last byte, which says whether the clock is synchronised.
+    let wall = bytes.len() - 9..bytes.len() - 1;
+    assert_eq!(bytes[wall.clone()], 1_i64.to_be_bytes());
+    bytes[wall].copy_from_slice(&i64::MAX.to_be_bytes());
+    assert_eq!(SyncMessage::decode(&bytes), Err(DecodeError::Invalid("clock reading")));
+}

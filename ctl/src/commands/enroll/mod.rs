@@ -3,7 +3,7 @@
 
 mod many;
 mod pending;
-mod request;
+pub(crate) mod request;
 
 use std::path::Path;
 

@@ -13,7 +13,7 @@ use crate::exit::{Failure, Outcome};
 
 /// A request that is signed by the key that it names.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The machine's key id.
     pub host: KeyId,
     /// What it says.
@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path) -> Outcome<Request> {
 }
 
 /// Reads what lies in a file as a request.
-fn parse(path: &Path, bytes: &[u8]) -> Outcome<Request> {
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Outcome<Request> {
     let bad = |why: &str| {
         Failure::usage(format!("{} is not an enrolment request: {why}", path.display()))
             .next("`daymark-node init --request FILE` writes one on the machine")
