@@ -170,8 +170,11 @@ fn plural(kinds: &[Kind]) -> &'static str {
         Some(Kind::OsUpdatePolicy) => "policies",
         Some(Kind::CustomConfig) => "configs",
         Some(Kind::Hold) => "holds",
-        Some(Kind::Host | Kind::Promotion | Kind::Retry | Kind::Halt) | None => "hosts",
-        Some(Kind::Resume | Kind::Emergency) => "halts",
+        Some(Kind::Host) | None => "hosts",
+        Some(Kind::Promotion) => "promotions",
+        Some(Kind::Retry) => "retries",
+        Some(Kind::Halt | Kind::Resume) => "halts",
+        Some(Kind::Emergency) => "emergencies",
         Some(Kind::Token) => "tokens",
     }
 }

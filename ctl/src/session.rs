@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use daymark_node::control::Client;
 use daymark_node::durable::write_atomic;
 use daymark_node::folder::{ItemName, ReplicaFolder};
@@ -168,7 +169,9 @@ impl Session {
 
     /// Notes that the replica is as new as a node's.
     pub(crate) fn note_sync(&self) -> Outcome<()> {
-        fs::write(self.folder.join("synced"), times::now().to_string())?;
+        let path = self.folder.join("synced");
+        fs::write(&path, times::now().to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use daymark_node::folder::ReplicaFolder;
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::document::{Changes, Interest, Replica, Stored, StoredEntry, StoredReport};
@@ -21,17 +22,16 @@ fn floors_file(folder: &Path) -> PathBuf {
 pub(crate) fn read_floors(folder: &Path) -> Outcome<Floors> {
     let path = floors_file(folder);
     let journal = match fs::read(&path) {
-        Ok(journal) => journal,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => {
-            let error = anyhow::Error::new(error);
-            return Err(error.context(format!("cannot read {}", path.display())).into());
-        }
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
     };
     let read = Floors::read_journal(&journal);
     if read.complete_bytes < journal.len() {
         // A line that was torn off must not run into the next one.
-        fs::OpenOptions::new().write(true).open(&path)?.set_len(read.complete_bytes as u64)?;
+        let opened = fs::OpenOptions::new().write(true).open(&path);
+        opened
+            .and_then(|file| file.set_len(read.complete_bytes as u64))
+            .with_context(|| format!("cannot cut the torn last line off {}", path.display()))?;
     }
     if read.damaged_lines > 0 {
         output::note(&format!(
@@ -49,9 +49,11 @@ pub(crate) fn append_floors(folder: &Path, records: &[FloorRecord]) -> Outcome<(
         return Ok(());
     }
     let lines: Vec<u8> = records.iter().flat_map(FloorRecord::encode).collect();
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(floors_file(folder))?;
-    file.write_all(&lines)?;
-    file.sync_data()?;
+    let path = floors_file(folder);
+    let opened = fs::OpenOptions::new().create(true).append(true).open(&path);
+    opened
+        .and_then(|mut file| file.write_all(&lines).and_then(|()| file.sync_data()))
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }
 

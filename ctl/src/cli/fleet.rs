@@ -128,6 +128,11 @@ pub(crate) enum ContextCommand {
         /// Name of the context.
         name: String,
     },
+    /// Remove a context from this machine, with what it holds and no fleet has. The keys stay.
+    Remove {
+        /// Name of the context.
+        name: String,
+    },
     /// List contexts.
     List,
 }

@@ -62,9 +62,10 @@ pub(crate) struct Global {
     /// Only this site.
     #[arg(long, global = true)]
     pub site: Option<String>,
-    /// Write for one site alone: `site=SITE`. It reaches nobody elsewhere; its policies, windows and
-    /// blackouts live with that site's machines only. The whole fleet otherwise.
-    #[arg(long, global = true, value_name = "site=SITE")]
+    /// Write for a part of the fleet: `site=SITE`, `region=REGION` or `fleet`, which is the default.
+    /// What is of a site reaches nobody elsewhere; its policies, windows and blackouts live with
+    /// that site's machines only.
+    #[arg(long, global = true, value_name = "site=SITE|region=REGION|fleet")]
     pub scope: Option<String>,
     /// Only hosts with this label; may be repeated.
     #[arg(short = 'l', long = "label", global = true, value_name = "K=V")]

@@ -18,19 +18,23 @@ use crate::{names, output, scopes, targets, times};
 /// Schema of the specs that are written.
 const SCHEMA: u32 = 1;
 
-/// Runs `apply`.
+/// Runs `apply`. All files are read and checked before any of them changes something.
 pub(crate) async fn apply(mut session: Session, args: ApplyArgs) -> Outcome {
     let (signed, written) = signed::split(&args.files)?;
+    let changes = match written.is_empty() {
+        true => None,
+        false => {
+            let resources = files::read(&written)?;
+            let standing = signed::standing(&session, &signed)?;
+            let until = args.until.as_deref();
+            Some(changes(&session, &standing, &resources, &args.target, until)?)
+        }
+    };
     let mut exit = Exit::Done;
     if !signed.is_empty() {
         exit = signed::apply(&mut session, &signed).await?;
     }
-    if written.is_empty() {
-        return Ok(exit);
-    }
-    let resources = files::read(&written)?;
-    let standing = session.standing();
-    let changes = changes(&session, standing, &resources, &args.target, args.until.as_deref())?;
+    let Some(changes) = changes else { return Ok(exit) };
     let applied = match args.emergency.emergency {
         true => {
             let until = args.until.as_deref();

@@ -1,4 +1,4 @@
-//! `context add|use|list`: fleets known to this machine.
+//! `context add|use|remove|list`: fleets known to this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -44,34 +44,57 @@ async fn add(home: &Home, global: Global, name: String, from: &Path, pin: Pin) -
     if node.is_none() {
         ReplicaFolder::open(from).map_err(Failure::usage)?;
     }
-    let before = home.current(&global).map(|(name, _)| name).ok();
-    let folder = home.create_context(&name, &ContextFile { pin, node })?;
-    match fetch(Global { context: Some(name.clone()), ..global }, from, pin).await {
-        Ok((moved, missing)) => {
-            output::text(&format!("Added context {name}: {} items received.", moved.received));
-            if let Some((have, need)) = missing {
-                output::text(&format!(
-                    "Its root has {have} of {need} signatures. Next: `daymarkctl sign --all`, then \
-                     `daymarkctl sync {}`.",
-                    from.display()
-                ));
-            }
-            Ok(())
-        }
-        Err(failure) => {
-            std::fs::remove_dir_all(&folder)?;
-            home.restore_current(before.as_deref())?;
-            Err(failure)
-        }
+    let context = home.begin_context(&name)?;
+    home::write_context(context.path(), &ContextFile { pin, node })?;
+    let unfinished = Global { context: Some(context.unfinished_name()), ..global };
+    let (moved, missing) = fetch(unfinished, &name, from, pin).await?;
+    context.finish()?;
+    output::text(&format!("Added context {name}: {} items received.", moved.received));
+    if let Some((have, need)) = missing {
+        output::text(&format!(
+            "Its root has {have} of {need} signatures. Next: `daymarkctl sign --all`, then \
+             `daymarkctl sync {}`.",
+            from.display()
+        ));
     }
+    Ok(())
+}
+
+/// Removes a context that somebody said yes to.
+fn remove(home: &Home, global: &Global, name: &str) -> Outcome<()> {
+    if !home.contexts()?.iter().any(|held| held == name) {
+        return Err(home::no_context(name));
+    }
+    output::text(&format!(
+        "Removes {}: what was signed and never synced, and drafts, are lost. The keys stay.",
+        home.context_folder(name).display()
+    ));
+    if global.dry_run {
+        output::text("Nothing was removed (--dry-run).");
+        return Ok(());
+    }
+    if !global.yes && !output::confirm(&format!("Remove context {name}?")) {
+        return Err(
+            Failure::refused("nothing was removed").next("say --yes to remove without asking")
+        );
+    }
+    home.remove_context(name)?;
+    output::text(&format!("Context {name} is removed."));
+    Ok(())
 }
 
 /// Signatures that a root has, and needs.
 type Signatures = (usize, usize);
 
 /// Fetches a fleet into its new context; with the signatures of its root if some are missing.
-async fn fetch(global: Global, from: &Path, pin: Pin) -> Outcome<(Moved, Option<Signatures>)> {
+async fn fetch(
+    global: Global,
+    name: &str,
+    from: &Path,
+    pin: Pin,
+) -> Outcome<(Moved, Option<Signatures>)> {
     let mut session = Session::open(global)?;
+    session.name = name.to_owned();
     let moved = if from.is_dir() {
         sync::folder(&mut session, from)?
     } else {
@@ -109,6 +132,7 @@ pub(crate) async fn run(global: Global, command: ContextCommand) -> Outcome {
             }
             output::text(&format!("Context {name} is the current one."));
         }
+        ContextCommand::Remove { name } => remove(&home, &global, &name)?,
         ContextCommand::List => {
             let current = home.current(&global).map(|(name, _)| name).ok();
             let rows = home

@@ -181,11 +181,7 @@ fn blackout(args: &CreateBlackoutArgs, site_zone: &TimeZone) -> Outcome<Spec> {
     let zone = ScheduleZone::from(args.zone.clone());
     let local = zone_of(&zone, site_zone)?;
     let now = times::now();
-    let from = day_or_point(&args.from, &local, now)?;
-    let mut to = day_or_point(&args.to, &local, now)?;
-    if to <= from && is_month_day(&args.to) {
-        to = in_year(&args.to, &local, year_of(from, &local) + 1)?;
-    }
+    let (from, to) = span((&args.from, &args.to), args.yearly, &local, now)?;
     if to <= from {
         return Err(Failure::usage(format!(
             "the blackout {:?} ends ({}) before it starts ({})",
@@ -201,6 +197,25 @@ fn blackout(args: &CreateBlackoutArgs, site_zone: &TimeZone) -> Outcome<Spec> {
         yearly: args.yearly,
         zone,
     }))
+}
+
+/// When a blackout begins and ends. One over New Year ends in the year after it begins; a yearly one
+/// that is written between New Year and its end began in the year before, so that it closes at once.
+fn span(
+    (from_text, to_text): (&str, &str),
+    yearly: bool,
+    zone: &TimeZone,
+    now: WallTime,
+) -> Outcome<(WallTime, WallTime)> {
+    let from = day_or_point(from_text, zone, now)?;
+    let to = day_or_point(to_text, zone, now)?;
+    if from < to || !is_month_day(to_text) {
+        return Ok((from, to));
+    }
+    if yearly && now < to && is_month_day(from_text) {
+        return Ok((in_year(from_text, zone, year_of(now, zone) - 1)?, to));
+    }
+    Ok((from, in_year(to_text, zone, year_of(from, zone) + 1)?))
 }
 
 fn is_month_day(text: &str) -> bool {
@@ -221,5 +236,26 @@ fn day_or_point(text: &str, zone: &TimeZone, now: WallTime) -> Outcome<WallTime>
         in_year(text, zone, year_of(now, zone))
     } else {
         times::point(text, zone, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_yearly_blackout_over_new_year_closes_now_if_it_is_written_within_it() {
+        let zone = TimeZone::UTC;
+        let day = |text: &str| times::point(text, &zone, WallTime::EPOCH).unwrap();
+        let spans = |days: (&str, &str), yearly: bool, now: &str| {
+            let (from, to) = span(days, yearly, &zone, day(now)).unwrap();
+            [from, to].map(|at| zone.to_datetime(at.to_timestamp()).date().to_string())
+        };
+        let new_year = ("12-19", "01-07");
+        assert_eq!(spans(new_year, true, "2027-01-02"), ["2026-12-19", "2027-01-07"]);
+        assert_eq!(spans(new_year, true, "2027-01-08"), ["2027-12-19", "2028-01-07"]);
+        assert_eq!(spans(new_year, true, "2026-12-24"), ["2026-12-19", "2027-01-07"]);
+        assert_eq!(spans(new_year, false, "2027-01-02"), ["2027-12-19", "2028-01-07"]);
+        assert_eq!(spans(("07-01", "08-01"), true, "2027-01-02"), ["2027-07-01", "2027-08-01"]);
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cli::{FleetInitArgs, Global};
 use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::home::{ContextFile, Home};
+use crate::home::{self, ContextFile, Home};
 use crate::keys::KeyInfo;
 use crate::session::Session;
 use crate::{authority, output, passphrase, public_keys, rotation, times};
@@ -55,6 +55,7 @@ pub(crate) fn init(global: &Global, args: &FleetInitArgs) -> Outcome {
 /// Writes and signs the first root and makes the context.
 pub(crate) fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
     let home = Home::open(global)?;
+    let context = home.begin_context(&args.name)?;
     if args.evaluation {
         make_keys(&home, args)?;
     }
@@ -84,9 +85,10 @@ pub(crate) fn found(global: &Global, args: &FleetInitArgs) -> Outcome<Founded> {
     let pin = Pin { version: 1, digest: root.digest };
     let bytes = envelope.to_json();
     let draft = DraftRoot::read(&pin, &bytes)?;
-    let folder = home.create_context(&args.name, &ContextFile { pin, node: None })?;
-    ReplicaFolder::open_or_begin(&folder)?
+    ReplicaFolder::open_or_begin(context.path())?
         .write(&Item::Root { version: pin.version, bytes: Bytes(bytes) })?;
+    home::write_context(context.path(), &ContextFile { pin, node: None })?;
+    context.finish()?;
     Ok(Founded { pin, signatures: draft.progress() })
 }
 

@@ -12,7 +12,7 @@ use crate::commands::{apply, signed};
 use crate::exit::{Exit, Outcome};
 use crate::plan::{self, ASSUMED, Difference, PlannedHost, Stretch, Summary, show};
 use crate::session::Session;
-use crate::{files, names, output, preview, review, times};
+use crate::{files, names, output, preview, times};
 
 /// A plan, for programs.
 #[derive(Debug, Serialize)]
@@ -74,13 +74,7 @@ fn chosen(session: &Session, args: &PlanArgs) -> Outcome<Vec<KeyId>> {
 /// What would count if the files were signed.
 fn with_files(session: &Session, args: &PlanArgs) -> Outcome<Standing> {
     let (signed, written) = signed::split(&args.files)?;
-    let mut standing = session.standing().clone();
-    for file in &signed {
-        let statement = file.statement(session)?;
-        for (change, version) in review::versions(session, &statement) {
-            preview::put(&mut standing, &change, version);
-        }
-    }
+    let mut standing = signed::standing(session, &signed)?;
     if !written.is_empty() {
         let resources = files::read(&written)?;
         for change in apply::changes(session, &standing, &resources, &args.target, None)? {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use daymark_protocol::document::{signature_entry, statement_entry};
 use daymark_protocol::limits;
-use daymark_protocol::trust::{Context, Envelope, Statement};
+use daymark_protocol::trust::{Context, Envelope, Standing, Statement};
 
 use crate::commands::submit;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
-use crate::{output, review, signing};
+use crate::{output, preview, review, signing};
 
 /// A file with a signed statement.
 #[derive(Debug)]
@@ -63,6 +63,18 @@ fn read(path: &Path) -> Outcome<Envelope> {
         return Err(bad("it is signed as something else".into()));
     }
     Ok(envelope)
+}
+
+/// What would count if all of them did.
+pub(crate) fn standing(session: &Session, files: &[SignedFile]) -> Outcome<Standing> {
+    let mut standing = session.standing().clone();
+    for file in files {
+        let statement = file.statement(session)?;
+        for (change, version) in review::versions(session, &statement) {
+            preview::put(&mut standing, &change, version);
+        }
+    }
+    Ok(standing)
 }
 
 /// Takes signed statements in and hands them on.

@@ -144,9 +144,9 @@ impl KeyStore {
         }
     }
 
-    /// All keys, by name. A damaged file is warned of; the other keys are of use without it.
+    /// All keys, by name. A damaged file is warned of, and fails only where there is no key but it.
     pub(crate) fn list(&self) -> Outcome<Vec<KeyInfo>> {
-        let mut keys = Vec::new();
+        let (mut keys, mut damaged) = (Vec::new(), Vec::new());
         let failed = || format!("cannot read {}", self.folder.display());
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(keys),
@@ -157,10 +157,14 @@ impl KeyStore {
             if path.extension().is_some_and(|extension| extension == "json") {
                 match read(&path).and_then(|file| info(&file)) {
                     Ok(key) => keys.push(key),
-                    Err(failure) => output::note(&format!("warning: {:#}", failure.error)),
+                    Err(failure) => damaged.push(failure),
                 }
             }
         }
+        if let (true, Some(failure)) = (keys.is_empty(), damaged.pop()) {
+            return Err(failure);
+        }
+        damaged.iter().for_each(|failure| output::note(&format!("warning: {:#}", failure.error)));
         keys.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(keys)
     }

@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use daymark_protocol::image::{Index, PackMap};
 
 use super::error::ReleaseError;
+use crate::whole_file::NewFolder;
 
 /// A folder that is filled out of sight and then renamed to where readers look.
 #[derive(Debug)]
 pub(super) struct Unpublished {
     images: PathBuf,
-    folder: tempfile::TempDir,
+    folder: NewFolder,
 }
 
 impl Unpublished {
-    /// Begins an image below `to`.
+    /// Begins an image below `to`; what an interrupted one left there goes.
     pub(super) fn begin(to: &Path) -> Result<Self, ReleaseError> {
         let images = to.join("images");
         fs::create_dir_all(&images).map_err(|error| ReleaseError::io("make", &images, error))?;
-        let folder = tempfile::Builder::new().prefix(".new-").tempdir_in(&images);
-        let folder =
-            folder.map_err(|error| ReleaseError::io("make a folder in", &images, error))?;
+        let folder = NewFolder::begin(&images)
+            .map_err(|error| ReleaseError::io("make a folder in", &images, error))?;
         Ok(Self { images, folder })
     }
 
@@ -50,24 +50,21 @@ impl Unpublished {
             });
             written.map_err(|error| ReleaseError::io("write", &path, error))?;
         }
-        let renamed = self.rename(&place);
+        let renamed = self.rename(index);
         renamed.map_err(|error| ReleaseError::io("publish", &place, error))?;
         Ok((place, false))
     }
 
-    fn rename(self, place: &Path) -> io::Result<()> {
+    fn rename(self, index: &Index) -> io::Result<()> {
         // Readable by whoever serves it: a temporary folder is its owner's alone.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(self.folder.path(), mode)?;
-        File::open(self.folder.path())?.sync_all()?;
-        match fs::remove_dir_all(place) {
+        let name = index.digest().to_string();
+        match fs::remove_dir_all(self.images.join(&name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        fs::rename(self.folder.path(), place)?;
-        // Its name is gone, so there is nothing left to remove.
-        drop(self.folder.keep());
-        File::open(&self.images)?.sync_all()
+        self.folder.publish(&name).map(drop)
     }
 }
 

@@ -212,6 +212,19 @@ fn the_same_image_again_is_found_and_a_broken_one_replaced() {
 }
 
 #[test]
+fn what_an_interrupted_addition_left_goes_with_the_next() {
+    let bench = Workbench::new();
+    let left = bench.release().join("images/.new-killed");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("pack"), b"half").unwrap();
+    let image = bench.file("edge.raw", &file_system());
+    let added = bench.add(&image, profile()).unwrap();
+    let images = std::fs::read_dir(bench.release().join("images")).unwrap();
+    let images: Vec<_> = images.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(images, [added.folder]);
+}
+
+#[test]
 fn truncated_and_damaged_archives_are_refused_whole() {
     let bench = Workbench::new();
     // As the zstd tool writes it: with a checksum at the end.

@@ -58,13 +58,27 @@ fn evidence_verifies_on_a_clean_machine_and_what_was_changed_does_not() {
     let verify = ["verify", text(&folder), "--fleet", &pin];
     let ran = auditor.run(&[&verify[..], &["-o", "json"]].concat()).ends(0).json();
     assert_eq!((&ran["valid"], &ran["problems"]), (&3.into(), &serde_json::json!([])));
+    assert_eq!(ran["arrivals"], 3);
     let ran = auditor.run(&["verify", text(&folder)]).ends(0);
     assert!(ran.err.contains("the fingerprint is the folder's own"), "{}", ran.err);
 
     let table = folder.join("audit.csv");
     let right = fs::read_to_string(&table).unwrap();
     fs::write(&table, right.replace("new hall", "no reason")).unwrap();
-    auditor.run(&verify).ends(4).says(&["1 things do not verify"]);
+    auditor.run(&verify).ends(4).says(&["2 things do not verify"]);
+    // An arrival's time is its writer's word; whose arrival it is is not.
+    let arrival = right.lines().find(|row| row.contains("arrived here")).unwrap();
+    let other_time = right.replace(arrival, &format!("2020-01-01T00:00:00Z{}", &arrival[20..]));
+    for (rows, code) in [
+        (format!("{right}2026-01-01T00:00:00Z,fleet,arrived here,+ Site x,mallory,00ff\n"), 4),
+        (format!("{right}{arrival}\n"), 4),
+        (right.replace(arrival, &format!("never{}", &arrival[20..])), 4),
+        (other_time, 0),
+    ] {
+        fs::write(&table, rows).unwrap();
+        let said = auditor.run(&verify).ends(code).out;
+        assert!(said.contains("rows of audit.csv say when a statement came"), "{said}");
+    }
     fs::write(&table, &right).unwrap();
     let entries = folder.join("daymark/documents/fleet");
     let entry = fs::read_dir(entries).unwrap().next().unwrap().unwrap().path();

@@ -112,3 +112,17 @@ fn without_a_terminal_nothing_is_signed_unasked() {
     assert!(failed.err.contains("--yes"), "{}", failed.err);
     assert_eq!(admin.run(&["get", "sites", "-o", "name"]).ends(0).out, "");
 }
+
+#[test]
+fn what_is_not_there_is_looked_for_where_it_would_be_listed() {
+    let admin = Admin::with_fleet();
+    for (kind, listed) in [
+        ("promotion", "get promotions"),
+        ("retry", "get retries"),
+        ("halt", "get halts"),
+        ("emergency", "get emergencies"),
+    ] {
+        admin.refused(&["delete", kind, "nowhere", "--yes"], 2, &["nowhere", listed]);
+        admin.run(&listed.split(' ').collect::<Vec<_>>()).ends(0);
+    }
+}

@@ -132,6 +132,21 @@ fn a_release_folder_holds_its_signed_profile_and_another_machine_applies_it() {
     assert_eq!(other.run(&["get", "osprofiles", "-o", "name"]).ends(0).out, "edge@1.0.0\n");
     let stranger = Admin::with_fleet();
     stranger.refused(&apply, 4, &["edge@1.0.0.json", "another fleet", "--context"]);
+    // Files are applied together or not at all, and may name what is in each other.
+    let policy = |os: &str| {
+        let spec = format!("{{name: p, updatePolicy: UPDATE_POLICY_TARGET, targetOs: {os}}}");
+        admin.file(
+            "policy.yaml",
+            format!("kind: OsUpdatePolicy\ntarget: {{all: true}}\nspec: {spec}"),
+        )
+    };
+    let fourth = admin.second_home(&stick);
+    let policy_file = policy("edge@9.9.9");
+    let both = [&apply[..], &["-f", text(&policy_file), "--yes"]].concat();
+    fourth.refused(&both, 2, &["policy.yaml", "edge@9.9.9"]);
+    policy("edge@1.0.0");
+    fourth.run(&both).ends(0);
+    assert_eq!(fourth.run(&["get", "osprofiles", "-o", "name"]).ends(0).out, "edge@1.0.0\n");
     let before = std::fs::read(&signed).unwrap();
     let cut = admin.file("cut.json", &before[..before.len() / 2]);
     other.refused(&["apply", "-f", text(&cut)], 2, &["cut.json", "no signed statement"]);

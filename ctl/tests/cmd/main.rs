@@ -13,6 +13,7 @@ mod audit;
 mod bad_files;
 mod bad_input;
 mod conflicts;
+mod contexts;
 mod demo;
 mod emergency;
 mod exit_codes;

@@ -188,7 +188,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// `2d`: whole days, which a length in jiff's sense does not have.
 fn days(text: &str) -> Result<jiff::SignedDuration, ()> {
     let days: i64 = text.trim().strip_suffix('d').and_then(|n| n.parse().ok()).ok_or(())?;
-    days.checked_mul(24).map(jiff::SignedDuration::from_hours).ok_or(())
+    days.checked_mul(24).and_then(jiff::SignedDuration::try_from_hours).ok_or(())
 }
 
 /// Longest answer to a question that is read.
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(seconds("2h"), Ok(7200));
         assert_eq!(seconds("30m"), Ok(1800));
         assert_eq!(seconds("1d"), Ok(86_400));
-        for wrong in ["", "2", "soon", "-1h", "99999999999999999999d"] {
+        for wrong in ["", "2", "soon", "-1h", "99999999999999999999d", "999999999999999d"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

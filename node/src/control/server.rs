@@ -1,6 +1,7 @@
 //! The socket: bound safely, readable by its group, and who is at its other end.
 
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use axum::extract::connect_info::Connected;
@@ -21,6 +22,15 @@ pub enum ControlError {
     )]
     Occupied {
         /// The socket.
+        path: PathBuf,
+    },
+    /// Something else has its name.
+    #[error(
+        "{} is not a socket and is left as it is; move it away, or set control.socket to another path",
+        path.display()
+    )]
+    NotASocket {
+        /// What is there.
         path: PathBuf,
     },
     /// It cannot be made.
@@ -65,6 +75,26 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
     }
 }
 
+/// Removes the socket that a dead process left, and nothing else.
+async fn make_room(path: &Path) -> Result<(), ControlError> {
+    let failed = |source| ControlError::Bind { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(ControlError::NotASocket { path: path.to_owned() });
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path).await {
+        Ok(_) => Err(ControlError::Occupied { path: path.to_owned() }),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
 impl ControlServer {
     /// Binds the socket with mode 0660. One that a dead process left is replaced.
     ///
@@ -75,12 +105,7 @@ impl ControlServer {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        if path.exists() {
-            if UnixStream::connect(path).await.is_ok() {
-                return Err(ControlError::Occupied { path: path.to_owned() });
-            }
-            std::fs::remove_file(path).map_err(failed)?;
-        }
+        make_room(path).await?;
         let listener = UnixListener::bind(path).map_err(failed)?;
         let mode = std::fs::Permissions::from_mode(0o660);
         std::fs::set_permissions(path, mode).map_err(failed)?;
@@ -104,5 +129,31 @@ impl ControlServer {
             tracing::error!(%error, "the control socket failed");
         }
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_socket_of_a_dead_process_gives_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        std::fs::write(&path, "precious").unwrap();
+        let refused = ControlServer::bind(&path).await.unwrap_err();
+        assert!(matches!(refused, ControlError::NotASocket { .. }), "{refused}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        let link = folder.path().join("link.sock");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let refused = ControlServer::bind(&link).await.unwrap_err();
+        assert!(matches!(refused, ControlError::NotASocket { .. }), "{refused}");
+        std::fs::remove_file(&path).unwrap();
+
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let bound = ControlServer::bind(&path).await.unwrap();
+        let refused = ControlServer::bind(&path).await.unwrap_err();
+        assert!(matches!(refused, ControlError::Occupied { .. }), "{refused}");
+        drop(bound);
     }
 }

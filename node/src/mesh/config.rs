@@ -55,7 +55,8 @@ impl Default for MeshConfig {
             connections_max: 64,
             strangers_max: 16,
             connections_wanted: 12,
-            memory_bytes_max: 512 * 1024 * 1024,
+            // Below `MemoryHigh` of the systemd unit, which would slow the agent down first.
+            memory_bytes_max: 384 * 1024 * 1024,
             gossip_heartbeat: Duration::from_secs(1),
             ping_interval: Duration::from_secs(60),
             redial_pause: Duration::from_millis(500),

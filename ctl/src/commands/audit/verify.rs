@@ -1,5 +1,6 @@
 //! `verify FILE|DIR`: evidence, checked by signatures and hashes alone.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -37,6 +38,8 @@ struct Verified {
     never: usize,
     hosts: usize,
     reports: usize,
+    /// Rows of the table that tell when statements arrived where it was written.
+    arrivals: usize,
     problems: Vec<String>,
 }
 
@@ -103,31 +106,50 @@ fn folder(path: &Path, pin: Pin, fingerprint_from: &'static str) -> Outcome<Veri
             Stance::Never(_) => verified.never += 1,
         }
     }
-    verified.problems.extend(compare_table(path, &replica)?);
+    let (arrivals, problems) = compare_table(path, &replica)?;
+    verified.arrivals = arrivals;
+    verified.problems.extend(problems);
     Ok(verified)
 }
 
-/// Whether the table says what the evidence says. Rows may be left out of it, none may be added.
-fn compare_table(path: &Path, replica: &Replica) -> Outcome<Vec<String>> {
+/// Whether the table says what the evidence says. Rows may be left out of it; none may be added but
+/// one for each statement's arrival, of which nothing but the statement can be checked. How many
+/// those are, and what is wrong.
+fn compare_table(path: &Path, replica: &Replica) -> Outcome<(usize, Vec<String>)> {
     let table = path.join(TABLE);
     if !table.exists() {
-        return Ok(Vec::new());
+        return Ok((0, Vec::new()));
     }
     let evidence = Evidence { replica, archive: path.join(ARCHIVE), arrivals: None };
-    let known: std::collections::BTreeSet<[String; 6]> =
+    let known: BTreeSet<[String; 6]> =
         rows::all(&evidence)?.iter().map(rows::AuditRow::record).collect();
-    let mut problems = Vec::new();
+    let statements = replica.statements().map(|(digest, _)| digest.to_string());
+    let statements: BTreeSet<String> = statements.collect();
+    // What an arrival says besides its time: the statement's own row.
+    let mut may_arrive: BTreeSet<[String; 4]> = known
+        .iter()
+        .filter(|[.., evidence]| statements.contains(evidence))
+        .map(|[_, about, _, what, who, evidence]| [about, what, who, evidence].map(Clone::clone))
+        .collect();
+    let (mut arrivals, mut problems) = (0, Vec::new());
     let mut reader = csv::Reader::from_path(&table)?;
     for (number, record) in reader.records().enumerate() {
         let record = record.with_context(|| format!("{} is no table", table.display()))?;
         let cells: Vec<String> = record.iter().map(ToOwned::to_owned).collect();
-        let is_arrival = cells.get(2).is_some_and(|event| event == ARRIVED);
-        let cells = <[String; 6]>::try_from(cells);
-        if !is_arrival && !cells.is_ok_and(|cells| known.contains(&cells)) {
+        let says_so = match <[String; 6]>::try_from(cells) {
+            Err(_) => false,
+            Ok([at, about, event, what, who, evidence]) if event == ARRIVED => {
+                arrivals += 1;
+                at.parse::<jiff::Timestamp>().is_ok()
+                    && may_arrive.remove(&[about, what, who, evidence])
+            }
+            Ok(cells) => known.contains(&cells),
+        };
+        if !says_so {
             problems.push(format!("{TABLE}, row {}: the evidence does not say so", number + 2));
         }
     }
-    Ok(problems)
+    Ok((arrivals, problems))
 }
 
 fn lines(verified: &Verified) -> Vec<String> {
@@ -144,6 +166,13 @@ fn lines(verified: &Verified) -> Vec<String> {
         ),
         format!("Reports      {} of {} hosts", verified.reports, verified.hosts),
     ];
+    if verified.arrivals > 0 {
+        lines.push(format!(
+            "Arrivals     {} rows of {TABLE} say when a statement came to the machine that wrote it: \
+             its word alone, which nothing here can check",
+            verified.arrivals
+        ));
+    }
     lines.extend(verified.problems.iter().map(|problem| format!("PROBLEM      {problem}")));
     lines
 }
