@@ -59,9 +59,15 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::from(error)),
     };
-    match runtime.block_on(commands::run(cli)) {
-        Ok(exit) => exit.into(),
-        Err(failure) => report(&failure),
+    let exit = match runtime.block_on(commands::run(cli)) {
+        Ok(exit) => exit,
+        Err(failure) => return report(&failure),
+    };
+    match output::lost() {
+        Some(why) if exit == Exit::Done => {
+            report(&Failure::new(Exit::Failed, format!("cannot write to standard output: {why}")))
+        }
+        Some(_) | None => exit.into(),
     }
 }
 

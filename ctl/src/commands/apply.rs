@@ -50,9 +50,7 @@ pub(crate) fn diff(session: &Session, args: &DiffArgs) -> Outcome {
     let resources = files::read(&args.files)?;
     let changes = changes(session, session.standing(), &resources, &args.target, None)?;
     let differs = changes.iter().any(|change| change.effect != ChangeEffect::Unchanged);
-    for line in preview::changes(session.standing(), &changes) {
-        output::text(&line);
-    }
+    output::lines(preview::changes(session.standing(), &changes));
     Ok(if differs { Exit::Failed } else { Exit::Done })
 }
 

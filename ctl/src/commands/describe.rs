@@ -179,7 +179,7 @@ pub(crate) fn status(session: &Session) -> Outcome {
             lines.push(format!("  HALTED      {}", status.halts.join(", ")));
         }
         lines.push(status.as_of.clone());
-        lines.join("\n")
+        output::joined(lines)
     })?;
     session.root()?;
     Ok(Exit::Done)

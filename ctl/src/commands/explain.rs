@@ -99,7 +99,7 @@ fn text(explained: &Explained, policy: &str, synced: &str) -> String {
         (false, Some(said)) => format!("As of       {}, its last report", at(said)),
         (_, None) => format!("Its last report. {synced}"),
     });
-    lines.join("\n")
+    output::joined(lines)
 }
 
 fn gate_lines(gate: &GateAnswer, lines: &mut Vec<String>) {

@@ -277,7 +277,7 @@ pub(crate) fn info(session: &Session) -> Outcome {
             lines.push(format!("{role:<12} {} of {holders}", keys.threshold));
         }
         lines.push(format!("Replica      {}", info.replica));
-        lines.join("\n")
+        output::joined(lines)
     })?;
     Ok(Exit::Done)
 }

@@ -19,7 +19,7 @@ pub(crate) async fn create(mut session: Session) -> Outcome {
         time: times::now(),
         newest: newest(&session, &session.scope()?)?,
     };
-    lines(&session, &heartbeat).iter().for_each(|line| output::text(line));
+    output::lines(lines(&session, &heartbeat));
     if session.global.dry_run {
         output::text("Nothing was signed (--dry-run).");
         return Ok(Exit::Done);

@@ -54,7 +54,7 @@ pub(crate) fn run(global: &Global, command: KeyCommand) -> Outcome {
         KeyCommand::Export { name, paper: false } => {
             if find(&keys, &name)?.encrypted {
                 let file = std::fs::read_to_string(keys.file(&name))?;
-                output::text(file.trim_end());
+                output::raw(file.trim_end());
             } else {
                 return Err(Failure::refused(format!("no passphrase protects key {name:?}"))
                     .next(format!("`daymarkctl key change-passphrase {name}`, or --paper")));

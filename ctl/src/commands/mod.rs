@@ -86,7 +86,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
             let mut command = Cli::command();
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command, "daymarkctl", &mut script);
-            crate::output::text(String::from_utf8_lossy(&script).trim_end());
+            crate::output::raw(String::from_utf8_lossy(&script).trim_end());
             Ok(Exit::Done)
         }
     }

@@ -89,9 +89,9 @@ fn as_it_is(session: &Session, hosts: &[PlannedHost], stretch: Stretch) -> Outco
     let summary = Summary::of(hosts);
     match format {
         Format::Table | Format::Wide => {
-            show::summary(&summary, stretch).iter().for_each(|line| output::text(line));
+            output::lines(show::summary(&summary, stretch));
             output::text("");
-            let below = show::assumed(hosts, &session.as_of()).join("\n");
+            let below = output::joined(show::assumed(hosts, &session.as_of()));
             output::rows(format, &show::rows(hosts), &below)?;
         }
         Format::Csv | Format::Name => output::rows(format, &show::rows(hosts), "")?,
@@ -129,7 +129,7 @@ fn compared(
         lines.push(String::new());
         lines.extend(show::differences(&differences, unchanged));
         lines.extend([String::new()].into_iter().chain(below));
-        lines.join("\n")
+        output::joined(lines)
     })?;
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::id::Digest;
 use daymark_protocol::resource::Role;
-use daymark_protocol::trust::{Context, Root, Validity};
+use daymark_protocol::trust::{Context, Root, Statement, Validity};
 
 use crate::cli::SignArgs;
 use crate::commands::get::Fact;
@@ -29,23 +29,70 @@ pub(crate) async fn run(mut session: Session, args: SignArgs) -> Outcome {
         return sign_root(&mut session, None);
     }
     let work = chosen(&session, &args)?;
+    if work.for_others > 0 {
+        output::text(&format!(
+            "{} more wait for keys that are not on this machine; `daymarkctl get approvals` lists them.",
+            work.for_others
+        ));
+    }
     if work.is_empty() {
-        output::text("Nothing waits for a signature.");
+        output::text("Nothing waits for a signature of this machine's keys.");
         return Ok(Exit::Done);
     }
-    let mut exit = Exit::Done;
+    let mut ends = Ends::default();
     for file in &work.first_roots {
-        exit = sign_root(&mut session, Some(file))?;
+        ends.note(sign_root(&mut session, Some(file)));
     }
     for (draft, file) in work.drafts {
-        let ended = sign_draft(&mut session, draft, file.as_deref()).await?;
-        exit = if exit == Exit::Done { ended } else { exit };
+        ends.note(sign_draft(&mut session, draft, file.as_deref()).await);
     }
-    if work.statements.is_empty() {
-        return Ok(exit);
+    if !work.statements.is_empty() {
+        ends.note(sign_statements(&mut session, &work.statements).await);
     }
-    let ended = sign_statements(&mut session, &work.statements).await?;
-    Ok(if exit == Exit::Done { ended } else { exit })
+    ends.all()
+}
+
+/// How several acts ended: one that fails keeps none of the others from being done.
+#[derive(Debug, Default)]
+struct Ends {
+    /// The first that is not [`Exit::Done`].
+    exit: Option<Exit>,
+    /// The failures, and how many there were.
+    failure: Option<Failure>,
+    failures: usize,
+}
+
+impl Ends {
+    fn note(&mut self, ended: Outcome) {
+        match ended {
+            Ok(Exit::Done) => {}
+            Ok(exit) => {
+                self.exit.get_or_insert(exit);
+            }
+            Err(failure) => {
+                self.failures += 1;
+                if let Some(first) = &self.failure {
+                    if failure.error.to_string() != first.error.to_string() {
+                        output::note(&format!("warning: {:#}", failure.error));
+                    }
+                } else {
+                    self.failure = Some(failure);
+                }
+            }
+        }
+    }
+
+    /// The first failure if there was one, or else the first end that needs something more.
+    fn all(self) -> Outcome {
+        match self.failure {
+            None => Ok(self.exit.unwrap_or(Exit::Done)),
+            Some(failure) if self.failures == 1 => Err(failure),
+            Some(failure) => Err(Failure {
+                error: failure.error.context(format!("{} were not signed", self.failures)),
+                ..failure
+            }),
+        }
+    }
 }
 
 /// What is to be signed.
@@ -56,6 +103,8 @@ struct Work {
     /// Next roots and heartbeats, with the file that is to get the signatures too.
     drafts: Vec<(Draft, Option<PathBuf>)>,
     statements: Vec<Digest>,
+    /// How many were left out since no key of this machine may sign them.
+    for_others: usize,
 }
 
 impl Work {
@@ -84,6 +133,16 @@ fn chosen(session: &Session, args: &SignArgs) -> Outcome<Work> {
         let fallen = fallen(session)?.statements.into_iter();
         work.statements.extend(fallen.filter(|digest| !mine(digest)));
     }
+    let all = work.statements.len() + work.drafts.len();
+    work.statements.retain(|digest| {
+        let held = session.replica().statement(digest);
+        held.is_some_and(|held| may_sign(session, &held.statement, &own))
+    });
+    work.drafts.retain(|(draft, _)| {
+        let needs = draft.needs(session.replica().chain());
+        own.iter().any(|key| needs.iter().any(|need| need.role.keys.contains(&key.id)))
+    });
+    work.for_others = all - work.statements.len() - work.drafts.len();
     for what in &args.what {
         let path = Path::new(what);
         if path.exists() {
@@ -99,6 +158,13 @@ fn chosen(session: &Session, args: &SignArgs) -> Outcome<Work> {
         }
     }
     Ok(work)
+}
+
+/// Whether one of these keys may speak for a statement.
+fn may_sign(session: &Session, statement: &Statement, own: &[KeyInfo]) -> bool {
+    let Ok(root) = session.root() else { return false };
+    let Ok(voices) = authority::speakers(root, statement, &BTreeSet::new()) else { return false };
+    own.iter().any(|key| voices.iter().any(|voice| voice.speakers.keys.contains(&key.id)))
 }
 
 fn the_draft<'a>(drafts: &'a [Draft], start: &str) -> Option<&'a Draft> {
@@ -134,7 +200,7 @@ async fn sign_draft(session: &mut Session, draft: Draft, file: Option<&Path>) ->
     match &draft.said {
         Said::Root(said) => root::show_preview(session, said, &draft)?,
         Said::Heartbeat(said) => {
-            heartbeat::lines(session, said).iter().for_each(|line| output::text(line));
+            output::lines(heartbeat::lines(session, said));
         }
     }
     if session.global.dry_run {
@@ -178,26 +244,39 @@ fn pending(session: &Session, start: &str) -> Outcome<Digest> {
 
 async fn sign_statements(session: &mut Session, statements: &[Digest]) -> Outcome {
     let mut signer = Signer::new(session);
-    let mut items = Vec::new();
+    let (mut items, mut signed, mut ends) = (Vec::new(), Vec::new(), Ends::default());
     for digest in statements {
-        let held = session.replica().statement(digest).cloned();
-        let Some(held) = held else { continue };
-        for line in review::statement(session, &held.statement) {
-            output::text(&line);
+        match sign_statement(session, &mut signer, digest) {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => {
+                items.extend(entries);
+                signed.push(*digest);
+            }
+            Err(failure) => ends.note(Err(failure)),
         }
-        conflicts::refuse_contradiction(session.standing(), &held.statement)?;
-        if session.global.dry_run {
-            continue;
-        }
-        if !session.global.yes && !output::confirm("Add your signature?") {
-            return Err(Failure::refused("nothing was signed"));
-        }
-        items.extend(signer.sign(&held.statement)?);
     }
-    if items.is_empty() {
-        return Ok(Exit::Done);
+    if !items.is_empty() {
+        ends.note(submit::submit(session, &items, &signed).await);
     }
-    submit::submit(session, &items, statements).await
+    ends.all()
+}
+
+/// The entries of a statement with this machine's signatures, after its preview; none in a dry run.
+fn sign_statement(
+    session: &Session,
+    signer: &mut Signer<'_>,
+    digest: &Digest,
+) -> Outcome<Vec<Item>> {
+    let Some(held) = session.replica().statement(digest) else { return Ok(Vec::new()) };
+    output::lines(review::statement(session, &held.statement));
+    conflicts::refuse_contradiction(session.standing(), &held.statement)?;
+    if session.global.dry_run {
+        return Ok(Vec::new());
+    }
+    if !session.global.yes && !output::confirm("Add your signature?") {
+        return Err(Failure::refused(format!("statement {} was not signed", digest.short())));
+    }
+    signer.sign(&held.statement)
 }
 
 /// Adds this machine's signatures to the fleet's root: the one of a file, which gets them too, or
@@ -219,9 +298,7 @@ fn sign_root(session: &mut Session, file: Option<&Path>) -> Outcome {
         draft.merge(held);
     }
     let signers = root_signers(session, &draft)?;
-    for line in review::root(&draft.root) {
-        output::text(&line);
-    }
+    output::lines(review::root(&draft.root));
     if session.global.dry_run {
         output::text("Nothing was signed (--dry-run).");
         return Ok(Exit::Done);

@@ -83,9 +83,7 @@ pub(crate) async fn apply(session: &mut Session, files: &[SignedFile]) -> Outcom
     let mut digests = Vec::new();
     for file in files {
         let statement = file.statement(session)?;
-        for line in review::statement(session, &statement) {
-            output::text(&line);
-        }
+        output::lines(review::statement(session, &statement));
         let mut entries = vec![statement_entry(statement.bytes())];
         let digest = statement.digest();
         let signatures = file.envelope.signatures.iter();

@@ -30,20 +30,14 @@ pub(crate) async fn run_if(
     changes: Vec<Change>,
     ask: impl FnOnce(&Session) -> Outcome<()>,
 ) -> Outcome {
-    for line in preview::changes(session.standing(), &changes) {
-        output::text(&line);
-    }
+    output::lines(preview::changes(session.standing(), &changes));
     let plans = change::plan(session.standing(), changes.clone())?;
     if plans.is_empty() {
         output::text("Nothing changes.");
         return Ok(Exit::Done);
     }
-    for line in occurrences::lines(session.standing(), &changes)? {
-        output::text(&line);
-    }
-    for line in preview::hosts(session, &changes)? {
-        output::text(&line);
-    }
+    output::lines(occurrences::lines(session.standing(), &changes)?);
+    output::lines(preview::hosts(session, &changes)?);
     if plans.len() > 1 {
         output::text(&format!("It becomes {} statements, closings first.", plans.len()));
     }
@@ -68,11 +62,12 @@ pub(crate) async fn submit(
     }
     let exit = say_stances(session, statements);
     let delivered = deliver(session, items).await?;
-    Ok(if delivered == Exit::Done { exit } else { delivered })
+    // That signatures are missing, or can never count, says more than that a node is away.
+    Ok(if exit == Exit::Done { delivered } else { exit })
 }
 
-/// Hands items to the node at hand, if one is named. That it is not there is said, and is no
-/// failure: the replica has them.
+/// Hands items to the node at hand, if one is named. That it is not there is said and is its exit
+/// code, and is no failure: the replica has them.
 pub(crate) async fn deliver(session: &Session, items: &[Item]) -> Outcome {
     if session.socket().is_none() {
         output::text("Kept in the replica. `daymarkctl sync NODE|FOLDER` takes it to the fleet.");

@@ -50,7 +50,7 @@ pub(crate) fn run(format: crate::cli::Format, args: &VerifyArgs) -> Outcome {
     }
     let (pin, from) = pin_of(args)?;
     let verified = folder(&args.path, pin, from)?;
-    output::value(format, &verified, || lines(&verified).join("\n"))?;
+    output::value(format, &verified, || output::joined(lines(&verified)))?;
     match verified.problems.len() {
         0 => Ok(Exit::Done),
         count => Err(Failure::refused(format!("{count} things do not verify"))
@@ -199,7 +199,7 @@ fn file(args: &VerifyArgs) -> Outcome {
 
 fn root(envelope: &Envelope) -> Outcome {
     let root = Root::parse(&envelope.payload)?;
-    review::root(&root).iter().for_each(|line| output::text(line));
+    output::lines(review::root(&root));
     let signers = envelope.signatures.iter().filter(|(id, signature)| {
         let key = root.keys.get(id);
         key.is_some_and(|key| key.public.verify(Context::Root, &envelope.payload, signature))

@@ -39,7 +39,7 @@ pub(super) async fn run(mut session: Session, first: Option<&Path>, more: &[Stri
         (chosen.is_empty() || chosen.contains(host))
             && selected.as_ref().is_none_or(|selected| selected.contains(host))
     });
-    lines.iter().for_each(|line| output::text(line));
+    output::lines(lines);
     if statements.is_empty() {
         output::text("No provisional host waits to be countersigned.");
         return Ok(Exit::Done);

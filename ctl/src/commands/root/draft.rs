@@ -155,8 +155,7 @@ pub(crate) async fn sign(session: &mut Session, mut draft: Draft) -> Outcome {
             "The fleet's fingerprint is {pin} from now on; older ones still do."
         ));
     }
-    submit::deliver(session, &items).await?;
-    Ok(Exit::Done)
+    submit::deliver(session, &items).await
 }
 
 /// This machine's keys that still help a draft.

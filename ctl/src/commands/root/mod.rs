@@ -64,7 +64,7 @@ pub(crate) async fn run(mut session: Session, command: RootCommand) -> Outcome {
 /// Prints what a root would do.
 pub(crate) fn show_preview(session: &Session, root: &Root, draft: &Draft) -> Outcome<()> {
     let preview = rotation::preview(session, root, &draft.lists);
-    output::value(session.global.output, &preview, || rotation::lines(&preview).join("\n"))
+    output::value(session.global.output, &preview, || output::joined(rotation::lines(&preview)))
 }
 
 fn discard(session: &Session) -> Outcome {

@@ -85,7 +85,7 @@ pub(super) fn run(session: &Session) -> Outcome {
             )
         }),
     };
-    output::value(session.global.output, &shown, || lines(&shown, root).join("\n"))?;
+    output::value(session.global.output, &shown, || output::joined(lines(&shown, root)))?;
     Ok(Exit::Done)
 }
 
