@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use daymark_node::control::Client;
+use daymark_node::control::{Client, ClientError};
 use daymark_node::durable::write_atomic;
 use daymark_node::folder::{ItemName, ReplicaFolder};
 use daymark_protocol::control::{Bytes, Item};
@@ -47,6 +47,9 @@ pub(crate) struct Session {
     pub issued: Option<WallTime>,
     store: ReplicaFolder,
     replica: Replica,
+    /// The items that the replica has taken in, each a file of `store`. Another command on the same
+    /// context may store more meanwhile, of which this replica knows nothing.
+    held: BTreeSet<ItemName>,
 }
 
 impl Session {
@@ -57,7 +60,7 @@ impl Session {
         let context = home::read_context(&folder)?;
         let store = ReplicaFolder::open_or_begin(&folder)?;
         let floors = read_floors(&folder)?;
-        let LoadedFolder { replica, changes, problems, .. } =
+        let LoadedFolder { replica, read, changes, problems, .. } =
             load_folder(&store, context.pin, floors)?;
         if !problems.is_empty() {
             output::note(&format!(
@@ -65,7 +68,8 @@ impl Session {
                 problems.len()
             ));
         }
-        let session = Self { global, home, name, folder, context, issued: None, store, replica };
+        let mut session =
+            Self { global, home, name, folder, context, issued: None, store, replica, held: read };
         session.store_changes(&changes)?;
         Ok(session)
     }
@@ -155,15 +159,22 @@ impl Session {
         targets::select(self.standing(), &[], &self.global).map(Some)
     }
 
-    /// How old what is shown is, for people.
+    /// How old what is shown is, for people: when a node was asked last, or what machines told last
+    /// if all of it came in folders.
     pub(crate) fn as_of(&self) -> String {
+        let ago = |at| times::relative(at, times::now());
         let synced = fs::read_to_string(self.folder.join("synced")).ok();
         let at = synced.and_then(|text| text.trim().parse::<jiff::Timestamp>().ok());
-        match at {
-            Some(at) => {
-                format!("As of the last sync, {}.", times::relative(at.into(), times::now()))
+        let told = || {
+            let hosts = names::hosts(self.standing()).into_iter();
+            hosts.filter_map(|(key, _, _)| self.host(&key)?.update?.time).max()
+        };
+        match (at, at.is_none().then(told).flatten()) {
+            (Some(at), _) => format!("As of the last sync with a node, {}.", ago(at.into())),
+            (None, Some(told)) => {
+                format!("Never synced with a node; the newest report tells of {}.", ago(told))
             }
-            None => "Never synced with a node.".into(),
+            (None, None) => "Never synced with a node.".into(),
         }
     }
 
@@ -262,13 +273,14 @@ impl Session {
     }
 
     /// Stores changes, floors first: they cannot be got back from anywhere (RULES C6).
-    fn store_changes(&self, changes: &Changes) -> Outcome<()> {
+    fn store_changes(&mut self, changes: &Changes) -> Outcome<()> {
         append_floors(&self.folder, &changes.floors)?;
         for item in changes_items(changes) {
             self.store.write(&item)?;
+            self.held.insert(ItemName::of(&item));
         }
         for (document, hash) in &changes.drops {
-            self.store.remove(&ItemName::Entry(document.clone(), *hash))?;
+            self.remove(&ItemName::Entry(document.clone(), *hash))?;
         }
         for digest in &changes.dropped_blobs {
             self.archive(digest)?;
@@ -278,15 +290,20 @@ impl Session {
                 if let ItemName::Report(host, generation, _) = &name {
                     let dropped = &changes.dropped_reports;
                     if dropped.iter().any(|(other, below)| other == host && generation < below) {
-                        self.store.remove(&name)?;
+                        self.remove(&name)?;
                     }
                 }
             }
         }
         for digest in &changes.dropped_blobs {
-            self.store.remove(&ItemName::Blob(*digest))?;
+            self.remove(&ItemName::Blob(*digest))?;
         }
         Ok(())
+    }
+
+    fn remove(&mut self, name: &ItemName) -> Outcome<()> {
+        self.held.remove(name);
+        Ok(self.store.remove(name)?)
     }
 
     /// Keeps a closed generation of reports that the mesh drops (RULES D5), for the audit.
@@ -300,13 +317,14 @@ impl Session {
         Ok(())
     }
 
-    /// Everything that the replica holds.
-    pub(crate) fn items(&self) -> Outcome<Vec<Item>> {
-        let mut items = Vec::new();
-        for name in self.store.names()? {
-            items.extend(self.store.read(&name)?);
-        }
-        Ok(items)
+    /// The names of everything that the replica holds.
+    pub(crate) fn held(&self) -> &BTreeSet<ItemName> {
+        &self.held
+    }
+
+    /// An item that the replica holds, as it is stored.
+    pub(crate) fn item(&self, name: &ItemName) -> Outcome<Option<Item>> {
+        Ok(self.store.read(name)?)
     }
 
     /// The socket of the node to talk to, if one is named.
@@ -330,7 +348,7 @@ impl Session {
             && let Ok(status) = client.status().await
             && status.host == *host
         {
-            let decision = client.decision().await.map_err(unreachable)?.decision;
+            let decision = client.decision().await.map_err(unanswered)?.decision;
             return Ok(Explained {
                 host: name,
                 as_of: Some(times::now()),
@@ -405,8 +423,18 @@ impl Session {
     }
 }
 
-/// A node that did not answer as it should.
-pub(crate) fn unreachable(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Unreachable, error)
-        .next("is the node running, and may this user open its socket?")
+/// A node that refused, or did not answer as it should.
+pub(crate) fn unanswered(error: ClientError) -> Failure {
+    let denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
+    let (exit, step) = match &error {
+        ClientError::Refused(_) => (Exit::Refused, None),
+        ClientError::Unreachable { source, .. } if denied(source) => {
+            (Exit::Unreachable, Some("its socket is for root and the group daymark"))
+        }
+        ClientError::Unreachable { .. } => {
+            (Exit::Unreachable, Some("`daymarkctl sync FOLDER` needs no node"))
+        }
+        ClientError::Broken { .. } => (Exit::Unreachable, Some("look at the node's log")),
+    };
+    Failure { exit, error: error.into(), next_step: step.map(str::to_owned) }
 }

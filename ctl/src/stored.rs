@@ -1,11 +1,12 @@
 //! A replica as it is stored: loaded with nothing believed, and the journal of its floors.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use daymark_node::folder::ReplicaFolder;
+use daymark_node::folder::{ItemName, ReplicaFolder};
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::document::{Changes, Interest, Replica, Stored, StoredEntry, StoredReport};
 use daymark_protocol::trust::{FloorRecord, Floors, Pin, RootChain};
@@ -62,6 +63,8 @@ pub(crate) fn append_floors(folder: &Path, records: &[FloorRecord]) -> Outcome<(
 pub(crate) struct LoadedFolder {
     /// The replica.
     pub replica: Replica,
+    /// The items that were read.
+    pub read: BTreeSet<ItemName>,
     /// What makes the folder equal to it.
     pub changes: Changes,
     /// What is damaged or does not verify, for people.
@@ -78,9 +81,13 @@ pub(crate) fn load_folder(
 ) -> Outcome<LoadedFolder> {
     let mut chain = RootChain::new(pin);
     let (mut roots, mut stored, mut problems) = (Vec::new(), Stored::default(), Vec::new());
+    let mut read = BTreeSet::new();
     for name in store.names()? {
         match store.read(&name)? {
-            Some(item) => sort_in(item, &mut roots, &mut stored),
+            Some(item) => {
+                read.insert(name);
+                sort_in(item, &mut roots, &mut stored);
+            }
             None => problems.push(format!("{name} is damaged")),
         }
     }
@@ -89,7 +96,7 @@ pub(crate) fn load_folder(
     let loaded = Replica::load(chain, floors, Interest::default(), &stored);
     problems.extend(loaded.corrupt.iter().map(|bad| format!("{}: {}", bad.what, bad.why)));
     let reports = stored.reports.len();
-    Ok(LoadedFolder { replica: loaded.replica, changes: loaded.changes, problems, reports })
+    Ok(LoadedFolder { replica: loaded.replica, read, changes: loaded.changes, problems, reports })
 }
 
 fn sort_in(item: Item, roots: &mut Vec<Vec<u8>>, stored: &mut Stored) {

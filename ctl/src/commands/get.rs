@@ -1,7 +1,10 @@
 //! `get KIND`: listings. Every row comes from the replica, or from the node where one is asked.
 
+use daymark_protocol::decide::Reach;
+use daymark_protocol::id::KeyId;
 use daymark_protocol::resource::{Kind, ScheduleStatus, Spec};
-use daymark_protocol::trust::{State, Version};
+use daymark_protocol::target::UnknownProfile;
+use daymark_protocol::trust::{Standing, State, Version};
 use serde::Serialize;
 
 use crate::cli::GetArgs;
@@ -159,20 +162,54 @@ pub(crate) async fn run(session: Session, args: GetArgs) -> Outcome {
             output::rows(format, &windows::rows(&session, only, args.days)?, &as_of)?;
         }
         "peer" | "peers" => {
-            let (peers, as_of) = peers::rows(&session).await?;
+            no_hosts_to_select(&session, "peers")?;
+            let (mut peers, as_of) = peers::rows(&session).await?;
+            peers.retain(|peer| only.is_none_or(|only| peer.is_of(only)));
             output::rows(format, &peers, &as_of)?;
         }
-        "conflict" | "conflicts" => output::rows(format, &conflicts(&session), &as_of)?,
-        "halt" | "halts" => output::rows(format, &halts(&session), &as_of)?,
+        "conflict" | "conflicts" => {
+            no_hosts_to_select(&session, "conflicts")?;
+            output::rows(format, &named(conflicts(&session), only), &as_of)?;
+        }
+        "halt" | "halts" => output::rows(format, &named(halts(&session)?, only), &as_of)?,
         "quarantine" => output::rows(format, &quarantine(&session, only)?, &as_of)?,
-        "approval" | "approvals" => output::rows(format, &sign::approvals(&session)?, &as_of)?,
-        "token" | "tokens" => output::rows(format, &token::rows(&session, only)?, &as_of)?,
+        "approval" | "approvals" => {
+            no_hosts_to_select(&session, "approvals")?;
+            output::rows(format, &named(sign::approvals(&session)?, only), &as_of)?;
+        }
+        "token" | "tokens" => {
+            no_hosts_to_select(&session, "tokens")?;
+            output::rows(format, &token::rows(&session, only)?, &as_of)?;
+        }
         other => {
             let kinds = listed_kinds(other)?;
             output::rows(format, &resources(&session, &kinds, only)?, &as_of)?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// Refuses what selects hosts for a listing that is not of what reaches hosts.
+fn no_hosts_to_select(session: &Session, listing: &str) -> Outcome<()> {
+    if session.selected()?.is_none() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("`get {listing}` lists the whole fleet's"))
+        .next(format!("leave --site and --label away, or name one: `get {listing} NAME`")))
+}
+
+/// Those of a name, or all.
+fn named(mut facts: Vec<Fact>, only: Option<&str>) -> Vec<Fact> {
+    facts.retain(|fact| only.is_none_or(|only| fact.name == only));
+    facts
+}
+
+/// Whether a version reaches one of the hosts that are selected, if any are.
+fn reaches_selected(standing: &Standing, selected: Option<&[KeyId]>, version: &Version) -> bool {
+    let reached = |host: &KeyId| {
+        version.reaches(Reach::new(standing, *host).place(), UnknownProfile::Matches)
+    };
+    selected.is_none_or(|selected| selected.iter().any(reached))
 }
 
 /// The kinds that a word lists.
@@ -253,6 +290,10 @@ fn resources(session: &Session, kinds: &[Kind], only: Option<&str>) -> Outcome<V
     let standing = session.standing();
     let chosen = only.map(|name| session.find(kinds, name)).transpose()?;
     let scope = session.global.scope.as_ref().map(|_| session.scope()).transpose()?;
+    if kinds.iter().any(|kind| matches!(kind, Kind::Region | Kind::Site | Kind::OsProfile)) {
+        no_hosts_to_select(session, "regions, sites and osprofiles")?;
+    }
+    let selected = session.selected()?;
     let mut rows: Vec<ResourceRow> = standing
         .lines
         .iter()
@@ -262,7 +303,9 @@ fn resources(session: &Session, kinds: &[Kind], only: Option<&str>) -> Outcome<V
         })
         .filter_map(|((kind, id), line)| {
             let version = names::living(line)?;
-            if scope.as_ref().is_some_and(|scope| *scope != version.scope) {
+            let fits = scope.as_ref().is_none_or(|scope| *scope == version.scope)
+                && reaches_selected(standing, selected.as_deref(), version);
+            if !fits {
                 return None;
             }
             let state = match &line.state {
@@ -375,11 +418,13 @@ fn conflicts(session: &Session) -> Vec<Fact> {
         .collect()
 }
 
-fn halts(session: &Session) -> Vec<Fact> {
+fn halts(session: &Session) -> Outcome<Vec<Fact>> {
     let standing = session.standing();
-    standing
+    let selected = session.selected()?;
+    Ok(standing
         .halts
         .iter()
+        .filter(|halt| reaches_selected(standing, selected.as_deref(), &halt.version))
         .map(|halt| Fact {
             name: stop::halt_name(halt),
             about: format!(
@@ -401,15 +446,18 @@ fn halts(session: &Session) -> Vec<Fact> {
                 }
             ),
         })
-        .collect()
+        .collect())
 }
 
 fn quarantine(session: &Session, only: Option<&str>) -> Outcome<Vec<Fact>> {
     let standing = session.standing();
     let chosen = only.map(|name| names::find_host(standing, name)).transpose()?;
+    let selected = session.selected()?;
     let mut rows = Vec::new();
     for (key, _, spec) in names::hosts(standing) {
-        if chosen.is_some_and(|chosen| chosen != key) {
+        let wanted = chosen.is_none_or(|chosen| chosen == key)
+            && selected.as_ref().is_none_or(|selected| selected.contains(&key));
+        if !wanted {
             continue;
         }
         let quarantine = session.host(&key).map(|host| host.machine.quarantine).unwrap_or_default();

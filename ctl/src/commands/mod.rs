@@ -34,7 +34,8 @@ use crate::cli::{Cli, Command, ExportCommand, FleetCommand, ReleaseCommand};
 use crate::exit::{Exit, Outcome};
 use crate::session::Session;
 
-/// Runs a command.
+/// Runs a command. What a node at hand knows comes in before anything is shown or signed: a
+/// statement written in ignorance of another may contradict it.
 pub(crate) async fn run(cli: Cli) -> Outcome {
     let global = cli.global;
     let session = || Session::open(global.clone()).inspect(fleet::announce);
@@ -43,35 +44,35 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         Command::Key(command) => key::run(&global, command),
         Command::Fleet(FleetCommand::Init(args)) => fleet::init(&global, &args),
         Command::Fleet(FleetCommand::Info) => fleet::info(&session()?),
-        Command::Root(command) => root::run(session()?, command).await,
+        Command::Root(command) => root::run(sync::fresh(session()?).await?, command).await,
         Command::Context(command) => context::run(global, command).await,
         Command::Sync(args) => sync::run(session()?, args).await,
         Command::Status => describe::status(&sync::fresh(session()?).await?),
-        Command::Create(command) => create::run(session()?, command).await,
-        Command::Apply(args) => apply::apply(session()?, args).await,
-        Command::Diff(args) => apply::diff(&session()?, &args),
-        Command::Delete(args) => describe::delete(session()?, args).await,
+        Command::Create(command) => create::run(sync::fresh(session()?).await?, command).await,
+        Command::Apply(args) => apply::apply(sync::fresh(session()?).await?, args).await,
+        Command::Diff(args) => apply::diff(&sync::fresh(session()?).await?, &args),
+        Command::Delete(args) => describe::delete(sync::fresh(session()?).await?, args).await,
         Command::Get(args) => get::run(sync::fresh(session()?).await?, args).await,
         Command::Describe(args) => describe::describe(&sync::fresh(session()?).await?, &args),
         Command::Watch(args) => watch::watch(session()?, args).await,
         Command::Wait(args) => watch::wait(session()?, args).await,
         Command::Explain(args) => explain::run(sync::fresh(session()?).await?, args).await,
-        Command::Plan(args) => plan::run(&session()?, &args),
-        Command::Enroll(args) => enroll::run(session()?, args).await,
-        Command::Revoke(command) => host::revoke(session()?, command).await,
-        Command::Label(command) => host::label(session()?, command).await,
-        Command::Move(command) => host::relocate(session()?, command).await,
-        Command::Sign(args) => sign::run(session()?, args).await,
-        Command::Halt(args) => stop::halt(session()?, args).await,
-        Command::Resume(args) => stop::resume(session()?, args).await,
-        Command::Promote(args) => update::promote(session()?, args).await,
-        Command::Update(args) => update::update(session()?, args).await,
-        Command::Rollback(args) => update::rollback(session()?, args).await,
-        Command::Hold(args) => stop::hold(session()?, args).await,
-        Command::Unhold(args) => stop::unhold(session()?, args).await,
-        Command::Retry(args) => stop::retry(session()?, args).await,
+        Command::Plan(args) => plan::run(&sync::fresh(session()?).await?, &args),
+        Command::Enroll(args) => enroll::run(sync::fresh(session()?).await?, args).await,
+        Command::Revoke(command) => host::revoke(sync::fresh(session()?).await?, command).await,
+        Command::Label(command) => host::label(sync::fresh(session()?).await?, command).await,
+        Command::Move(command) => host::relocate(sync::fresh(session()?).await?, command).await,
+        Command::Sign(args) => sign::run(sync::fresh(session()?).await?, args).await,
+        Command::Halt(args) => stop::halt(sync::fresh(session()?).await?, args).await,
+        Command::Resume(args) => stop::resume(sync::fresh(session()?).await?, args).await,
+        Command::Promote(args) => update::promote(sync::fresh(session()?).await?, args).await,
+        Command::Update(args) => update::update(sync::fresh(session()?).await?, args).await,
+        Command::Rollback(args) => update::rollback(sync::fresh(session()?).await?, args).await,
+        Command::Hold(args) => stop::hold(sync::fresh(session()?).await?, args).await,
+        Command::Unhold(args) => stop::unhold(sync::fresh(session()?).await?, args).await,
+        Command::Retry(args) => stop::retry(sync::fresh(session()?).await?, args).await,
         Command::Release(ReleaseCommand::Add { image, profile, to }) => {
-            release::add(session()?, &image, &profile, &to).await
+            release::add(sync::fresh(session()?).await?, &image, &profile, &to).await
         }
         Command::Audit(args) => audit::fresh(session()?, args).await,
         Command::Verify(args) => audit::verify(global.output, &args),

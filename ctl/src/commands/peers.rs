@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::exit::Outcome;
 use crate::output::Row;
-use crate::session::{Session, unreachable};
+use crate::session::{Session, unanswered};
 use crate::{names, times};
 
 /// A peer of a host.
@@ -33,11 +33,18 @@ impl Row for PeerRow {
     }
 }
 
+impl PeerRow {
+    /// Whether it is about a host of this name, at either end.
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        self.host == name || self.peer == name
+    }
+}
+
 /// The rows, and how old they are.
 pub(crate) async fn rows(session: &Session) -> Outcome<(Vec<PeerRow>, String)> {
     let standing = session.standing();
     if session.socket().is_some() {
-        let status = session.client()?.status().await.map_err(unreachable)?;
+        let status = session.client()?.status().await.map_err(unanswered)?;
         let host = names::host_name(standing, &status.host);
         let rows = status
             .peers

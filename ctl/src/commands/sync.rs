@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::cli::SyncArgs;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::session::{Session, unreachable};
+use crate::session::{Session, unanswered};
 use crate::{conflicts, drafts, output};
 
 /// Items asked for or handed in at once: a few megabytes at most.
@@ -105,7 +105,7 @@ pub(crate) async fn run(mut session: Session, args: SyncArgs) -> Outcome {
     conflicts::refuse_new(session.standing(), &unknown).map(|()| Exit::Done)
 }
 
-/// The session, synced with its node if it has one that answers; a read works without.
+/// The session, synced with its node if it has one that answers; reading and signing work without.
 pub(crate) async fn fresh(mut session: Session) -> Outcome<Session> {
     let Some(socket) = session.socket().map(Path::to_owned) else { return Ok(session) };
     match node(&mut session, &socket).await {
@@ -123,7 +123,7 @@ pub(crate) fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
     let folder = ReplicaFolder::open_or_begin(path)?;
     check_folder(session, &folder, path)?;
     let mut moved = Moved::default();
-    let held = held(session)?;
+    let held = held(session);
     let mut missing = folder.names()?;
     // A root that is held may lie there with other signatures, or beside a rival.
     missing.retain(|name| matches!(name, ItemName::Root(_)) || !held.contains(name));
@@ -136,20 +136,21 @@ pub(crate) fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
     let (received, sent) = drafts::exchange(session, path)?;
     moved.received += received;
     moved.sent += sent;
-    for item in session.items()? {
-        moved.sent += u64::from(folder.write(&item)?);
+    for name in session.held() {
+        if let Some(item) = session.item(name)? {
+            moved.sent += u64::from(folder.write(&item)?);
+        }
     }
-    session.note_sync()?;
     Ok(moved)
 }
 
 /// What need not be fetched. Roots are not among it while the chain waits: one of a version that
 /// is held may bring the signatures that are missing.
-fn held(session: &Session) -> Outcome<BTreeSet<ItemName>> {
+fn held(session: &Session) -> BTreeSet<ItemName> {
     let waits = session.replica().chain().newest().is_none();
-    let names = session.items()?;
-    let names = names.iter().map(ItemName::of);
-    Ok(names.filter(|name| !(waits && matches!(name, ItemName::Root(_)))).collect())
+    let mut names = session.held().clone();
+    names.retain(|name| !(waits && matches!(name, ItemName::Root(_))));
+    names
 }
 
 /// Refuses a folder with the first root of another fleet, before anything moves either way.
@@ -177,18 +178,18 @@ fn check_folder(session: &Session, folder: &ReplicaFolder, path: &Path) -> Outco
 /// Syncs with a node, over its control socket.
 pub(crate) async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
     let client = Client::new(socket);
-    let status = client.status().await.map_err(unreachable)?;
+    let status = client.status().await.map_err(unanswered)?;
     check_fleet(session, status.fleet)?;
-    let index = client.replica().await.map_err(unreachable)?;
+    let index = client.replica().await.map_err(unanswered)?;
     let mut moved = Moved::default();
-    let held = held(session)?;
+    let held = held(session);
     let theirs = names(&index);
     let missing: Vec<ItemName> =
         theirs.iter().filter(|name| !held.contains(name)).cloned().collect();
     for batch in missing.chunks(BATCH_ITEMS_MAX) {
         let mut wanted: Vec<ItemName> = batch.to_vec();
         while !wanted.is_empty() {
-            let fetched = client.fetch(&request(&wanted)).await.map_err(unreachable)?;
+            let fetched = client.fetch(&request(&wanted)).await.map_err(unanswered)?;
             if fetched.items.is_empty() {
                 break;
             }
@@ -200,9 +201,10 @@ pub(crate) async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved>
             }
         }
     }
-    let give: Vec<Item> =
-        session.items()?.into_iter().filter(|item| !theirs.contains(&ItemName::of(item))).collect();
+    let give: Vec<ItemName> = session.held().difference(&theirs).cloned().collect();
     for batch in give.chunks(BATCH_ITEMS_MAX) {
+        let batch = batch.iter().map(|name| session.item(name)).collect::<Outcome<Vec<_>>>()?;
+        let batch = &batch.into_iter().flatten().collect::<Vec<Item>>();
         moved.sent(batch, &hand_in(&client, batch).await?);
     }
     session.note_sync()?;
@@ -212,7 +214,7 @@ pub(crate) async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved>
 /// Hands items to a node.
 pub(crate) async fn hand_in(client: &Client, items: &[Item]) -> Outcome<Vec<SubmitOutcome>> {
     let items = items.iter().cloned().map(Into::into).collect();
-    Ok(client.submit(items).await.map_err(unreachable)?.outcomes)
+    Ok(client.submit(items).await.map_err(unanswered)?.outcomes)
 }
 
 fn check_fleet(session: &Session, fleet: Option<FleetId>) -> Outcome<()> {

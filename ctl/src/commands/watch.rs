@@ -15,8 +15,37 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::session::Session;
 use crate::{conflicts, names, output, times};
 
-/// How often the node is asked; over its socket this costs it next to nothing.
+/// How often the node is asked.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// The node at hand, which may itself restart while it is followed.
+#[derive(Debug, Default)]
+struct Followed {
+    /// Whether it has answered before.
+    answered: bool,
+    /// Whether it was away at the last question.
+    away: bool,
+}
+
+impl Followed {
+    /// Fetches what is new. A node that has answered once may be away for a time, which is said once.
+    async fn refresh(&mut self, session: &mut Session) -> Outcome<()> {
+        match refresh(session).await {
+            Ok(()) => {
+                (self.answered, self.away) = (true, false);
+                Ok(())
+            }
+            Err(failure) if self.answered && failure.exit == Exit::Unreachable => {
+                if !self.away {
+                    output::note(&format!("{:#}; it is asked again", failure.error));
+                }
+                self.away = true;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
 
 async fn refresh(session: &mut Session) -> Outcome<()> {
     let socket = session
@@ -38,8 +67,9 @@ pub(crate) async fn watch(mut session: Session, args: WatchArgs) -> Outcome {
         .transpose()?
         .map(|ms| Instant::now() + Duration::from_millis(ms.unsigned_abs()));
     let mut shown: BTreeMap<KeyId, String> = BTreeMap::new();
+    let mut node = Followed::default();
     loop {
-        refresh(&mut session).await?;
+        node.refresh(&mut session).await?;
         let selected = session.selected()?;
         for (key, _, spec) in names::hosts(session.standing()) {
             if selected.as_ref().is_some_and(|selected| !selected.contains(&key)) {
@@ -51,7 +81,7 @@ pub(crate) async fn watch(mut session: Session, args: WatchArgs) -> Outcome {
                 shown.insert(key, line);
             }
         }
-        if end.is_some_and(|end| Instant::now() >= end) {
+        if output::is_closed() || end.is_some_and(|end| Instant::now() >= end) {
             return Ok(Exit::Done);
         }
         tokio::time::sleep(EVERY).await;
@@ -90,8 +120,9 @@ pub(crate) async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
     };
     let end =
         Instant::now() + Duration::from_millis(times::length_ms(&args.timeout)?.unsigned_abs());
+    let mut node = Followed::default();
     loop {
-        refresh(&mut session).await?;
+        node.refresh(&mut session).await?;
         let (kind, id) = session.find(&kinds, name)?;
         conflicts::refuse(session.standing(), kind, &id)?;
         let line = session.standing().lines.get(&(kind, id));
@@ -99,6 +130,10 @@ pub(crate) async fn wait(mut session: Session, args: WaitArgs) -> Outcome {
             .and_then(names::living)
             .ok_or_else(|| Failure::usage(format!("there is no {kind} {name:?}")))?;
         let (there, missing) = progress(&session, version, goal);
+        if there == 0 && missing.is_empty() {
+            return Err(Failure::usage(format!("{} reaches no host that is enrolled", args.what))
+                .next("`daymarkctl describe` shows whom it is for"));
+        }
         if missing.is_empty() {
             output::text(&format!("{} is {} on {there} of {there} hosts.", args.what, args.state));
             return Ok(Exit::Done);

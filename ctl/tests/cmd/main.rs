@@ -28,6 +28,7 @@ mod resources;
 mod rooms;
 mod rotation;
 mod scope;
+mod signing;
 mod team;
 
 use std::collections::BTreeMap;

@@ -57,6 +57,11 @@ fn q1_schedules_blackouts_and_policies_of_a_site_reach_only_it_and_live_with_it(
         let rows = admin.run(&["get", kind, name, "-o", "json"]).ends(0).json();
         assert_eq!(rows[0]["scope"], "site berlin", "{rows}");
     }
+    for (site, shown) in [("berlin", "follow\n"), ("munich", "")] {
+        let policies = ["get", "policies", "--site", site, "-o", "name"];
+        assert_eq!(admin.run(&policies).ends(0).out, shown);
+        admin.refused(&["get", "sites", "--site", site], 2, &["whole fleet", "next:"]);
+    }
     let described = admin.run(&["describe", "policy", "follow", "-o", "json"]).ends(0).json();
     assert_eq!(described["versions"][0]["scope"], "site berlin");
     // The same words for the fleet are another resource.

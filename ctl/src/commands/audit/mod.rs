@@ -56,9 +56,11 @@ fn export(session: &Session, folder: &Path, rows: &[AuditRow]) -> Outcome {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let store = ReplicaFolder::open_or_begin(folder)?;
     let mut items = 0;
-    for item in session.items()? {
-        store.write(&item)?;
-        items += 1;
+    for name in session.held() {
+        if let Some(item) = session.item(name)? {
+            store.write(&item)?;
+            items += 1;
+        }
     }
     let (from, to) = (session.folder.join(ARCHIVE), folder.join(ARCHIVE));
     for (name, bytes) in history::archived(&from)? {
