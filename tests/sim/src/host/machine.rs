@@ -73,6 +73,11 @@ impl SimMachine {
         }
     }
 
+    /// Restarts so far.
+    pub fn boots(&self) -> u64 {
+        self.boots
+    }
+
     /// The slot that runs.
     pub fn booted(&self) -> usize {
         self.booted

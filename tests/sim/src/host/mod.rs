@@ -8,7 +8,7 @@ mod machine;
 use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_core::durable::UpdateState;
-use daymark_core::effect::{Act, Admission, OpId};
+use daymark_core::effect::{Act, Admission, Effect, OpId, Write};
 use daymark_core::event::{Reading, StageProgress};
 use daymark_core::{ClockTrust, CoreConfig, Node};
 use daymark_protocol::document::Shared;
@@ -51,7 +51,7 @@ pub(crate) struct Staging {
 }
 
 /// A crash that waits for its moment: the so many-th write or act from now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Doom {
     pub(crate) points_left: u32,
     pub(crate) power: bool,
@@ -59,7 +59,21 @@ pub(crate) struct Doom {
     pub(crate) tears: bool,
     /// Whether it waits for the first step with several acts, to fall between two of them.
     pub(crate) between: bool,
+    /// What it waits for instead, if it waits for something.
+    pub(crate) moment: Option<Moment>,
 }
+
+/// A point at which a crash may fall: before this is written, or done.
+#[derive(Clone, Copy, Debug)]
+pub enum Point<'a> {
+    /// A write.
+    Write(&'a Write),
+    /// An effect.
+    Effect(&'a Effect),
+}
+
+/// Whether a crash that waits falls here.
+pub type Moment = fn(&Point<'_>) -> bool;
 
 /// One simulated host.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use daymark_core::{Batch, Event};
 use super::{Next, World};
 use crate::facts::{Deed, Restarter};
 use crate::faults::Fault;
-use crate::host::Condition;
+use crate::host::{Condition, Point};
 use crate::scenario::Failing;
 
 /// How long health checks take, ms.
@@ -38,7 +38,7 @@ impl World {
     /// Performs a batch as a host must, unless it crashes on the way.
     pub(super) fn perform(&mut self, host: usize, mut batch: Batch) {
         for effect in batch.take_immediate() {
-            if self.is_doomed(host, false) {
+            if self.is_doomed(host, false, Point::Effect(&effect)) {
                 self.counts.bit(Fault::DiedBeforeSave);
                 return self.crash(host, true);
             }
@@ -49,7 +49,7 @@ impl World {
         }
         for (place, effect) in batch.confirm_durable().into_iter().enumerate() {
             let after_save = place == 0;
-            if self.is_doomed(host, !after_save) {
+            if self.is_doomed(host, !after_save, Point::Effect(&effect)) {
                 let place =
                     if after_save { Fault::DiedAfterSave } else { Fault::DiedBetweenEffects };
                 self.counts.bit(place);
@@ -74,7 +74,7 @@ impl World {
         }
         for write in batch.writes() {
             let tears = self.hosts[host].doom.is_some_and(|doom| doom.tears);
-            if self.is_doomed(host, false) {
+            if self.is_doomed(host, false, Point::Write(write)) {
                 if tears && self.hosts[host].disk.tear(write, &mut self.pool) {
                     self.counts.happened(Fault::TornWrite);
                 }
@@ -111,8 +111,11 @@ impl World {
     }
 
     /// Counts one point at which a crash may fall, between two acts or not; whether it does.
-    fn is_doomed(&mut self, host: usize, between: bool) -> bool {
+    fn is_doomed(&mut self, host: usize, between: bool, point: Point<'_>) -> bool {
         let Some(doom) = &mut self.hosts[host].doom else { return false };
+        if let Some(moment) = doom.moment {
+            return moment(&point);
+        }
         if doom.between {
             return between;
         }

@@ -27,7 +27,7 @@ use crate::checks::{Checks, Violation};
 use crate::facts::Deed;
 use crate::faults::{Fault, FaultCounts};
 use crate::figures::Recorder;
-use crate::host::{Doom, Images, Pool, SimHost, core_config};
+use crate::host::{Doom, Images, Moment, Pool, SimHost, core_config};
 use crate::network::{End, Network};
 use crate::operators::Operators;
 use crate::overlay::Rumour;
@@ -230,11 +230,19 @@ impl World {
     /// Lets a host crash at the so many-th write or act from now: the power fails, or the agent is
     /// killed; a power cut may tear the write that it falls on.
     pub fn crash_at(&mut self, host: usize, point: u32, power: bool, tears: bool) {
-        let doom = Doom { points_left: point, power, tears, between: false };
+        let doom = Doom { points_left: point, power, tears, between: false, moment: None };
         self.hosts[host].doom = Some(doom);
     }
 
-    /// Whether the crash of [`Self::crash_at`] is still to come.
+    /// Lets the power of a host fail when it is about to write or to do something; it may tear the
+    /// write.
+    pub fn cut_power_when(&mut self, host: usize, moment: Moment, tears: bool) {
+        let (points_left, power, between) = (0, true, false);
+        let doom = Doom { points_left, power, tears, between, moment: Some(moment) };
+        self.hosts[host].doom = Some(doom);
+    }
+
+    /// Whether the crash of [`Self::crash_at`] or [`Self::cut_power_when`] is still to come.
     pub fn awaits_crash(&self, host: usize) -> bool {
         self.hosts[host].doom.is_some()
     }

@@ -100,6 +100,12 @@ impl World {
         self.later(dark_ms, Next::SwitchOn { host });
     }
 
+    /// The power of a host's machine fails here and now, and comes back after a while.
+    pub fn cut_power(&mut self, host: usize) {
+        self.counts.happened(Fault::PowerCut);
+        self.lose_power(host);
+    }
+
     /// The machine has no power from now on.
     pub(super) fn switch_off(&mut self, host: usize) {
         self.end_process(host, true);
@@ -257,7 +263,7 @@ impl World {
         let tears = power && dice.below(2) == 0;
         // Few steps have several acts, so that one crash in so many waits for one.
         let between = u64::from(points_left) + 1 == CRASH_POINTS;
-        self.hosts[host].doom = Some(Doom { points_left, power, tears, between });
+        self.hosts[host].doom = Some(Doom { points_left, power, tears, between, moment: None });
         if at_once {
             self.hosts[host].doom = None;
             let unfinished =

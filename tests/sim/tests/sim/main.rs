@@ -8,3 +8,4 @@ mod page;
 mod plan;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod stages;
