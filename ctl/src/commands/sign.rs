@@ -118,20 +118,24 @@ fn chosen(session: &Session, args: &SignArgs) -> Outcome<Work> {
     let drafts = drafts::open(session)?;
     let own = session.home.keys().list()?;
     // What this machine has signed already is somebody else's turn.
-    let mine = |digest: &Digest| {
+    // The signature of a key that a root has ended is nobody's any more.
+    let mine = |digest: &Digest, root: Option<&Root>| {
         let held = session.replica().statement(digest);
         let signed = |id| held.is_some_and(|held| held.signatures.contains_key(id));
-        own.iter().any(|key| signed(&key.id))
+        let named = |id| root.is_none_or(|root| root.keys.contains_key(id));
+        own.iter().any(|key| named(&key.id) && signed(&key.id))
     };
     if args.all {
         work.statements.extend(session.replica().judgement().pending().map(|(digest, _)| *digest));
         work.drafts.extend(drafts.iter().map(|draft| (draft.clone(), None)));
-        work.statements.retain(|digest| !mine(digest));
+        let newest = session.replica().chain().newest();
+        work.statements.retain(|digest| !mine(digest, newest));
         work.drafts.retain(|(draft, _)| !own.iter().any(|key| draft.signers().contains(&key.id)));
     }
     if args.fallen {
-        let fallen = fallen(session)?.statements.into_iter();
-        work.statements.extend(fallen.filter(|digest| !mine(digest)));
+        let Fallen { statements, under } = fallen(session)?;
+        let open = statements.into_iter().filter(|digest| !mine(digest, under.as_ref()));
+        work.statements.extend(open);
     }
     let all = work.statements.len() + work.drafts.len();
     work.statements.retain(|digest| {

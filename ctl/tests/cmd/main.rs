@@ -12,6 +12,7 @@ mod admission;
 mod audit;
 mod bad_files;
 mod bad_input;
+mod ceremony;
 mod conflicts;
 mod contexts;
 mod demo;
