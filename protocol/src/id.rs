@@ -161,7 +161,7 @@ impl ResourceId {
 
 impl From<KeyId> for ResourceId {
     fn from(key: KeyId) -> Self {
-        Self(key.to_string().into())
+        Self(HEXLOWER.encode(&key.0).into())
     }
 }
 

@@ -135,13 +135,17 @@ impl Node {
 
     /// Remembers where connected members are, for the next start; saved with the next change.
     pub(crate) fn remember_addresses(&mut self) {
+        let remembered = &self.saved.get().addresses;
+        let is_news = |peer: &KeyId, addresses: &[String]| {
+            let before = remembered.get(peer).map(Vec::as_slice);
+            before != Some(addresses) && !addresses.is_empty()
+        };
         let known: Vec<(KeyId, Vec<String>)> = self
             .peers
             .keys()
-            .filter_map(|peer| Some((*peer, self.addresses.of(peer)?.to_vec())))
-            .filter(|(peer, addresses)| {
-                self.saved.get().addresses.get(peer) != Some(addresses) && !addresses.is_empty()
-            })
+            .filter_map(|peer| Some((*peer, self.addresses.of(peer)?)))
+            .filter(|(peer, addresses)| is_news(peer, addresses))
+            .map(|(peer, addresses)| (peer, addresses.to_vec()))
             .collect();
         for (peer, addresses) in known {
             let book = &mut self.saved.change().addresses;

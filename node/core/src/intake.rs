@@ -110,7 +110,7 @@ impl Node {
                     return;
                 }
                 self.saved.change().pin = Some(pin);
-                let chain = RootChain::new(pin);
+                let chain = self.shared.chain(RootChain::new(pin));
                 self.kept_interest = self.interest();
                 let interest = self.kept_interest.clone();
                 self.replica =

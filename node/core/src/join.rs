@@ -83,9 +83,10 @@ impl Node {
 
     /// Takes what a join message shows, if it is about one of the two machines that talk.
     fn take_host_entries(&mut self, peer: KeyId, entries: &[Vec<u8>], batch: &mut Batch) {
-        let about = BTreeSet::from([self.own, peer]);
+        let about = about(&BTreeSet::from([self.own, peer]));
+        let decode = |bytes| Entry::decode_sharing(bytes, &self.shared).ok();
         let decoded: Vec<(Entry, &Vec<u8>)> =
-            entries.iter().filter_map(|bytes| Some((Entry::decode(bytes).ok()?, bytes))).collect();
+            entries.iter().filter_map(|bytes| Some((decode(bytes)?, bytes))).collect();
         let statements: BTreeSet<Digest> = decoded
             .iter()
             .filter_map(|(entry, _)| match entry {
@@ -116,9 +117,10 @@ impl Node {
     /// Host statements of these machines with their signatures, as entries: a tombstone included.
     fn host_entries(&self, hosts: &BTreeSet<KeyId>) -> Vec<Vec<u8>> {
         let Some(replica) = &self.replica else { return vec![] };
+        let hosts = about(hosts);
         let mut entries = Vec::new();
         for (digest, held) in replica.statements() {
-            if is_host_of(&held.statement, hosts) {
+            if is_host_of(&held.statement, &hosts) {
                 entries.push(statement_entry(held.statement.bytes()));
                 let signatures = held.signatures.iter();
                 entries.extend(signatures.map(|(key, by)| signature_entry(digest, key, by)));
@@ -203,15 +205,18 @@ impl Node {
     }
 }
 
+/// Machines with the names of their Host statements.
+fn about(hosts: &BTreeSet<KeyId>) -> Vec<(KeyId, ResourceId)> {
+    hosts.iter().map(|host| (*host, ResourceId::from(*host))).collect()
+}
+
 /// Whether a statement is nothing but the Host of one of these machines. Host statements stand
 /// alone (RULES S2).
-fn is_host_of(statement: &Statement, hosts: &BTreeSet<KeyId>) -> bool {
+fn is_host_of(statement: &Statement, hosts: &[(KeyId, ResourceId)]) -> bool {
     match statement.payload().resources.as_slice() {
         [resource] if resource.kind == Kind::Host.name() => {
             let replaced = resource.replaces.as_ref().map(|replaced| replaced.host);
-            hosts
-                .iter()
-                .any(|host| resource.id == ResourceId::from(*host) || replaced == Some(*host))
+            hosts.iter().any(|(host, id)| resource.id == *id || replaced == Some(*host))
         }
         [] | [_] | [_, _, ..] => false,
     }

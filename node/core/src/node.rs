@@ -201,8 +201,11 @@ impl Node {
         let Some(pin) = self.saved.get().pin else { return };
         let mut chain = RootChain::new(pin);
         chain.raise_floor(self.saved.get().root_floor);
-        let refused = chain
-            .accept_all(roots.iter().map(Vec::as_slice))
+        let mut chain = self.shared.chain(chain);
+        let roots: Vec<&[u8]> = roots.iter().map(Vec::as_slice).collect();
+        let refused = self
+            .shared
+            .rooted(&mut chain, &roots)
             .into_iter()
             .filter_map(Result::err)
             .map(|error| format!("a stored root is refused: {error}"));

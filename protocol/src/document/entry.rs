@@ -63,7 +63,10 @@ impl Entry {
     }
 
     /// As [`Self::decode`], with a statement that is in the pool already.
-    pub(crate) fn decode_sharing(bytes: &[u8], shared: &Shared) -> Result<Self, RefusedEntry> {
+    ///
+    /// # Errors
+    /// As for [`Self::decode`].
+    pub fn decode_sharing(bytes: &[u8], shared: &Shared) -> Result<Self, RefusedEntry> {
         if bytes.len() > ENTRY_BYTES_MAX {
             return Err(RefusedEntry::TooLarge(bytes.len()));
         }

@@ -71,14 +71,17 @@ impl Shared {
     }
 
     /// A root chain, as others hold it too.
-    pub(crate) fn chain(&self, chain: RootChain) -> Arc<RootChain> {
+    pub fn chain(&self, chain: RootChain) -> Arc<RootChain> {
         let Some(mut pool) = self.lock() else { return Arc::new(chain) };
         let (pin, floor, held) = chain.state();
         Arc::clone(pool.roots.entry((pin, floor, held)).or_insert_with(|| Arc::new(chain)))
     }
 
     /// What becomes of each of the roots that a chain takes. Refusals are worked out each time.
-    pub(crate) fn rooted(
+    ///
+    /// # Errors
+    /// Of each root, as for [`RootChain::accept`].
+    pub fn rooted(
         &self,
         chain: &mut Arc<RootChain>,
         envelopes: &[&[u8]],

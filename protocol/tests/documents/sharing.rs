@@ -41,7 +41,7 @@ proptest! {
         let shared = Shared::pool();
         let replica = |shared: &Shared| {
             let (floors, interest) = (Floors::default(), Interest::default());
-            Replica::sharing(fleet.chain(), floors, interest, shared.clone())
+            Replica::sharing(shared.chain(fleet.chain()), floors, interest, shared.clone())
         };
         let mut sharing = [replica(&shared), replica(&shared)];
         let mut alone = [replica(&Shared::default()), replica(&Shared::default())];

@@ -226,6 +226,13 @@ impl Overlay {
         self.backoffs.get(&(topic, peer)).is_some_and(|until_ms| now_ms < *until_ms)
     }
 
+    /// Whether a heartbeat leaves a topic's mesh as it is.
+    pub(crate) fn is_sound(&self, topic: u16, dialled: impl Fn(usize) -> bool) -> bool {
+        let Some(mesh) = self.topics.get(&topic) else { return true };
+        (MESH_LOW..MESH_HIGH).contains(&mesh.len())
+            && mesh.iter().filter(|peer| dialled(**peer)).take(DIALLED_MIN).count() == DIALLED_MIN
+    }
+
     /// Peers that come into a topic's mesh with this heartbeat, and that go out of it.
     pub(crate) fn tends(
         &mut self,

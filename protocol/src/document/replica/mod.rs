@@ -99,13 +99,18 @@ pub struct Replica {
 impl Replica {
     /// An empty replica under the roots held and above the floors that were ever reached.
     pub fn new(chain: RootChain, floors: Floors, interest: Interest) -> Self {
-        Self::sharing(chain, floors, interest, Shared::default())
+        Self::sharing(Arc::new(chain), floors, interest, Shared::default())
     }
 
     /// As [`Self::new`], holding in common what other replicas of the pool hold too.
-    pub fn sharing(chain: RootChain, floors: Floors, interest: Interest, shared: Shared) -> Self {
+    pub fn sharing(
+        chain: Arc<RootChain>,
+        floors: Floors,
+        interest: Interest,
+        shared: Shared,
+    ) -> Self {
         let mut replica = Self {
-            chain: shared.chain(chain),
+            chain,
             lists: HeldLists::new(),
             heartbeats: BTreeMap::new(),
             floors,

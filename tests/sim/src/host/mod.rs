@@ -203,6 +203,12 @@ impl SimHost {
         self.disk.state().update == UpdateState::Idle && self.staging.is_none()
     }
 
+    /// Whether a topic's mesh needs no tending.
+    pub(crate) fn is_mesh_sound(&self, topic: u16) -> bool {
+        let dialled = |peer| self.connections.get(&peer).is_some_and(|it| it.dialled);
+        self.overlay.is_sound(topic, dialled)
+    }
+
     /// Decisions that its nodes took.
     pub fn decisions(&self) -> u64 {
         let running = self.node.as_ref().map_or(0, |node| node.counters().decisions);

@@ -229,15 +229,15 @@ impl World {
     pub(super) fn heartbeat(&mut self, host: usize) {
         let topics: Vec<u16> = self.hosts[host].overlay.topics.keys().copied().collect();
         for topic in topics {
-            let audience = self.audience(host, topic);
-            let (comes, goes) = self.hosts[host].overlay.tends(self.now_ms, topic, &audience);
-            for peer in comes {
-                self.graft(host, peer, topic);
-            }
-            for peer in goes {
-                self.hosts[peer].overlay.prune(self.now_ms, topic, host);
-            }
             let ids = self.hosts[host].overlay.recent(topic);
+            let sound = self.hosts[host].is_mesh_sound(topic);
+            if sound && ids.is_empty() {
+                continue;
+            }
+            let audience = self.audience(host, topic);
+            if !sound {
+                self.tend(host, topic, &audience);
+            }
             if ids.is_empty() {
                 continue;
             }
@@ -259,6 +259,16 @@ impl World {
         if self.hosts[host].overlay.beaten() {
             let life = self.hosts[host].life;
             self.later(BEAT_MS, Next::Heartbeat { host, life });
+        }
+    }
+
+    fn tend(&mut self, host: usize, topic: u16, audience: &[Candidate]) {
+        let (comes, goes) = self.hosts[host].overlay.tends(self.now_ms, topic, audience);
+        for peer in comes {
+            self.graft(host, peer, topic);
+        }
+        for peer in goes {
+            self.hosts[peer].overlay.prune(self.now_ms, topic, host);
         }
     }
 
