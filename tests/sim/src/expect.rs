@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::checks::Violation;
 use crate::faults::Fault;
 use crate::figures::Figures;
+use crate::scenario::Span;
 use crate::world::World;
 
 /// What must have come of a run, as far as it is said. A drawn fault mix takes it back.
@@ -19,6 +20,8 @@ pub struct Expect {
     pub failed: Option<u64>,
     /// Restarts that agents ordered.
     pub reboots: Option<u64>,
+    /// Most time until 99 % of all machines hold an order.
+    pub order_p99: Option<Span>,
     /// How often these kinds of fault must have changed an outcome at least.
     pub bites: BTreeMap<Fault, u64>,
     /// Single machines.
@@ -67,6 +70,15 @@ impl Expect {
             let bit = figures.faults.0.get(fault).map_or(0, |count| count.bit);
             let wanted = (bit < *least).then(|| format!("{least} or more"));
             compare(0, &format!("{fault:?} that changed an outcome"), wanted, bit.to_string());
+        }
+        for spread in &figures.spreads {
+            // Whoever never held it counts as later than anyone.
+            let place = (figures.hosts * 99).div_ceil(100).saturating_sub(1);
+            let after = spread.after_ms.get(place).map(|ms| Span(*ms));
+            let late = self.order_p99.filter(|most| after.is_none_or(|after| after.0 > most.0));
+            let wanted = late.map(|most| format!("{most} at most"));
+            let is = after.map_or_else(|| "never".to_owned(), |after| after.to_string());
+            compare(0, "an order at 99 % of all machines", wanted, is);
         }
         for expected in &self.host {
             let number = expected.host;
