@@ -1,5 +1,7 @@
 //! What a case is: its name, what it covers, and its story.
 
+use daymark_protocol::rules::Rule;
+
 /// What a case covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Covers {
@@ -11,6 +13,8 @@ pub(super) enum Covers {
     Flaw(&'static str),
     /// A test of TUF's conformance suite that it corresponds to.
     Tuf(&'static str),
+    /// A check without which the case fails.
+    Red(Rule),
 }
 
 /// A case.
@@ -31,8 +35,11 @@ macro_rules! cases {
             $crate::attacks::case::Case {
                 name: concat!(module_path!(), "::", stringify!($name)),
                 covers: {
-                    #[allow(unused_imports, reason = "not every case covers all four")]
-                    use $crate::attacks::case::Covers::{Flaw, Row, Rule, Tuf};
+                    #[allow(unused_imports, reason = "no case covers all of them")]
+                    use {
+                        $crate::attacks::case::Covers::{Flaw, Red, Row, Rule, Tuf},
+                        daymark_protocol::rules::Rule::*,
+                    };
                     &[$($covers),*]
                 },
             }

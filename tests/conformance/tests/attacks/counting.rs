@@ -10,7 +10,7 @@ use super::case::cases;
 cases! {
     /// An order is ended; then its first version comes back, also on an empty store.
     an_older_version_comes_back
-    [Rule("C6"), Row(5), Row(6), Flaw("S11"), Tuf("test_targets_rollback")]
+    [Red(C2Lost), Red(C6Floors), Rule("C6"), Row(5), Row(6), Flaw("S11"), Tuf("test_targets_rollback")]
     |stage| {
         let first = stage.order("all")?;
         let end = stage.people().end(Kind::OsUpdatePolicy, "all")?;
@@ -34,7 +34,7 @@ cases! {
 
     /// Two laptops, or a thief, sign different things under one version.
     two_orders_of_one_version
-    [Rule("C2"), Row(13), Flaw("S7"), Flaw("B4")]
+    [Red(C2Conflict), Rule("C2"), Row(13), Flaw("S7"), Flaw("B4")]
     |stage| {
         let [wanted, installed] = [&stage.wanted, &stage.fleet.installed].map(|it| it.os.clone());
         let order = stage.people().wants("all", &wanted, everyone());
@@ -52,7 +52,7 @@ cases! {
 
     /// One key halts; neither the order nor one key of two lifts it, the threshold does.
     a_halt_by_one_key
-    [Rule("C4"), Row(9), Flaw("B4")]
+    [Red(C4Halts), Rule("C4"), Row(9), Flaw("B4")]
     |stage| {
         let (halt, items) = stage.people().halt("stop")?;
         stage.tell(items).await?;

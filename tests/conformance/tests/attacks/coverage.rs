@@ -1,6 +1,11 @@
 //! What there is to be covered: the rules by number, the rows of the table of attacks on update
 //! systems, the flaws of earlier drafts.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use daymark_protocol::rules::Rule;
+
 use super::case::Covers;
 use super::cases;
 
@@ -18,6 +23,59 @@ fn numbered(letters: &[(&str, u8)]) -> Vec<String> {
         .collect()
 }
 
+/// The map of the threat model: what stands in the first column, and the cases in the last one.
+fn map() -> BTreeMap<String, BTreeSet<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/threat-model.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, map) = text.split_once("## What proves it").unwrap();
+    let (map, _) = map.split_once("\n## ").unwrap_or((map, ""));
+    let rows = map.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let mut heading = String::new();
+    let mut read = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let (Some(first), Some(last)) = (cells.first(), cells.last()) else { continue };
+        if ["rule", "row", "flaw", "check"].contains(first) {
+            (*first).clone_into(&mut heading);
+            continue;
+        }
+        assert!(!last.trim().is_empty(), "{heading} {first} has neither cases nor a reason");
+        let cases = last.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect();
+        let before = read.insert(format!("{heading} {first}"), cases);
+        assert!(before.is_none(), "{heading} {first} stands twice");
+    }
+    read
+}
+
+#[test]
+fn the_threat_model_maps_everything_to_the_cases_that_cover_it() {
+    let all = |heading: &str, names: Vec<String>| {
+        names.into_iter().map(|name| (format!("{heading} {name}"), BTreeSet::new())).collect()
+    };
+    let mut expected: BTreeMap<String, BTreeSet<String>> = all("rule", numbered(&RULES));
+    expected.extend(all("row", (1..=ROWS).map(|row| row.to_string()).collect()));
+    expected.extend(all("flaw", numbered(&FLAWS)));
+    expected.extend(all("check", Rule::ALL.iter().map(|rule| format!("{rule:?}")).collect()));
+    for case in cases() {
+        for covers in case.covers {
+            let of = match covers {
+                Covers::Rule(rule) => format!("rule {rule}"),
+                Covers::Row(row) => format!("row {row}"),
+                Covers::Flaw(flaw) => format!("flaw {flaw}"),
+                Covers::Red(rule) => format!("check {rule:?}"),
+                Covers::Tuf(_) => continue,
+            };
+            let name = case.name.trim_start_matches("main::attacks::").to_owned();
+            expected.entry(of).or_default().insert(name);
+        }
+    }
+    let map = map();
+    for (what, cases) in &expected {
+        assert_eq!(map.get(what), Some(cases), "{what} in docs/threat-model.md");
+    }
+    assert_eq!(map.len(), expected.len(), "the map has rows of nothing that there is");
+}
+
 #[test]
 fn what_a_case_covers_exists() {
     let (rules, flaws) = (numbered(&RULES), numbered(&FLAWS));
@@ -29,6 +87,7 @@ fn what_a_case_covers_exists() {
                 Covers::Flaw(flaw) => flaws.iter().any(|known| known == flaw),
                 Covers::Row(row) => (1..=ROWS).contains(row),
                 Covers::Tuf(test) => test.starts_with("test_"),
+                Covers::Red(_) => true,
             };
             assert!(exists, "{} covers {covers:?}, which does not exist", case.name);
         }

@@ -9,15 +9,15 @@ use daymark_protocol::resource::Kind;
 use daymark_protocol::trust::SigningKey;
 use daymark_real::{POLICY, Say as _, everyone, only, until};
 
-use super::WITHIN;
 use super::case::cases;
 use super::stage::Stage;
+use super::within;
 
 /// The reports of the machine's own that it holds.
 async fn own_reports(stage: &Stage) -> anyhow::Result<Vec<Item>> {
     let host = stage.machine().id();
     let client = stage.machine().client();
-    until("the machine has reported", WITHIN, async || {
+    until("the machine has reported", within(), async || {
         let index = client.replica().await.map_err(|error| error.to_string())?;
         let reports = index.reports.get(&host).cloned().unwrap_or_default();
         let reports = reports.into_iter().map(|(generation, count)| (host, generation, count));
@@ -106,7 +106,7 @@ cases! {
 
     /// One of two policy keys floods the fleet with drafts: its own room is full, nobody else's.
     drafts_by_the_hundred
-    [Rule("D3"), Flaw("B3"), Flaw("N12"), Row(27)]
+    [Red(D3Room), Rule("D3"), Flaw("B3"), Flaw("N12"), Row(27)]
     |stage| {
         let os = stage.wanted.os.clone();
         let mut items = Vec::new();
@@ -127,7 +127,7 @@ cases! {
 
     /// A member changes another machine's report.
     a_report_changed_on_its_way
-    [Rule("D4"), Row(23), Row(38)]
+    [Red(D4Signature), Rule("D4"), Row(23), Row(38)]
     |stage| {
         let items = own_reports(stage).await?;
         let forged = items.iter().filter_map(|item| match item {
@@ -154,7 +154,7 @@ cases! {
 
     /// Ten machines that nobody enrolled report; a thief reports under an enrolled one's name.
     reports_of_nobody
-    [Rule("D4"), Rule("A2"), Row(23), Row(24)]
+    [Red(D4Signature), Rule("D4"), Rule("A2"), Row(23), Row(24)]
     |stage| {
         for number in 0..10_u8 {
             let sybil = SigningKey::from_seed([number + 100; 32]);
@@ -181,13 +181,13 @@ cases! {
 
     /// A copied disk: somebody else reports under this machine's key, twice.
     a_second_machine_with_the_same_key
-    [Rule("D6"), Rule("D5"), Flaw("S5"), Flaw("N9"), Row(13)]
+    [Red(D6Clone), Rule("D6"), Rule("D5"), Flaw("S5"), Flaw("N9"), Row(13)]
     |stage| {
         let key = SigningKey::from_seed(HostKeyFile::read(&stage.machine().data())?.seed);
         let first = generation(stage).await?;
         let report = report_of(stage, &key, first + 3)?;
         stage.mount(vec![Submitted::Report(Bytes(report))]).await?;
-        until("it rises above the other", WITHIN, async || {
+        until("it rises above the other", within(), async || {
             let risen = generation(stage).await.map_err(|error| error.to_string())?;
             if risen > first + 3 { Ok(()) } else { Err(format!("generation {risen}")) }
         })
@@ -206,7 +206,7 @@ cases! {
 
     /// The store is damaged and lost: floors close what is missing until peers give it back.
     a_store_that_is_lost
-    [Rule("C6"), Rule("C2"), Flaw("S11"), Row(33), Row(37)]
+    [Red(C6Floors), Red(C4Halts), Rule("C6"), Rule("C2"), Flaw("S11"), Row(33), Row(37)]
     |stage| {
         let (os, this) = (stage.wanted.os.clone(), only(&[stage.machine().id()]));
         let near = stage.people().wants("near", &os, this);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use daymark_real::until;
 
-use super::WITHIN;
 use super::case::cases;
 use super::stage::Stage;
+use super::within;
 
 /// Replaces a file below the release folder, wherever it lies.
 fn in_release(
@@ -35,7 +35,7 @@ fn in_release(
 
 /// The machine says that its source of images gives it nothing that it can use.
 async fn says_trouble(stage: &Stage, words: &str) -> anyhow::Result<()> {
-    until("the machine tells of the trouble", WITHIN, async || {
+    until("the machine tells of the trouble", within(), async || {
         let status = stage.machine().status().await?;
         let trouble = status.attempt.as_ref().map(|attempt| attempt.trouble.clone());
         let told = format!("{:?} {trouble:?}", status.problems);
@@ -47,12 +47,12 @@ async fn says_trouble(stage: &Stage, words: &str) -> anyhow::Result<()> {
 cases! {
     /// Each answer with chunks has one wrong byte: none of them is kept, and the service is blamed.
     a_release_service_that_damages_chunks
-    [Row(1), Row(19), Row(14), Tuf("test_targets_hash_mismatch"), Tuf("test_repository_substitutes_target_file")]
+    [Red(I1Chunks), Row(1), Row(19), Row(14), Tuf("test_targets_hash_mismatch"), Tuf("test_repository_substitutes_target_file")]
     |stage| {
         stage.fleet.origin.damage(true);
         let order = stage.order("all")?;
         stage.tell(order).await?;
-        until("chunks were refused", WITHIN, async || {
+        until("chunks were refused", within(), async || {
             let status = stage.machine().status().await?;
             let refused = status.attempt.as_ref().map(|attempt| attempt.refused_from_origin);
             if refused > Some(0) { Ok(()) } else { Err(format!("{refused:?}")) }

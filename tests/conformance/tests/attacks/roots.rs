@@ -25,7 +25,7 @@ const TWO_OF_THREE: &Offices = &[
 cases! {
     /// A thief of one key in three writes a root that makes himself the only speaker.
     a_root_by_fewer_than_the_old_threshold
-    [Rule("R1"), Row(9), Tuf("test_root_rotation[2-of-3-threshold-decr-to-1-of-3-fails-old-threshold-not-eached]")]
+    [Red(R1OldSigners), Rule("R1"), Row(9), Tuf("test_root_rotation[2-of-3-threshold-decr-to-1-of-3-fails-old-threshold-not-eached]")]
     by TWO_OF_THREE;
     |stage| {
         let thief = stage.people().key("rosa").public().id();
@@ -43,7 +43,7 @@ cases! {
 
     /// The old signers name new ones, who have not signed that they are.
     a_root_that_its_own_threshold_did_not_sign
-    [Rule("R1"), Tuf("test_root_rotation[1-of-1-key-rotation-fail-not-signed-with-new-key]")]
+    [Red(R1OwnSigners), Rule("R1"), Tuf("test_root_rotation[1-of-1-key-rotation-fail-not-signed-with-new-key]")]
     |stage| {
         let next = stage.people().key("nora").public();
         let draft = stage.people().next_root().key(next.clone(), "nora");
@@ -79,7 +79,7 @@ cases! {
 
     /// Another fleet's root comes to a machine that has one, with that fleet's orders.
     a_second_fleet
-    [Rule("R3"), Flaw("S8"), Row(1)]
+    [Red(R3FleetOnce), Rule("R3"), Flaw("S8"), Row(1)]
     |stage| {
         let mut others = daymark_real::Administrators::found("others")?;
         let pin: Pin = others.pin();
@@ -97,7 +97,7 @@ cases! {
 
     /// Two roots of one version, each signed by enough: nothing goes until one settles both.
     two_roots_of_one_version
-    [Rule("R4"), Flaw("S8"), Row(13)]
+    [Red(R4Rivals), Rule("R4"), Flaw("S8"), Row(13)]
     |stage| {
         let order = stage.order("all")?;
         let [mine, other] = ["mine", "other"].map(|name| {
@@ -125,7 +125,7 @@ cases! {
 
     /// The newest root has expired: nothing starts until a newer one comes; a halt still stops.
     an_expired_root
-    [Rule("R1"), Row(7), Tuf("test_root_expired"), Tuf("test_expired_local_root")]
+    [Red(R1Expiry), Rule("R1"), Row(7), Tuf("test_root_expired"), Tuf("test_expired_local_root")]
     |stage| {
         let soon = daymark_real::now().plus_ms(500);
         let root = stage.people().renew_root(soon)?;
@@ -160,7 +160,7 @@ cases! {
 
     /// A machine that was away for ten rotations of the root's key walks all ten.
     ten_rotations_at_once
-    [Rule("R1"), Rule("R2"), Tuf("test_root_rotation[1-of-1-key-rotation]"), Tuf("test_expired_local_root")]
+    [Red(R1OwnSigners), Rule("R1"), Rule("R2"), Tuf("test_root_rotation[1-of-1-key-rotation]"), Tuf("test_expired_local_root")]
     |stage| {
         const HOLDERS: [&str; 11] =
             ["rosa", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10"];
@@ -180,7 +180,7 @@ cases! {
         // The first of them rules nothing any more.
         let draft = stage.people().next_root();
         let (_, stale) = stage.people().sign_root(&draft, &["rosa"])?;
-        let why = "has 0 of 1 signatures";
+        let why = "root 12 has 0 of 1 signatures that root 12 demands";
         stage.refuses(vec![Submitted::Root(Bytes(stale))], why).await?;
         let order = stage.order("all")?;
         stage.tell(order).await?;
@@ -189,7 +189,7 @@ cases! {
 
     /// A key is retired: what it was listed with stays, what it signs afterwards has fallen.
     a_retired_key_goes_on_signing
-    [Rule("R5"), Rule("C1"), Flaw("B4"), Flaw("N1"), Row(11), Row(12), Tuf("test_cached_role_is_verified_against_current_delegator")]
+    [Red(C1Fallen), Red(R5Kept), Rule("R5"), Rule("C1"), Flaw("B4"), Flaw("N1"), Row(11), Row(12), Tuf("test_cached_role_is_verified_against_current_delegator")]
     |stage| {
         let os = stage.wanted.os.clone();
         let before = stage.people().wants("before", &os, everyone());
@@ -224,7 +224,7 @@ cases! {
 
     /// A key is revoked: the thief's halts and orders count for nothing, backdated or not.
     a_revoked_key_goes_on_signing
-    [Rule("R5"), Flaw("N1"), Flaw("B3"), Row(10), Row(12)]
+    [Red(R5Revoked), Rule("R5"), Flaw("N1"), Flaw("B3"), Row(10), Row(12)]
     |stage| {
         let (known, halt) = stage.people().halt("known")?;
         stage.tell(halt).await?;
@@ -251,7 +251,7 @@ cases! {
 
     /// An order at the highest version there is freezes its id; root takes it back by name.
     fast_forward_and_its_cure
-    [Rule("R6"), Row(8), Flaw("B4"), Flaw("N14"), Tuf("test_targets_fast_forward_recovery")]
+    [Red(R6NothingReturns), Red(R6Void), Rule("R6"), Row(8), Flaw("B4"), Flaw("N14"), Tuf("test_targets_fast_forward_recovery")]
     |stage| {
         let os = stage.wanted.os.clone();
         let first = stage.order("all")?;
@@ -294,7 +294,7 @@ cases! {
 
     /// A delegate of one site orders for the fleet, and for another site.
     a_delegate_beyond_its_scope
-    [Rule("R7"), Rule("S4"), Flaw("S4"), Tuf("test_targetfile_search"), Tuf("test_graph_traversal[two-level-ignores-all-branches-not-matching-paths]")]
+    [Red(R7Scope), Rule("R7"), Rule("S4"), Flaw("S4"), Tuf("test_targetfile_search"), Tuf("test_graph_traversal[two-level-ignores-all-branches-not-matching-paths]")]
     |stage| {
         let dora = stage.people().key("dora").public();
         let elsewhere = stage.people().id(Kind::Site, "south");
@@ -323,7 +323,7 @@ cases! {
 
     /// A delegate of this site may order here; past the delegation's end, nothing of it opens.
     a_delegation_that_has_ended
-    [Rule("R7"), Tuf("test_graph_traversal[basic-delegation]"), Tuf("test_delegated_expiration")]
+    [Red(R7End), Rule("R7"), Tuf("test_graph_traversal[basic-delegation]"), Tuf("test_delegated_expiration")]
     |stage| {
         let dora = stage.people().key("dora").public();
         let here = stage.people().id(Kind::Site, "north");

@@ -10,14 +10,14 @@ use daymark_protocol::control::{Bytes, SubmitOutcome, Submitted};
 use daymark_protocol::decide::{Decision, Gate, Verdict};
 use daymark_protocol::document::{Entry, statement_entry};
 use daymark_protocol::id::{Digest, ResourceId};
-use daymark_protocol::resource::Kind;
-use daymark_protocol::trust::{Floor, Floors};
+use daymark_protocol::resource::{HostSpec, Kind, Scope, Spec};
+use daymark_protocol::trust::{Draft, Floor, Floors, Pin, PublicKey, ResourceDraft};
 use daymark_real::{
-    Administrators, Fleet, Image, Machine, Offices, Plan, Published, Say as _, everyone, until,
+    Administrators, Fleet, Image, Machine, Offices, Plan, Published, Say as _, everyone, now, until,
 };
 
-use super::WITHIN;
 use super::floors::floors_on_disk;
+use super::within;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_daymark-conformance-node");
 /// The parts of a slot, by name.
@@ -31,6 +31,8 @@ pub(super) struct Stage {
     pub(super) fleet: Fleet,
     /// The image that the fleet would install if it were ordered to.
     pub(super) wanted: Published,
+    /// What the machine took the fleet by.
+    pub(super) pin: Pin,
     /// Both parts of the inactive slot, before anything happened.
     untouched: Vec<Option<Digest>>,
 }
@@ -52,7 +54,8 @@ impl Stage {
         fleet.machines[0].set("network.listen", "[]")?;
         let (wanted, _) = fleet.publish(&image("2.0.0"))?;
         fleet.administrators.window("now", -300, 3600)?;
-        let mut stage = Self { fleet, wanted, untouched: Vec::new() };
+        let pin = fleet.administrators.pin();
+        let mut stage = Self { fleet, wanted, pin, untouched: Vec::new() };
         stage.untouched = stage.inactive_slot();
         Ok(stage)
     }
@@ -88,6 +91,26 @@ impl Stage {
     /// A statement of these bytes as it is handed in, without signatures.
     pub(super) fn entry_of(&self, payload: &str) -> Submitted {
         Submitted::Entry(Bytes(statement_entry(payload.as_bytes())))
+    }
+
+    /// The next version of a machine's enrolment, by somebody's key.
+    pub(super) fn enroll_by(
+        &mut self,
+        holder: &str,
+        name: &str,
+        key: &PublicKey,
+    ) -> anyhow::Result<Vec<Submitted>> {
+        let spec = Spec::Host(HostSpec {
+            name: name.to_owned(),
+            public_key: key.to_string(),
+            ..HostSpec::default()
+        });
+        let (fleet, site) = (self.people().fleet(), self.people().id(Kind::Site, "north"));
+        let id = ResourceId::from(key.id());
+        let version = self.people().next_version(Kind::Host, &id);
+        let host = ResourceDraft::new(id, version, &spec).site(Some(site.clone()));
+        let draft = Draft::new(fleet, Scope::Site(site), now()).resource(host);
+        Ok(self.people().say(&draft, &[holder])?.1)
     }
 
     /// The items that were said last.
@@ -154,7 +177,7 @@ impl Stage {
         reason: &str,
         words: &str,
     ) -> anyhow::Result<()> {
-        let answer = until("the gate holds it back", WITHIN, async || {
+        let answer = until("the gate holds it back", within(), async || {
             let gates = self.machine().decision().await?.decision.gates;
             let ours = gates.iter().find(|one| one.gate == gate && !one.pass);
             ours.filter(|one| one.reason == reason).cloned().ok_or_else(|| format!("{gates:?}"))
@@ -167,7 +190,7 @@ impl Stage {
     }
 
     async fn decision(&self, reason: &str) -> anyhow::Result<Decision> {
-        until(&format!("the verdict's reason is {reason}"), WITHIN, async || {
+        until(&format!("the verdict's reason is {reason}"), within(), async || {
             let decision = self.machine().decision().await?.decision;
             if decision.reason == reason { Ok(decision) } else { Err(format!("{decision:?}")) }
         })
@@ -187,7 +210,7 @@ impl Stage {
     pub(super) async fn installs(&self) -> anyhow::Result<()> {
         let signed = self.signed();
         ensure!(signed.iter().all(Option::is_some), "the profile does not sign for its parts");
-        until("the wanted image is in the slot", WITHIN, async || {
+        until("the wanted image is in the slot", within(), async || {
             if self.inactive_slot() == signed {
                 return Ok(());
             }

@@ -4,16 +4,17 @@ use anyhow::ensure;
 use daymark_protocol::decide::Gate;
 use daymark_protocol::resource::{HaltSpec, Kind, OsUpdatePolicySpec, Scope, SiteSpec, Spec};
 use daymark_protocol::trust::{Draft, ResourceDraft, named_id};
-use daymark_real::{POLICY, STOP, Say as _, everyone, now, only, wanting};
+use daymark_real::{POLICY, STOP, Say as _, everyone, now, only, until, wanting};
 
 use super::case::cases;
+use super::within;
 
 const DAY_MS: i64 = 86_400_000;
 
 cases! {
     /// One of two keys, the same key twice, and a key without the role beside it.
     an_order_below_its_threshold
-    [Rule("C5"), Row(1), Row(9), Tuf("test_duplicate_sig_keyids"), Tuf("test_snapshot_does_not_meet_threshold")]
+    [Red(C5Threshold), Rule("C5"), Row(1), Row(9), Tuf("test_duplicate_sig_keyids"), Tuf("test_snapshot_does_not_meet_threshold")]
     |stage| {
         let os = stage.wanted.os.clone();
         let order = stage.people().wants("all", &os, everyone());
@@ -32,7 +33,7 @@ cases! {
 
     /// A signed order with one byte changed, under its own signatures.
     an_order_changed_after_it_was_signed
-    [Rule("S1"), Row(1), Tuf("test_unsigned_metadata"), Tuf("test_metadata_bytes_match")]
+    [Red(S1Signature), Rule("S1"), Row(1), Tuf("test_unsigned_metadata"), Tuf("test_metadata_bytes_match")]
     |stage| {
         let os = stage.wanted.os.clone();
         let order = stage.people().wants("all", &os, everyone());
@@ -53,7 +54,7 @@ cases! {
 
     /// An order and a way to overtake a blackout that its signers knew.
     an_order_without_the_blackout_that_its_signers_saw
-    [Rule("S5"), Flaw("N3"), Row(4), Row(22)]
+    [Red(S5Sees), Rule("S5"), Flaw("N3"), Row(4), Row(22)]
     |stage| {
         let blackout = stage.people().closes("night", -600, -300);
         let blackout = stage.people().policy_says(blackout)?;
@@ -71,7 +72,7 @@ cases! {
 
     /// An order that never left a stick comes two years later.
     an_order_past_its_end
-    [Rule("S6"), Flaw("S9"), Flaw("N4"), Row(6), Tuf("test_targets_expired")]
+    [Red(S6Until), Rule("S6"), Flaw("S9"), Flaw("N4"), Row(6), Tuf("test_targets_expired")]
     |stage| {
         let os = stage.wanted.os.clone();
         let order = stage.people().wants("all", &os, everyone());
@@ -88,7 +89,7 @@ cases! {
 
     /// One change set with an image and a policy: it would speak under two roles.
     a_statement_under_two_roles
-    [Rule("S2"), Flaw("N11"), Row(4)]
+    [Red(S2OneRole), Rule("S2"), Flaw("N11"), Row(4)]
     |stage| {
         let os = stage.wanted.os.clone();
         let order = stage.people().wants("all", &os, everyone());
@@ -150,7 +151,7 @@ cases! {
 
     /// A newer administrator's kind that closes: older machines wait, others' are ignored.
     a_kind_that_nobody_knows
-    [Rule("S3"), Flaw("M4"), Flaw("N17"), Row(37), Tuf("test_custom_fields")]
+    [Red(S3UnknownKinds), Rule("S3"), Flaw("M4"), Flaw("N17"), Row(37), Tuf("test_custom_fields")]
     |stage| {
         let unknown = |name: &str| -> anyhow::Result<ResourceDraft> {
             let spec = serde_json::value::RawValue::from_string("{\"x\":1}".into())?;
@@ -173,7 +174,7 @@ cases! {
 
     /// An order with a schema of the future: its id is unknown, and one that can be read replaces it.
     an_order_that_cannot_be_read
-    [Rule("S3"), Rule("C3"), Flaw("N6"), Flaw("N17"), Row(37)]
+    [Red(C3Place), Rule("S3"), Rule("C3"), Flaw("N6"), Flaw("N17"), Row(37)]
     |stage| {
         let os = stage.wanted.os.clone();
         let wide = stage.order("all")?;
@@ -189,7 +190,7 @@ cases! {
 
     /// An order said for another site, whose target is everyone.
     an_order_for_another_site
-    [Rule("S4"), Flaw("S4"), Row(2)]
+    [Red(S4Scope), Rule("S4"), Flaw("S4"), Row(2)]
     |stage| {
         let elsewhere = stage.people().id(Kind::Site, "south");
         let scope = Scope::Site(elsewhere);
@@ -211,7 +212,7 @@ cases! {
 
     /// An order from a laptop that is two years ahead is held; a halt from it halts.
     statements_from_the_future
-    [Rule("S7"), Flaw("N5"), Flaw("B6"), Row(30), Row(8)]
+    [Red(S7Ahead), Rule("S7"), Flaw("N5"), Flaw("B6"), Row(30), Row(8)]
     |stage| {
         let ahead = now().plus_ms(100 * DAY_MS);
         let (fleet, os) = (stage.people().fleet(), stage.wanted.os.clone());
@@ -236,7 +237,7 @@ cases! {
 
     /// Release keys alone put another image under the version that was ordered.
     an_image_signed_anew_under_the_ordered_version
-    [Rule("S8"), Flaw("N16"), Row(1), Row(4), Tuf("test_repository_substitutes_target_file")]
+    [Red(S8Digest), Rule("S8"), Flaw("N16"), Row(1), Row(4), Tuf("test_repository_substitutes_target_file")]
     |stage| {
         let mut other = stage.wanted.profile.clone();
         other.description = "not what was ordered".into();
@@ -270,7 +271,7 @@ cases! {
 
     /// An older image than what runs, ordered without leave to go back; then one below the minimum.
     an_older_image
-    [Row(5), Row(36), Tuf("test_targets_rollback")]
+    [Red(I4Older), Red(I4Minimum), Row(5), Row(36), Tuf("test_targets_rollback")]
     |stage| {
         let mut old = stage.wanted.profile.clone();
         old.os_image_version = "0.9.0".into();
@@ -313,15 +314,26 @@ cases! {
 
     /// No window is open, or a blackout closes it: nothing activates, whatever is ordered.
     an_order_outside_windows
-    [Row(32), Row(30)]
+    [Red(I2Window), Row(32), Row(30)]
     |stage| {
-        let blackout = stage.people().closes("always", -600, 7200);
+        let blackout = stage.people().closes("lunch", -600, 1800);
         let blackout = stage.people().policy_says(blackout)?;
         let order = stage.order("all")?;
         stage.tell([blackout, order].concat()).await?;
-        stage.is_held_by(Gate::Window, "blackout", "always").await?;
-        let end = stage.people().end(Kind::Blackout, "always")?;
+        // Staged ahead of the window that follows, and no further.
+        stage.installs().await?;
+        until("the blackout alone closes", within(), async || {
+            let held = stage.machine().held_by().await?;
+            match held.as_slice() {
+                [only] if only.reason == "blackout" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await?;
+        let switch = stage.machine().boot_switch()?;
+        ensure!(!switch.is_on_trial("b"), "the boot was switched: {switch:?}");
+        let end = stage.people().end(Kind::Blackout, "lunch")?;
         stage.tell(end).await?;
-        stage.installs().await
+        stage.machine().runs("2.0.0").await.map(drop)
     }
 }

@@ -35,7 +35,7 @@ async fn is_lost_in_time(stage: &Stage, words: &str) -> anyhow::Result<()> {
 cases! {
     /// A dead battery: the clock reads 1970. It neither updates nor bricks.
     a_clock_at_1970
-    [Rule("K1"), Rule("K2"), Row(31), Row(30), Flaw("B6"), Tuf("test_faketime")]
+    [Red(K1Floor), Rule("K1"), Rule("K2"), Row(31), Row(30), Flaw("B6"), Tuf("test_faketime")]
     |stage| {
         restart_at(stage, "@1970-01-02 00:00:00").await?;
         let order = stage.order("all")?;
@@ -50,7 +50,7 @@ cases! {
 
     /// The clock reads 2100, beyond the root's own end: it waits, and raises nothing.
     a_clock_at_2100
-    [Rule("K2"), Rule("K1"), Row(31), Flaw("B6"), Tuf("test_faketime")]
+    [Red(K2Ceiling), Rule("K2"), Rule("K1"), Row(31), Flaw("B6"), Tuf("test_faketime")]
     |stage| {
         restart_at(stage, "@2100-01-02 00:00:00").await?;
         let order = stage.order("all")?;
@@ -79,7 +79,7 @@ cases! {
 
     /// The machine's clock is not vouched for by anybody, and the configuration does not trust it.
     a_clock_that_nobody_vouches_for
-    [Rule("K2"), Flaw("N5"), Row(37)]
+    [Red(K2Vouched), Rule("K2"), Flaw("N5"), Row(37)]
     |stage| {
         let machine = stage.fleet.machines.first_mut().context("no machine")?;
         machine.stop()?;
