@@ -45,6 +45,8 @@ pub(crate) struct Finding {
 pub(crate) struct Campaign<'a> {
     target: &'a Target,
     pool: Vec<Vec<u8>>,
+    /// Inputs of the corpus, the first of the pool: half of the draws begin with one of them.
+    honest: usize,
     said: BTreeSet<(bool, String)>,
     random: Random,
     tally: Tally,
@@ -63,6 +65,7 @@ impl<'a> Campaign<'a> {
         Self {
             target,
             pool: Vec::new(),
+            honest: 0,
             said: BTreeSet::new(),
             random: Random::of(seed, target.name),
             tally: Tally::default(),
@@ -77,6 +80,7 @@ impl<'a> Campaign<'a> {
             self.try_input(&input)?;
             self.pool.push(input);
         }
+        self.honest = self.pool.len();
         self.pool.push(Vec::new());
         let began = Instant::now();
         while began.elapsed() < lasting {
@@ -93,8 +97,8 @@ impl<'a> Campaign<'a> {
     }
 
     fn draw(&mut self) -> Vec<u8> {
-        let (first, other) =
-            (self.random.below(self.pool.len()), self.random.below(self.pool.len()));
+        let of = if self.random.below(2) == 0 { self.honest } else { self.pool.len() };
+        let (first, other) = (self.random.below(of), self.random.below(self.pool.len()));
         let Target { words, input_bytes_max, .. } = self.target;
         mutated(&self.pool[first], &self.pool[other], words, *input_bytes_max, &mut self.random)
     }
@@ -103,7 +107,7 @@ impl<'a> Campaign<'a> {
         if self.pool.len() < POOL_MAX {
             self.pool.push(input);
         } else {
-            let at = self.random.below(self.pool.len());
+            let at = self.honest + self.random.below(self.pool.len() - self.honest);
             self.pool[at] = input;
         }
     }
