@@ -161,7 +161,9 @@ impl KeyStore {
                 }
             }
         }
-        if let (true, Some(failure)) = (keys.is_empty(), damaged.pop()) {
+        if keys.is_empty()
+            && let Some(failure) = damaged.pop()
+        {
             return Err(failure);
         }
         damaged.iter().for_each(|failure| output::note(&format!("warning: {:#}", failure.error)));

@@ -68,11 +68,12 @@ fn evidence_verifies_on_a_clean_machine_and_what_was_changed_does_not() {
     auditor.run(&verify).ends(4).says(&["2 things do not verify"]);
     // An arrival's time is its writer's word; whose arrival it is is not.
     let arrival = right.lines().find(|row| row.contains("arrived here")).unwrap();
-    let other_time = right.replace(arrival, &format!("2020-01-01T00:00:00Z{}", &arrival[20..]));
+    let (_, rest) = arrival.split_once(',').unwrap();
+    let other_time = right.replace(arrival, &format!("2020-01-01T00:00:00Z,{rest}"));
     for (rows, code) in [
         (format!("{right}2026-01-01T00:00:00Z,fleet,arrived here,+ Site x,mallory,00ff\n"), 4),
         (format!("{right}{arrival}\n"), 4),
-        (right.replace(arrival, &format!("never{}", &arrival[20..])), 4),
+        (right.replace(arrival, &format!("never,{rest}")), 4),
         (other_time, 0),
     ] {
         fs::write(&table, rows).unwrap();
