@@ -49,13 +49,7 @@ pub(crate) fn rows<R: Row>(format: Format, rows: &[R], as_of: &str) -> Outcome<(
         }
         Format::Json => json(rows),
         Format::Yaml => yaml(&rows),
-        Format::Csv => {
-            csv_line(R::HEADS.iter().map(|head| (*head).to_owned()));
-            for row in rows {
-                csv_line(row.cells());
-            }
-            Ok(())
-        }
+        Format::Csv => csv(R::HEADS, rows),
         Format::Name => {
             for row in rows {
                 text(&one_line(&row.name()));
@@ -93,18 +87,16 @@ fn yaml<T: Serialize>(value: &T) -> Outcome<()> {
     Ok(())
 }
 
-fn csv_line(cells: impl IntoIterator<Item = String>) {
-    let quoted: Vec<String> = cells
-        .into_iter()
-        .map(|cell| {
-            if cell.contains([',', '"', '\n']) {
-                format!("\"{}\"", cell.replace('"', "\"\""))
-            } else {
-                cell
-            }
-        })
-        .collect();
-    raw(&quoted.join(","));
+fn csv<R: Row>(heads: &[&str], rows: &[R]) -> Outcome<()> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(heads)?;
+    for row in rows {
+        table.write_record(row.cells())?;
+    }
+    table.flush()?;
+    let lines = table.into_inner().map_err(|failed| failed.into_error())?;
+    raw(String::from_utf8_lossy(&lines).trim_end());
+    Ok(())
 }
 
 /// A table without frame, as kubectl prints them.

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod boot;
 mod boot_cli;
+pub mod causes;
 mod cli;
 pub mod clock;
 pub mod command;

@@ -6,6 +6,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use zeroize::Zeroizing;
 
 use crate::decide::Decision;
 use crate::document::DocumentId;
@@ -155,7 +156,7 @@ pub struct TokenFile {
     /// What its statement says.
     pub token: TokenSpec,
     /// Seed of its key, in hex.
-    pub seed: String,
+    pub seed: Zeroizing<String>,
 }
 
 impl fmt::Debug for TokenFile {

@@ -46,6 +46,11 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         paper: bool,
     },
+    /// Take in the encrypted file of a key that `key export` printed on another machine.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
     /// Make a key of the four lines on paper.
     Restore {
         /// Its name on this machine.

@@ -1,5 +1,6 @@
 //! `apply -f` and `diff -f`: files to one change set.
 
+use daymark_node::causes::with_causes;
 use daymark_protocol::id::ResourceId;
 use daymark_protocol::resource::{Kind, Role, Scope, Spec, Target};
 use daymark_protocol::time::WallTime;
@@ -139,7 +140,7 @@ fn one(
     names_to_ids(standing, place, resource.kind, &scope, &mut fields)?;
     let json = serde_json::to_string(&fields)?;
     let spec = Spec::parse(resource.kind, SCHEMA, &json)
-        .map_err(|error| Failure::usage(format!("{place}: {}", chain(&error))))?;
+        .map_err(|error| Failure::usage(format!("{place}: {}", with_causes(&error))))?;
     for warning in warnings(&spec) {
         output::note(&format!("warning: {place}: {warning}"));
     }
@@ -151,19 +152,6 @@ fn one(
     let fleet = session.fleet()?;
     let target = target.filter(|_| needs_target);
     Change::put(standing, &fleet, scope, spec, target, until).map_err(|failure| at(failure, place))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn warnings(spec: &Spec) -> Vec<String> {

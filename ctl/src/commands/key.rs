@@ -1,8 +1,9 @@
-//! `key new|list|show|export|restore|change-passphrase`.
+//! `key new|list|show|export|import|restore|change-passphrase`.
 
 use std::io::Read as _;
 use std::path::Path;
 
+use anyhow::Context as _;
 use daymark_protocol::trust::PublicKey;
 use zeroize::Zeroizing;
 
@@ -50,10 +51,16 @@ pub(crate) fn run(global: &Global, command: KeyCommand) -> Outcome {
             let made = keys.keep(&name, &seed, &chosen_passphrase(&name, no_passphrase)?)?;
             output::value(global.output, &made, || welcome(&keys, &made))?;
         }
+        KeyCommand::Import { file } => {
+            let made = keys.import(&file)?;
+            output::value(global.output, &made, || welcome(&keys, &made))?;
+        }
         KeyCommand::Export { name, paper: true } => on_paper(&keys, &name)?,
         KeyCommand::Export { name, paper: false } => {
             if find(&keys, &name)?.encrypted {
-                let file = std::fs::read_to_string(keys.file(&name))?;
+                let path = keys.file(&name);
+                let file = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
                 output::raw(file.trim_end());
             } else {
                 return Err(Failure::refused(format!("no passphrase protects key {name:?}"))

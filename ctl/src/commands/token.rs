@@ -49,7 +49,7 @@ pub(crate) async fn create(mut session: Session, args: CreateTokenArgs) -> Outco
     let file = TokenFile {
         fleet: session.fleet()?,
         token: token.clone(),
-        seed: HEXLOWER.encode(seed.as_ref()),
+        seed: HEXLOWER.encode(seed.as_ref()).into(),
     };
     let scope = token_scope(&session)?;
     let fleet = session.fleet()?;

@@ -2,6 +2,7 @@
 //! (Argon2id, ChaCha20-Poly1305). No other crate ever sees a role key.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -21,6 +22,8 @@ use crate::{output, whole_file};
 pub(crate) mod paper;
 pub(crate) mod ssh_agent;
 
+/// Most of a key's file that is read: names, a key and a salt.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Memory of Argon2id in KiB, passes and lanes: OWASP's first recommendation (19 MiB, 2, 1).
 const ARGON2_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 
@@ -106,6 +109,23 @@ impl KeyStore {
         let file = key_file(name, seed, passphrase)?;
         self.write(name, &file)?;
         info(&file)
+    }
+
+    /// Takes in the file of a key that was exported, as it is and under its own name.
+    pub(crate) fn import(&self, path: &Path) -> Outcome<KeyInfo> {
+        let file = read(path)?;
+        let whole = |text: &Option<String>| {
+            text.as_ref().is_none_or(|hex| HEXLOWER.decode(hex.as_bytes()).is_ok())
+        };
+        let seed = file.seed.as_ref().map(|seed| decode_hex(seed, path)).transpose()?;
+        if seed.is_none() || !whole(&file.salt) {
+            return Err(Failure::usage(format!("{} holds no key", path.display()))
+                .next("`daymarkctl key export NAME` prints the file of one"));
+        }
+        check_name(&file.name)?;
+        let imported = info(&file)?;
+        self.write(&file.name, &file)?;
+        Ok(imported)
     }
 
     /// Notes a key that an ssh-agent holds.
@@ -266,8 +286,10 @@ fn cipher(passphrase: &str, salt: &[u8]) -> Outcome<ChaCha20Poly1305> {
 }
 
 fn read(path: &Path) -> Outcome<KeyFile> {
-    let file = fs::read(path).map(Zeroizing::new);
-    let file = file.with_context(|| format!("cannot read {}", path.display()))?;
+    let mut file = Zeroizing::new(Vec::new());
+    fs::File::open(path)
+        .and_then(|opened| opened.take(FILE_BYTES_MAX).read_to_end(&mut file))
+        .with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&file).map_err(|_| damaged(path))
 }
 

@@ -11,14 +11,19 @@ use crate::exit::{Failure, Outcome};
 /// Bytes of the seed in each of the four lines.
 const LINE_BYTES: usize = 8;
 
+/// Most characters of a line: number, four groups of four, check.
+const LINE_CHARS_MAX: usize = 40;
+
 /// The four lines of a seed: number, four groups, check.
 pub(crate) fn write(seed: &[u8; 32]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::new());
+    // Room for all of it, so that no part is left behind by growing.
+    let mut text = Zeroizing::new(String::with_capacity(4 * LINE_CHARS_MAX));
     for (number, part) in seed.chunks(LINE_BYTES).enumerate() {
         let hex = Zeroizing::new(HEXLOWER.encode(part));
         let groups: Vec<&str> = (0..4).filter_map(|at| hex.get(at * 4..at * 4 + 4)).collect();
+        let groups = Zeroizing::new(groups.join(" "));
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}  {}  {}", number + 1, groups.join(" "), check(number, part));
+        let _ = writeln!(text, "{}  {}  {}", number + 1, *groups, check(number, part));
     }
     text
 }
@@ -36,7 +41,8 @@ pub(crate) fn read(text: &str) -> Outcome<Zeroizing<[u8; 32]>> {
         let line = lines.next().ok_or_else(|| wrong("is missing"))?;
         let words: Vec<&str> = line.split_whitespace().skip(1).collect();
         let (groups, checked) = words.split_at_checked(4).ok_or_else(|| wrong("is too short"))?;
-        let hex = Zeroizing::new(groups.concat().to_lowercase());
+        let hex = Zeroizing::new(groups.concat());
+        let hex = Zeroizing::new(hex.to_lowercase());
         let raw = HEXLOWER.decode(hex.as_bytes()).map(Zeroizing::new);
         let raw = raw.map_err(|_| wrong("has something else than 0-9 and a-f"))?;
         if raw.len() != LINE_BYTES {

@@ -60,8 +60,25 @@ fn a_passphrase_is_changed_and_the_old_one_opens_nothing() {
     let init = ["fleet", "init", "--name", "acme"];
     with_passphrase(&admin, "old", &init).ends(4).says(&["wrong passphrase"]);
     with_passphrase(&admin, "new", &init).ends(0);
-    let exported = admin.run(&["key", "export", "alice"]).ends(0).json();
-    assert!(exported["salt"].is_string(), "{exported}");
+    let exported = admin.run(&["key", "export", "alice"]).ends(0);
+    assert!(exported.json()["salt"].is_string());
+
+    // Her other machine takes the file, never over a key of that name.
+    let other = Admin::new();
+    let file = other.file("exported.json", &exported.out);
+    let import = ["key", "import", text(&file)];
+    let said = other.run(&import).ends(0).out;
+    assert!(said.contains("Key alice") && !said.contains("UNENCRYPTED"), "{said}");
+    let kept = other.place.path().join("home/keys/alice.json");
+    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    with_passphrase(&other, "new", &init).ends(0);
+    other.refused(&import, 4, &["alice", "exists already"]);
+    let junk = other.file("junk.json", "{}");
+    other.refused(&["key", "import", text(&junk)], 1, &["junk.json is not a key file"]);
+    let missing = ["key", "import", "missing.json"];
+    other.refused(&missing, 1, &["cannot read missing.json"]);
+    let name = other.file("name.json", exported.out.replace("\"alice\"", "\"../alice\""));
+    other.refused(&["key", "import", text(&name)], 2, &["cannot name a key"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::links::MeshStreams;
 use super::{Agent, Outcome};
+use crate::causes::with_causes;
 use crate::platform::{Backend, Machine, NO_BACKEND, Order, Rebooting};
 use crate::settings::Settings;
 use crate::slots::{BootState, ImageIdentity, STAGING_AREA, Slots};
@@ -171,7 +172,7 @@ impl Performer {
         };
         let slots = Arc::clone(slots);
         let staged = stage(slots, request, sources, settings, self.watchers, self.cancel).await;
-        staged.map_err(|error| chain(&error))
+        staged.map_err(|error| with_causes(&error))
     }
 }
 
@@ -191,15 +192,4 @@ fn local_address(listen: &[String]) -> Option<IpAddr> {
         }
         _ => None,
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -2,7 +2,6 @@
 //! by one that runs just for this.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
@@ -14,12 +13,13 @@ use daymark_protocol::document::{documents_of, signature_entry, statement_entry}
 use daymark_protocol::id::Digest;
 use daymark_protocol::trust::{Pin, SigningKey, join_by_token};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::fleet::{fingerprint, held_chain, refused};
 use super::{Usage, print};
 use crate::clock::wall;
 use crate::control::{Client, ClientError};
-use crate::durable::{DataFolder, HostKeyFile};
+use crate::durable::{DataFolder, HostKeyFile, read_bounded};
 use crate::folder::{ItemName, ReplicaFolder};
 use crate::platform::facts;
 use crate::settings::Settings;
@@ -73,19 +73,18 @@ pub(super) fn join(
 /// This machine's membership, signed with the token's key and its own.
 fn membership(settings: &Settings, by: ByToken<'_>) -> anyhow::Result<Vec<Submitted>> {
     let wrong = |why: String| Usage(format!("{} is no token: {why}", by.file.display()));
-    let size = fs::metadata(by.file).map_err(|error| wrong(error.to_string()))?.len();
-    if size > TOKEN_FILE_BYTES_MAX {
-        return Err(wrong("it is too large".into()).into());
-    }
-    let json = fs::read(by.file).map_err(|error| wrong(error.to_string()))?;
+    let json = read_bounded(by.file, TOKEN_FILE_BYTES_MAX);
+    let json = json.map_err(|error| wrong(error.to_string()))?.map(Zeroizing::new);
+    let json = json.ok_or_else(|| wrong("there is no such file".into()))?;
     let token: TokenFile =
         serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
-    let seed = HEXLOWER.decode(token.seed.as_bytes()).ok().and_then(|raw| raw.try_into().ok());
-    let seed: [u8; 32] = seed.ok_or_else(|| wrong("its seed is not a key".into()))?;
+    let seed = HEXLOWER.decode(token.seed.as_bytes()).ok().map(Zeroizing::new);
+    let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok());
+    let seed = Zeroizing::new(seed.ok_or_else(|| wrong("its seed is not a key".into()))?);
     let own = SigningKey::from_seed(HostKeyFile::read(&settings.data_dir)?.seed);
     let name = by.name.unwrap_or_else(|| facts::kernel().0);
     let issued = wall();
-    let token_key = SigningKey::from_seed(seed);
+    let token_key = SigningKey::from_seed(*seed);
     let (statement, signatures) =
         join_by_token(token.fleet, issued, &name, &token.token, &token_key, &own)
             .context("the machine cannot be named so")?;

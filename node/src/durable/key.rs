@@ -6,10 +6,12 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{DurableError, read_record, write_record};
 
-/// The key file's content. Has no `Debug` or `Serialize` that could show the seed.
+/// The key file's content. Has no `Debug` or `Serialize` that could show the seed, which is wiped when
+/// it is dropped.
 pub struct HostKeyFile {
     /// Seed of the Ed25519 key.
     pub seed: [u8; 32],
@@ -22,7 +24,7 @@ pub struct HostKeyFile {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stored {
-    seed: String,
+    seed: Zeroizing<String>,
     machine_id: Option<String>,
     serial: Option<String>,
 }
@@ -30,6 +32,12 @@ struct Stored {
 impl fmt::Debug for HostKeyFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostKeyFile").field("machine_id", &self.machine_id).finish_non_exhaustive()
+    }
+}
+
+impl Drop for HostKeyFile {
+    fn drop(&mut self) {
+        self.seed.zeroize();
     }
 }
 
@@ -47,9 +55,8 @@ impl HostKeyFile {
         if path.exists() {
             return Err(DurableError::AlreadyInitialised { path: folder.to_owned() });
         }
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| DurableError::Entropy(error.to_string()))?;
-        let key = Self { seed, machine_id, serial };
+        let mut key = Self { seed: [0; 32], machine_id, serial };
+        getrandom::fill(&mut key.seed).map_err(|error| DurableError::Entropy(error.to_string()))?;
         key.write(folder)?;
         Ok(key)
     }
@@ -73,7 +80,7 @@ impl HostKeyFile {
 
     fn write(&self, folder: &Path) -> Result<(), DurableError> {
         let stored = Stored {
-            seed: HEXLOWER.encode(&self.seed),
+            seed: HEXLOWER.encode(&self.seed).into(),
             machine_id: self.machine_id.clone(),
             serial: self.serial.clone(),
         };
@@ -88,8 +95,8 @@ impl HostKeyFile {
         let path = folder.join("key");
         let stored: Stored = read_record(&path, "key")?
             .ok_or_else(|| DurableError::NotInitialised { path: folder.to_owned() })?;
-        let seed = HEXLOWER.decode(stored.seed.as_bytes()).ok();
-        let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+        let seed = HEXLOWER.decode(stored.seed.as_bytes()).ok().map(Zeroizing::new);
+        let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok());
         let seed =
             seed.ok_or_else(|| DurableError::Damaged { path, what: "it holds no key".to_owned() })?;
         Ok(Self { seed, machine_id: stored.machine_id, serial: stored.serial })

@@ -11,6 +11,7 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::DurableError;
 
@@ -95,9 +96,12 @@ pub(super) fn write_versioned<T: Serialize>(
     mode: u32,
     value: &T,
 ) -> Result<(), DurableError> {
-    let body = serde_json::to_vec(value)
-        .map_err(|error| DurableError::write(path, std::io::Error::other(error)))?;
-    let mut bytes = format!("daymark {kind} {version} {}\n", checksum(&body)).into_bytes();
+    // One of them holds the host's key.
+    let body = serde_json::to_vec(value).map(Zeroizing::new);
+    let body = body.map_err(|error| DurableError::write(path, std::io::Error::other(error)))?;
+    let header = format!("daymark {kind} {version} {}\n", checksum(&body));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(header.len() + body.len() + 1));
+    bytes.extend_from_slice(header.as_bytes());
     bytes.extend_from_slice(&body);
     bytes.push(b'\n');
     write_atomic(path, &bytes, mode).map_err(|source| DurableError::write(path, source))
@@ -126,7 +130,7 @@ pub(super) fn read_versioned<T: DeserializeOwned>(
 ) -> Result<Option<T>, DurableError> {
     let bytes = read_bounded(path, RECORD_BYTES_MAX)
         .map_err(|source| DurableError::Read { path: path.to_owned(), source })?;
-    bytes.map(|bytes| parse(path, &bytes, kind, versions)).transpose()
+    bytes.map(Zeroizing::new).map(|bytes| parse(path, &bytes, kind, versions)).transpose()
 }
 
 /// What the bytes of a record say; `path` is for errors.

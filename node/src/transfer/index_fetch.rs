@@ -7,10 +7,10 @@ use daymark_core::fetch::FetchSource;
 use daymark_protocol::image::Index;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::origin::with_causes;
 use super::peer::{PeerStreams, peer_index};
 use super::progress::Tally;
 use super::stage::{StageRequest, StageSources};
+use crate::causes::with_causes;
 use crate::slots::Slots;
 
 /// How long a peer may take to send an index.

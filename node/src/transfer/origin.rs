@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::peer::received;
 use super::session::{Ended, SessionEvent, SessionEvents};
+use crate::causes::with_causes;
 
 /// Most bytes of one range: many chunks for one round trip, and little lost if it fails.
 const RANGE_BYTES_MAX: u64 = 1024 * 1024;
@@ -218,17 +219,6 @@ pub(super) async fn run_origin(
         Err(OriginError::Status { status: StatusCode::NOT_FOUND, .. }) => Ended::NotThere,
         Err(error) => Ended::Failed(with_causes(&error)),
     }
-}
-
-/// An error with all its causes, in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 async fn fetch(

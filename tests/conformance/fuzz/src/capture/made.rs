@@ -465,7 +465,7 @@ fn requests(captured: &mut Captured) -> anyhow::Result<()> {
         labels: [].into(),
         uses: 5,
     };
-    let file = TokenFile { fleet: world::fleet(), token, seed: "07".repeat(32) };
+    let file = TokenFile { fleet: world::fleet(), token, seed: "07".repeat(32).into() };
     captured.add("control", serde_json::to_vec(&file)?);
     Ok(())
 }
