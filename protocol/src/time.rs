@@ -116,6 +116,13 @@ pub struct Now {
 }
 
 impl Now {
+    /// What is certain of it. While no reading counts the latest moment is the root's own end, by
+    /// which everything has ended: then the earliest one counts, and the clock alone waits.
+    #[must_use]
+    pub fn certain(&self) -> Self {
+        if self.known { *self } else { Self { latest: self.earliest, ..*self } }
+    }
+
     /// A counting reading that may be off by `width_ms` either way.
     pub fn reading(at: WallTime, width_ms: i64) -> Self {
         Self { earliest: at.plus_ms(-width_ms), latest: at.plus_ms(width_ms), known: true }

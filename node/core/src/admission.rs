@@ -59,9 +59,10 @@ impl Terms {
     }
 
     /// Whether a host counts for others: its clock, its outcomes, its being there. What a token let
-    /// in does not before `enroll` countersigned it (RULES S9).
+    /// in does not before `enroll` countersigned it (RULES S9). Without a clock only what has ended
+    /// for certain is over, or nobody whose enrolment ends some day could vouch for one (RULES K2).
     pub(crate) fn counts_for_others(&self, now: Now) -> bool {
-        self.at(now) == Admission::Member && !self.provisional
+        self.at(now.certain()) == Admission::Member && !self.provisional
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pulling blobs that reports name, piece by piece, a bounded number at a time.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::time::MonoTime;
@@ -35,8 +35,8 @@ impl Node {
     /// Asks a peer that just gave reports for the blobs that they name.
     pub(crate) fn want_blobs(&mut self, peer: KeyId, batch: &mut Batch) {
         let Some(replica) = &self.replica else { return };
-        let wanted: Vec<Digest> =
-            replica.missing_blobs().iter().take(PARTIAL_MAX).copied().collect();
+        let from = self.blob_choice.digest();
+        let wanted = going_round(replica.missing_blobs(), from);
         self.want(peer, wanted, batch);
     }
 
@@ -44,7 +44,8 @@ impl Node {
     /// could name is unknown.
     pub(crate) fn want_lists(&mut self, peer: KeyId, batch: &mut Batch) {
         let Some(replica) = &self.replica else { return };
-        let wanted = replica.missing_lists().into_iter().take(PARTIAL_MAX).collect();
+        let from = self.blob_choice.digest();
+        let wanted = going_round(&replica.missing_lists(), from);
         self.want(peer, wanted, batch);
     }
 
@@ -64,11 +65,24 @@ impl Node {
         let is_missing = |digest: &Digest| missing.contains(digest) || lists.contains(digest);
         self.partial_blobs.0.retain(|digest, _| is_missing(digest));
         let now = self.reading.mono;
+        let is_stale = |partial: &Partial| now.since_ms(partial.asked) >= PIECE_MS_MAX;
         for digest in wanted {
+            if self.partial_blobs.0.len() >= PARTIAL_MAX
+                && !self.partial_blobs.0.contains_key(&digest)
+            {
+                // One that nobody continued gives way; a list, which is urgent, to none but a list.
+                let (lists, held) = (&lists, self.partial_blobs.0.iter());
+                let stale = held.filter(|(other, partial)| {
+                    is_stale(partial) && (lists.contains(&digest) || !lists.contains(*other))
+                });
+                let longest = stale.min_by_key(|(_, partial)| partial.asked);
+                let Some(longest) = longest.map(|(digest, _)| *digest) else { continue };
+                self.partial_blobs.0.remove(&longest);
+            }
             let partial = self.partial_blobs.0.entry(digest);
             let is_new = matches!(partial, Entry::Vacant(_));
             let partial = partial.or_insert(Partial { bytes: Vec::new(), asked: now });
-            if !is_new && now.since_ms(partial.asked) < PIECE_MS_MAX {
+            if !is_new && !is_stale(partial) {
                 continue;
             }
             partial.asked = now;
@@ -112,5 +126,33 @@ impl Node {
         {
             self.take_blobs(&[blob], Origin::Repair, batch);
         }
+    }
+}
+
+/// As many as are put together at a time, from a random one on: blobs that nobody has must not keep
+/// the others waiting.
+fn going_round(missing: &BTreeSet<Digest>, from: Digest) -> Vec<Digest> {
+    let all = missing.range(from..).chain(missing.range(..from));
+    all.take(PARTIAL_MAX).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Stream;
+
+    #[test]
+    fn d5_every_missing_blob_is_asked_for_however_many_nobody_has() {
+        let missing: BTreeSet<Digest> = (0..200_u8).map(|n| Digest::of(&[n])).collect();
+        let mut choice = Stream::new(&[1; 32], "choice of blobs");
+        let mut asked = BTreeSet::new();
+        for _ in 0..200 {
+            let wanted = going_round(&missing, choice.digest());
+            assert_eq!(wanted.len(), PARTIAL_MAX);
+            asked.extend(wanted);
+        }
+        assert_eq!(asked, missing);
+        let few = missing.into_iter().take(3).collect();
+        assert_eq!(going_round(&few, choice.digest()).len(), 3);
     }
 }

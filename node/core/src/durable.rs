@@ -60,6 +60,9 @@ pub struct DurableState {
     /// The last runs that ended, oldest first; at most [`daymark_protocol::limits::RUNS_KEPT`].
     /// Every generation of reports states them again, so that no lost report loses a run (I12).
     pub finished: Vec<FinishedRun>,
+    /// Number of the last attempt that was told as UPDATED, which each is once (I12).
+    #[serde(default)]
+    pub told_updated: u64,
     /// Where enrolled peers were last reached; at most [`ADDRESS_BOOK_PEERS_MAX`] of them.
     #[serde(default)]
     pub addresses: BTreeMap<KeyId, Vec<String>>,

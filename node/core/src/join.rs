@@ -1,6 +1,7 @@
 //! The join exchange (RULES A2): roots, and Host statements of the two machines that talk, both
 //! ways. It is all that a stranger hears, and it is what admits it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use daymark_protocol::document::{Entry, signature_entry, statement_entry};
@@ -8,7 +9,7 @@ use daymark_protocol::id::{Digest, KeyId, ResourceId};
 use daymark_protocol::limits;
 use daymark_protocol::resource::Kind;
 use daymark_protocol::rules::{Rule, holds};
-use daymark_protocol::trust::Statement;
+use daymark_protocol::trust::{Held, Statement};
 use daymark_protocol::wire::JoinMessage;
 
 use crate::admission::Terms;
@@ -115,16 +116,26 @@ impl Node {
     }
 
     /// Host statements of these machines with their signatures, as entries: a tombstone included.
+    /// A message holds few: what counts comes first, the highest version before others, each whole,
+    /// so that the drafts of one key crowd out nothing.
     fn host_entries(&self, hosts: &BTreeSet<KeyId>) -> Vec<Vec<u8>> {
         let Some(replica) = &self.replica else { return vec![] };
         let hosts = about(hosts);
+        let version = |statement: &Statement| {
+            statement.payload().resources.first().map(|resource| resource.version)
+        };
+        let of_hosts = replica.statements().filter(|(_, held)| is_host_of(&held.statement, &hosts));
+        let mut found: Vec<(bool, Reverse<Option<u64>>, &Digest, &Held)> = of_hosts
+            .map(|(digest, held)| {
+                (!replica.counts(digest), Reverse(version(&held.statement)), digest, held)
+            })
+            .collect();
+        found.sort_by_key(|(draft, version, digest, _)| (*draft, *version, **digest));
         let mut entries = Vec::new();
-        for (digest, held) in replica.statements() {
-            if is_host_of(&held.statement, &hosts) {
-                entries.push(statement_entry(held.statement.bytes()));
-                let signatures = held.signatures.iter();
-                entries.extend(signatures.map(|(key, by)| signature_entry(digest, key, by)));
-            }
+        for (_, _, digest, held) in found {
+            entries.push(statement_entry(held.statement.bytes()));
+            let signatures = held.signatures.iter();
+            entries.extend(signatures.map(|(key, by)| signature_entry(digest, key, by)));
         }
         entries
     }

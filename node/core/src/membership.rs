@@ -97,7 +97,7 @@ impl Node {
                 state.connection = wanted;
             }
             batch.now(Effect::Admit { peer, admission: wanted });
-            if wanted < Admission::Member {
+            if !self.is_counted(&peer) {
                 self.clock.forget(&peer);
             }
             if wanted == Admission::Stranger {
@@ -113,7 +113,9 @@ impl Node {
             .collect();
         for host in gone {
             self.liveness.remove(&host);
-            self.clock.forget(&host);
+            if !self.is_counted(&host) {
+                self.clock.forget(&host);
+            }
         }
         self.build_bridges(batch);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use daymark_protocol::clock::ClockVerdict;
+use daymark_protocol::clock::{ClockBasis, ClockVerdict};
 use daymark_protocol::decide::{Decision, Reach};
 use daymark_protocol::document::{Interest, Replica, Shared, Stored, StoredEntry, StoredReport};
 use daymark_protocol::id::{Digest, KeyId};
@@ -14,7 +14,7 @@ use daymark_protocol::wire::Liveness;
 use crate::addresses::Addresses;
 use crate::admission::Terms;
 use crate::blobs::PartialBlobs;
-use crate::clock::{Clock, SignedTimes};
+use crate::clock::Clock;
 use crate::config::CoreConfig;
 use crate::delivery::Delivery;
 use crate::durable::DurableState;
@@ -98,6 +98,7 @@ pub struct Node {
     pub(crate) jitter: Stream,
     pub(crate) peer_choice: Stream,
     pub(crate) nonces: Stream,
+    pub(crate) blob_choice: Stream,
 
     pub(crate) clock: Clock,
     pub(crate) clock_verdict: ClockVerdict,
@@ -138,9 +139,12 @@ impl Node {
     ) -> (Self, Batch) {
         let Start { key, seed, durable, roots, entries, reports, blobs, floors } = start;
         let own = key.public().id();
-        let mut clock = Clock::new(&config);
+        let clock = Clock::new(&config);
         let floor = durable.clock_floor.unwrap_or(WallTime::EPOCH);
-        let clock_verdict = clock.judge(&reading, floor, SignedTimes::default());
+        // The reading is judged at the end of the start, when it is known what was signed: one that
+        // is impossible is no measure for jumps (RULES Q6).
+        let now = Now { earliest: floor, latest: WallTime::MAX, known: false };
+        let clock_verdict = ClockVerdict { now, raise: None, basis: ClockBasis::Unvouched };
         let mut node = Self {
             config,
             key,
@@ -173,6 +177,7 @@ impl Node {
             jitter: Stream::new(&seed, "jitter"),
             peer_choice: Stream::new(&seed, "choice of peers"),
             nonces: Stream::new(&seed, "nonces of comparisons"),
+            blob_choice: Stream::new(&seed, "choice of blobs"),
             clock,
             decided_for: clock_verdict.now,
             decided_offset_ms: reading.offset_ms(),

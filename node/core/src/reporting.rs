@@ -63,7 +63,7 @@ pub(crate) struct Reporter {
 struct Milestone {
     status: UpdateStatus,
     attempt: Option<u64>,
-    runs: usize,
+    last_run: Option<u64>,
     reason: Option<String>,
 }
 
@@ -265,7 +265,8 @@ impl Node {
             Err(error) => self.report_problem = Some(format!("facts are not reported: {error}")),
         }
         if milestone.status == UpdateStatus::Updated {
-            // Said once; then the host is up to date.
+            // Said once, durable with the report itself; then the host is up to date.
+            self.saved.change().told_updated = milestone.last_run.unwrap_or(0);
             self.timers.set_earlier(Timer::Report, self.reading.mono.plus_ms(REPORT_PAUSE_MS));
         }
         self.reporter.said = Some((facts, milestone));
@@ -277,7 +278,7 @@ impl Node {
         Milestone {
             status: self.eim_status(),
             attempt: attempt_of(&state.update).map(|attempt| attempt.number),
-            runs: state.finished.len(),
+            last_run: state.finished.last().map(|run| run.attempt.number),
             reason: self.decision.as_ref().map(|decision| decision.reason.to_string()),
         }
     }
@@ -296,14 +297,8 @@ impl Node {
             UpdateState::Idle => match last {
                 None => UpdateStatus::UpToDate,
                 Some(run) if run.status == UpdateStatus::Failed.name() => UpdateStatus::Failed,
-                Some(_) => {
-                    let told = self.reporter.said.as_ref().map(|(_, said)| said.runs);
-                    if told == Some(state.finished.len()) {
-                        UpdateStatus::UpToDate
-                    } else {
-                        UpdateStatus::Updated
-                    }
-                }
+                Some(run) if run.attempt.number <= state.told_updated => UpdateStatus::UpToDate,
+                Some(_) => UpdateStatus::Updated,
             },
         }
     }

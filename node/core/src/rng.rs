@@ -29,6 +29,13 @@ impl Stream {
         Nonce(self.0.next_u64().to_be_bytes())
     }
 
+    /// A place among digests to begin at.
+    pub(crate) fn digest(&mut self) -> Digest {
+        let mut bytes = [0; 32];
+        self.0.fill_bytes(&mut bytes);
+        Digest(bytes)
+    }
+
     /// A number in `from..=to`.
     pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.below(to.saturating_sub(from) + 1)

@@ -4,12 +4,13 @@ use std::cmp::min;
 
 use super::line::{Says, held_before, says};
 use super::place::Place;
+use super::reach::missing;
 use crate::id::ResourceId;
 use crate::resource::{BlackoutSpec, Kind, Spec};
 use crate::rules::{Rule, holds};
 use crate::target::UnknownProfile;
 use crate::time::{Now, WallTime};
-use crate::trust::{HaltLine, Line, Standing, UnknownKindLine, Version};
+use crate::trust::{HaltLine, Line, Seen, Standing, UnknownKindLine, Version};
 
 /// One statement that closes.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ pub(super) fn closings(standing: &Standing, place: &Place) -> Vec<Closing> {
     closings.extend(standing.unknown_kinds.iter().filter_map(|line| of_unknown(line, place)));
     for kind in [Kind::Hold, Kind::Blackout] {
         for (id, line) in standing.of_kind(kind) {
-            of_line(kind, id, line, place, &mut closings);
+            of_line(standing, (kind, id, line), place, &mut closings);
         }
     }
     closings
@@ -113,13 +114,20 @@ fn of_unknown(line: &UnknownKindLine, place: &Place) -> Option<Closing> {
     )
 }
 
-fn of_line(kind: Kind, id: &ResourceId, line: &Line, place: &Place, into: &mut Vec<Closing>) {
+fn of_line(
+    standing: &Standing,
+    (kind, id, line): (Kind, &ResourceId, &Line),
+    place: &Place,
+    into: &mut Vec<Closing>,
+) {
     // What the newest version opens, by ending or changing an older one, is held while it was
-    // issued too far in the future (RULES S7); what it closes counts at once.
+    // issued too far in the future (RULES S7), or while something that its signers saw, such as
+    // what closes instead, is missing here (RULES S5); what it closes counts at once.
     let (newest, unknown) = match says(line) {
         Says::This(version, _) | Says::Gone(version) => (Some(version), None),
         Says::Unknown(why) => (None, Some(why)),
     };
+    let missing = newest.map_or_else(Vec::new, |newest| missing(standing, place, &newest.sees));
     if line.versions.is_empty() {
         let why = unknown.as_deref().unwrap_or("no version of it is held");
         let told = format!("{kind} {id}, of which nothing is held: {why}");
@@ -131,10 +139,18 @@ fn of_line(kind: Kind, id: &ResourceId, line: &Line, place: &Place, into: &mut V
             continue;
         }
         let spans = match newest {
+            Some(_) if index > 0 && !missing.is_empty() => vec![(None, version.until)],
             Some(newest) if index > 0 => superseded(version, newest),
             _ => vec![(None, version.until)],
         };
-        let note = unknown.as_ref().map(|why| format!(", unknown: {why}")).unwrap_or_default();
+        let note = match (&unknown, missing.as_slice()) {
+            (Some(why), _) => format!(", unknown: {why}"),
+            (None, missing @ [_, ..]) if index > 0 => {
+                let missing: Vec<String> = missing.iter().map(Seen::to_string).collect();
+                format!(", until what ended it is held whole: {} is missing", missing.join(", "))
+            }
+            (None, _) => String::new(),
+        };
         let (name, what) = content(kind, version, id);
         let told = format!("{kind} {name} v{}{note}{}", version.version, because(version));
         into.extend(spans.into_iter().map(|(from, until)| Closing {

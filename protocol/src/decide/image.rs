@@ -9,7 +9,7 @@ use super::reach::{lost, missing};
 use crate::id::{Digest, ResourceId};
 use crate::resource::{Kind, OsProfileSpec, OsType, PartDigest, PartName, Spec};
 use crate::time::WallTime;
-use crate::trust::{Line, Seen, Standing};
+use crate::trust::{Line, Seen, Standing, Validity};
 use crate::version::Version;
 
 /// One held version of an OS profile.
@@ -55,6 +55,7 @@ pub(super) struct Images {
     all: Vec<Image>,
     floors: BTreeMap<String, Version>,
     lost: Option<String>,
+    unread: Option<String>,
 }
 
 impl Images {
@@ -69,6 +70,11 @@ impl Images {
 
     fn take(&mut self, standing: &Standing, place: &Place, id: &ResourceId, line: &Line) {
         let said = says(line);
+        if let Says::Unknown(why) = &said
+            && hides_its_minimum(line, place)
+        {
+            self.unread.get_or_insert_with(|| format!("{} {id}: {why}", Kind::OsProfile));
+        }
         for (index, version) in line.versions.iter().enumerate() {
             let Ok(Some(Spec::OsProfile(spec))) = &version.spec else { continue };
             if !version.scope.holds(&place.host) {
@@ -141,8 +147,25 @@ impl Images {
         self.lost.as_ref()
     }
 
+    /// An OS profile for this host whose newest version says below which version nobody goes, and
+    /// cannot be read: while the agent is too old for it, only going back or over waits (I4, I6).
+    pub(super) fn unread(&self) -> Option<&String> {
+        self.unread.as_ref()
+    }
+
     /// The version below which no host of a profile goes.
     pub(super) fn floor(&self, profile: &str) -> Option<&Version> {
         self.floors.get(profile)
     }
+}
+
+/// Whether of an unknown id the minimum is not known either: its newest version cannot be read, or
+/// is not held. One that lost its signatures, or that another contradicts, still says its own.
+fn hides_its_minimum(line: &Line, place: &Place) -> bool {
+    let Some(newest) = line.versions.first() else { return false };
+    let mut top = line.versions.iter().filter(|version| version.version == newest.version);
+    let is_read =
+        top.clone().all(|one| one.gone || matches!(one.spec, Ok(Some(Spec::OsProfile(_)))));
+    let tells_why = top.clone().count() > 1 || newest.validity == Validity::Fallen;
+    top.any(|version| version.scope.holds(&place.host)) && !(is_read && tells_why)
 }

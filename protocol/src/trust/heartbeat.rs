@@ -36,6 +36,10 @@ pub enum RefusedHeartbeat {
     /// The threshold of role `heartbeat` is not met.
     #[error("the heartbeat has {} of {} signatures that role heartbeat demands", .0.have.len(), .0.need)]
     TooFewSignatures(Quorum),
+    /// As [`Self::TooFewSignatures`], and a signature under one of the role's keys does not verify:
+    /// nobody passes that on in good faith.
+    #[error("a signature of the heartbeat under key {} does not verify", .0.short())]
+    BadSignature(KeyId),
 }
 
 /// What a heartbeat says.
@@ -102,6 +106,15 @@ impl SignedHeartbeat {
     /// # Errors
     /// If it is none, or its threshold is not met.
     pub fn verify(bytes: &[u8], fleet: FleetId, newest: &Root) -> Result<Self, RefusedHeartbeat> {
+        let signed = Self::read(bytes, fleet)?;
+        signed.check(newest).map(|()| signed)
+    }
+
+    /// Reads an envelope, whoever signed it: it says nothing before it was [checked](Self::check).
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(crate) fn read(bytes: &[u8], fleet: FleetId) -> Result<Self, RefusedHeartbeat> {
         let envelope = Envelope::parse(bytes).map_err(RefusedHeartbeat::Envelope)?;
         if envelope.context != Context::Heartbeat {
             return Err(RefusedHeartbeat::NotAHeartbeat);
@@ -111,23 +124,40 @@ impl SignedHeartbeat {
             return Err(RefusedHeartbeat::OtherFleet);
         }
         let digest = Heartbeat::digest_of(&envelope.payload);
-        let signed = Self { heartbeat, digest, bytes: bytes.to_vec(), envelope };
-        let quorum = signed.quorum(newest);
-        if quorum.is_met() { Ok(signed) } else { Err(RefusedHeartbeat::TooFewSignatures(quorum)) }
+        Ok(Self { heartbeat, digest, bytes: bytes.to_vec(), envelope })
     }
 
-    /// How its signatures stand against role `heartbeat` of a root.
-    pub fn quorum(&self, root: &Root) -> Quorum {
+    /// Holds its signatures against role `heartbeat` of a root. Only those under keys of that role
+    /// are looked at, each key once, until there are enough: what a message may cost is bounded by
+    /// what the root names (I9).
+    ///
+    /// # Errors
+    /// If its threshold is not met.
+    pub fn check(&self, root: &Root) -> Result<(), RefusedHeartbeat> {
         let Envelope { payload, signatures, .. } = &self.envelope;
-        let verifies = |(id, signature): &&(KeyId, _)| {
-            let key = root.keys.get(id);
-            key.is_some_and(|key| key.public.verify(Context::Heartbeat, payload, signature))
+        let mut quorum = Quorum { have: BTreeSet::new(), need: 1 };
+        let Some(role) = root.role(Role::Heartbeat) else {
+            return Err(RefusedHeartbeat::TooFewSignatures(quorum));
         };
-        let signers: BTreeSet<KeyId> =
-            signatures.iter().filter(verifies).map(|(id, _)| *id).collect();
-        match root.role(Role::Heartbeat) {
-            Some(role) => role.count(&signers),
-            None => Quorum { have: BTreeSet::new(), need: 1 },
+        quorum.need = role.threshold;
+        let mut bad = BTreeSet::new();
+        for (id, signature) in signatures {
+            let Some(key) = root.keys.get(id).filter(|_| role.keys.contains(id)) else { continue };
+            if quorum.have.contains(id) || bad.contains(id) {
+                continue;
+            }
+            if key.public.verify(Context::Heartbeat, payload, signature) {
+                quorum.have.insert(*id);
+            } else {
+                bad.insert(*id);
+            }
+            if quorum.is_met() {
+                return Ok(());
+            }
+        }
+        match bad.first() {
+            Some(key) => Err(RefusedHeartbeat::BadSignature(*key)),
+            None => Err(RefusedHeartbeat::TooFewSignatures(quorum)),
         }
     }
 

@@ -311,7 +311,7 @@ fn doubt(versions: &[Arc<Version>], floor: Option<&Floor>) -> Option<String> {
 }
 
 fn is_lost(versions: &[Arc<Version>], floor: &Floor) -> bool {
-    let top = versions.first().map_or(0, |top| top.version);
+    let top = versions.iter().map(|version| version.version).max().unwrap_or(0);
     top < floor.version
         || (top == floor.version && !floor.digests.is_subset(&top_digests(versions)))
 }

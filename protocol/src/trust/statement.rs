@@ -114,6 +114,13 @@ pub struct Seen(
     pub u64,
 );
 
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(scope, kind, id, version) = self;
+        write!(f, "{kind} {id} v{version} of {scope}")
+    }
+}
+
 /// A statement that is well-formed; who signed it is another matter. Copies share its content.
 #[derive(Clone, Debug)]
 pub struct Statement(Arc<Content>);

@@ -180,3 +180,22 @@ fn i9_floors_have_room_per_kind_and_what_finds_none_is_unknown() {
     let higher = FloorRecord::Version { kind, id, version: 2, digest, document, gone };
     assert!(floors.apply(higher) && !floors.apply(ended(limits::FLOORS_PER_KIND_MAX)));
 }
+
+#[test]
+fn c2_c1_a_removed_host_stays_removed_whatever_the_digests_of_its_versions() {
+    let fleet = Fleet::new();
+    for seed in 50..66 {
+        let mut replica = fleet.replica_with(&key(seed));
+        let id = ResourceId::from(id_of(&key(seed)));
+        let gone = ResourceDraft::tombstone(Kind::Host, id.clone(), 2);
+        let berlin = Scope::Site(resource_id("berlin"));
+        let gone = gone.site(Some(resource_id("berlin")));
+        let gone = fleet.draft(berlin).resource(gone).finish().unwrap();
+        accept(&mut replica, &signed(&gone, &[&key(5)]));
+        // The floor that it raised plays a part from the next judgement on.
+        replica.set_interest(interest("berlin", &[]));
+        let line = line(&replica, Kind::Host, &id).unwrap();
+        assert_eq!(line.state, State::Counts, "{seed}");
+        assert!(line.versions[0].gone && line.versions[0].spec.is_ok());
+    }
+}

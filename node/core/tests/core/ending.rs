@@ -2,7 +2,7 @@
 //! S4, S9).
 
 use daymark_core::durable::DurableState;
-use daymark_core::effect::{Admission, Reply, Write};
+use daymark_core::effect::{Admission, ItemOutcome, Reply, Write};
 use daymark_core::event::{Carried, RequestId};
 use daymark_core::{Event, Node};
 use daymark_protocol::document::{Facts, ReportWriter, signature_entry, statement_entry};
@@ -137,6 +137,31 @@ fn k1_d7_a_heartbeat_is_carried_handed_on_and_newest_only() {
     east.submit(vec![Carried::Blob(old)]);
     assert_eq!(times(&east), [start().plus_ms(-24 * 3_600_000)]);
     assert_eq!(east.node.durable().heartbeat.unwrap().0, times(&east)[0]);
+}
+
+/// I9: what is held already costs no check of signatures, and who sends a signature by a known key
+/// that does not verify is charged for it.
+#[test]
+fn i9_d7_a_heartbeat_whose_signature_is_made_up_is_refused_and_one_that_is_held_is_known() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = Rig::member(&fleet, 10);
+    let forge = |bytes: &[u8], key: &SigningKey| {
+        let mut envelope = Envelope::parse(bytes).unwrap();
+        let mut bad = envelope.signatures[0].1.clone();
+        bad.0[3] ^= 1;
+        envelope.signatures = vec![(key.public().id(), bad)];
+        envelope.to_json()
+    };
+    let mut outcome = |blob: Vec<u8>| match rig.submit(vec![Carried::Blob(blob)]).reply() {
+        Reply::Submitted(mut outcomes) => outcomes.remove(0),
+        other => panic!("{other:?}"),
+    };
+    let (held, newer) = (beat(&fleet, -2, vec![]), beat(&fleet, -1, vec![]));
+    assert_eq!(outcome(held.clone()), ItemOutcome::New);
+    assert_eq!(outcome(forge(&held, &fleet.key)), ItemOutcome::Known);
+    assert!(matches!(outcome(forge(&newer, &fleet.key)), ItemOutcome::Refused(_)));
+    assert!(matches!(outcome(forge(&newer, &key(99))), ItemOutcome::NotKept(_)));
+    assert_eq!(outcome(newer), ItemOutcome::New);
 }
 
 #[test]

@@ -5,6 +5,9 @@ use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Reply, Write};
 use daymark_core::event::Carried;
 
+use daymark_protocol::document::signature_entry;
+use daymark_protocol::trust::{Context, SigningKey};
+
 use crate::support::{Disk, Fleet, Rig, entries, key, talk};
 
 #[test]
@@ -102,4 +105,31 @@ fn a2_who_was_removed_and_cannot_know_hears_of_it_from_whoever_it_meets() {
         removed.step(Event::Received { peer: from, channel, bytes });
     }
     assert!(knows(&removed));
+}
+
+/// A2: what one key below the threshold drafts of a host never crowds out what counts.
+#[test]
+fn a2_the_answer_to_a_stranger_has_what_counts_first_however_many_drafts_there_are() {
+    let second = key(3);
+    let fleet = Fleet::with_two_who_enrol(1, &second);
+    let enroll = |host: &SigningKey| {
+        let draft = fleet.draft().resource(fleet.host(host, 1, "berlin"));
+        let statement = draft.finish().unwrap();
+        let by_second = second.sign(Context::Statement, statement.bytes());
+        let mut signed = fleet.signed(&draft).to_vec();
+        let id = second.public().id();
+        signed.push(signature_entry(&statement.digest(), &id, &by_second));
+        entries(signed)
+    };
+    let mut member = Rig::new(10);
+    member.join(fleet.pin(), vec![Carried::Root(fleet.roots[0].clone())]);
+    member.submit([enroll(&key(10)), enroll(&key(11))].concat());
+    for version in 2..80 {
+        let draft = fleet.draft().resource(fleet.host(&key(11), version, "berlin"));
+        member.submit(entries(fleet.signed(&draft)));
+    }
+    let mut newcomer = Rig::new(11);
+    newcomer.join(fleet.pin(), vec![Carried::Root(fleet.roots[0].clone())]);
+    talk(&mut member, &mut newcomer, Admission::Stranger);
+    assert!(newcomer.node.status().name.is_some(), "it heard that it is enrolled");
 }

@@ -4,6 +4,9 @@ use daymark_core::durable::DurableState;
 use daymark_core::effect::{Admission, Write};
 use daymark_core::event::Carried;
 use daymark_protocol::document::{Facts, ReportWriter};
+use daymark_protocol::id::Digest;
+use daymark_protocol::limits::RUNS_KEPT;
+use daymark_protocol::status::UpdateStatus;
 use daymark_protocol::wire::SyncMessage;
 use proptest::prelude::*;
 
@@ -179,4 +182,56 @@ fn k1_the_clocks_floor_outlasts_a_restart() {
     let restarted = Rig::on(10, Disk::of(durable, &fleet.roots));
     let now = restarted.node.now();
     assert!(!now.known && now.earliest >= floor, "{now:?}");
+}
+
+/// The state of a machine that updated itself so many times.
+fn updated(state: &DurableState, runs: u64) -> DurableState {
+    let digest = Digest([7; 32]);
+    let run = |number: u64| {
+        let target = serde_json::json!({
+            "policy": "policy", "policyVersion": 1, "osProfile": "os", "digest": digest,
+            "profile": "edge", "version": "1.0.0", "indexDigest": digest, "indexBytes": 1_000,
+        });
+        let attempt = serde_json::json!({
+            "number": number, "target": target, "fromVersion": null, "started": start(),
+            "fromSlot": "a", "activated": start(), "peerSeen": false, "window": null,
+            "progress": {
+                "totalBytes": 0, "verifiedBytes": 0, "ownBytes": 0, "originBytes": 0,
+                "peerBytes": {}, "refused": {},
+            },
+            "failure": null,
+        });
+        let run = serde_json::json!({
+            "attempt": attempt, "status": "UPDATED", "detail": "", "ended": start(),
+        });
+        serde_json::from_value(run).unwrap()
+    };
+    let first = (runs + 1).saturating_sub(RUNS_KEPT as u64).max(1);
+    let finished = (first..=runs).map(run).collect();
+    DurableState { attempt: runs, finished, ..state.clone() }
+}
+
+/// I12: each update is told once as UPDATED, the thirtieth and later ones too, and not again after
+/// a restart.
+#[test]
+fn i12_updated_is_told_once_for_every_run_however_many_there_were() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = Rig::member(&fleet, 10);
+    rig.wait(1_000);
+    let status = |rig: &Rig| {
+        let view = rig.node.replica().unwrap().host_view(&rig.id()).unwrap();
+        view.facts().update_status().unwrap().status
+    };
+    let (told, after) = (UpdateStatus::Updated.text(), UpdateStatus::UpToDate.text());
+    for runs in [1, 29, 30, 31, 32] {
+        let disk = Disk { durable: updated(&rig.disk.durable, runs), ..rig.disk.clone() };
+        rig = Rig::restarted(10, disk);
+        rig.wait(30_000);
+        assert_eq!(status(&rig), told, "run {runs}");
+        rig.wait(60_000);
+        assert_eq!(status(&rig), after, "run {runs}");
+        rig = Rig::restarted(10, rig.disk.clone());
+        rig.wait(30_000);
+        assert_eq!(status(&rig), after, "run {runs} was told before the restart");
+    }
 }

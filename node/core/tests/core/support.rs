@@ -44,7 +44,6 @@ impl Fleet {
     /// A fleet whose roots name so many keys besides, which makes them large.
     pub(crate) fn with_idle_keys(seed: u8, versions: u64, idle: u8) -> Self {
         let key = key(seed);
-        let (mut roots, mut pins, mut id) = (vec![], vec![], None);
         let mut draft =
             RootDraft::first("test", start(), WallTime::MAX).key(key.public(), "everyone");
         for idle in 0..idle {
@@ -54,6 +53,24 @@ impl Fleet {
         for role in Role::ALL {
             draft = draft.role(role, 1, [key.public().id()]);
         }
+        Self::founded(key, draft, versions)
+    }
+
+    /// A fleet in which two of two keys enrol, [`Self::signed`] being one of them.
+    pub(crate) fn with_two_who_enrol(seed: u8, second: &SigningKey) -> Self {
+        let key = key(seed);
+        let mut draft = RootDraft::first("test", start(), WallTime::MAX)
+            .key(key.public(), "everyone")
+            .key(second.public(), "second");
+        for role in Role::ALL {
+            draft = draft.role(role, 1, [key.public().id()]);
+        }
+        let both = [key.public().id(), second.public().id()];
+        Self::founded(key, draft.role(Role::Enroll, 2, both), 1)
+    }
+
+    fn founded(key: SigningKey, mut draft: RootDraft, versions: u64) -> Self {
+        let (mut roots, mut pins, mut id) = (vec![], vec![], None);
         for version in 1..=versions {
             let (payload, root) = draft.finish().unwrap();
             id = id.or(Some(FleetId(root.digest.0)));
@@ -272,6 +289,20 @@ impl Disk {
         Self { durable, roots: (1..).zip(roots.to_vec()).collect(), ..Self::default() }
     }
 
+    /// What a machine with this disk starts from.
+    pub(crate) fn start(&self, key: SigningKey) -> Start {
+        Start {
+            seed: key.public().id().0,
+            key,
+            durable: self.durable.clone(),
+            roots: self.roots.iter().map(|(_, root)| root.clone()).collect(),
+            entries: self.entries.clone(),
+            reports: self.reports.clone(),
+            blobs: self.blobs.clone(),
+            floors: self.floors.clone(),
+        }
+    }
+
     fn write(&mut self, write: &Write) {
         match write.clone() {
             Write::PutEntry { document, hash, bytes } => {
@@ -316,16 +347,7 @@ impl Rig {
     /// A machine that starts with this disk.
     pub(crate) fn on(seed: u8, disk: Disk) -> Self {
         let key = key(seed);
-        let started = Start {
-            key: key.clone(),
-            seed: [seed; 32],
-            durable: disk.durable.clone(),
-            roots: disk.roots.iter().map(|(_, root)| root.clone()).collect(),
-            entries: disk.entries.clone(),
-            reports: disk.reports.clone(),
-            blobs: disk.blobs.clone(),
-            floors: disk.floors.clone(),
-        };
+        let started = disk.start(key.clone());
         let config = CoreConfig::new(ClockTrust::Synchronised, WallTime::EPOCH, 8).unwrap();
         let (node, batch) = Node::new(config, started, reading(0, true));
         let mut rig = Self { key, node, now_ms: 0, synchronised: true, disk };

@@ -1,8 +1,10 @@
 //! Whose clocks count (RULES K1, K2): those of direct, enrolled neighbours, one reading each.
 
 use daymark_core::effect::{Admission, Verdict};
-use daymark_protocol::id::KeyId;
-use daymark_protocol::time::WallTime;
+use daymark_core::event::Reading;
+use daymark_core::{ClockTrust, CoreConfig, Event, Node};
+use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::time::{MonoTime, WallTime};
 use daymark_protocol::wire::{GossipMessage, Hello, Liveness, Nonce, SyncMessage, Tag};
 use proptest::prelude::*;
 
@@ -145,4 +147,44 @@ fn d7_a_liveness_that_is_known_is_not_passed_on() {
     assert_eq!(rig.gossip(carrier, second.clone()).verdict(), Verdict::Accept);
     assert_eq!(rig.gossip(carrier, second).verdict(), Verdict::Ignore);
     assert_eq!(rig.gossip(carrier, first).verdict(), Verdict::Ignore, "it is older");
+}
+
+/// K2: where hosts are enrolled until some day, as by a delegation, an unknown clock must not make
+/// everybody's word void: then nobody could ever vouch.
+#[test]
+fn k2_neighbours_whose_enrolment_will_end_vouch_for_a_clock_that_nobody_knows() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = unsynchronised(&fleet);
+    let until = start().plus_ms(24 * 3_600_000);
+    for seed in 20..23 {
+        let host = fleet.draft().resource(fleet.host(&key(seed), 1, "berlin")).until(until);
+        rig.submit(entries(fleet.signed(&host)));
+        let peer = key(seed).public().id();
+        rig.connect(peer, Admission::Member);
+        let hello = hello(&rig);
+        rig.receive(peer, &hello);
+    }
+    rig.wait(1);
+    assert!(rig.node.now().known, "{}", rig.node.status().clock);
+    // Another statement comes, and who is connected is looked at again.
+    rig.synchronised = false;
+    rig.submit(entries(fleet.enroll(&key(40), "berlin")));
+    assert!(rig.node.now().known);
+}
+
+/// Q6: what reads impossible at the start is no measure for jumps; the clock may be put right once.
+#[test]
+fn q6_a_real_time_clock_that_was_wrong_at_the_start_is_put_right_once() {
+    let fleet = Fleet::new(1, 1);
+    let mut disk = Rig::member(&fleet, 10).disk;
+    // What only a heartbeat says is no floor of its own.
+    disk.durable.heartbeat = Some((start().plus_ms(48 * 3_600_000), Digest([1; 32])));
+    let config = CoreConfig::new(ClockTrust::Rtc, WallTime::EPOCH, 8).unwrap();
+    let reading =
+        |mono: u64, wall: WallTime| Reading { mono: MonoTime(mono), wall, synchronised: false };
+    let early = start().plus_ms(24 * 3_600_000);
+    let (mut node, _) = Node::new(config, disk.start(key(10)), reading(0, early));
+    assert!(!node.now().known, "the heartbeat is of a later day");
+    drop(node.step(reading(1_000, start().plus_ms(72 * 3_600_000)), Event::Wake));
+    assert!(node.now().known, "{}", node.status().clock);
 }

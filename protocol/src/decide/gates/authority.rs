@@ -27,6 +27,7 @@ pub(in crate::decide) fn enrolled(place: &Place, now: &Now) -> GateAnswer {
 }
 
 fn enrolled_now(place: &Place, now: &Now) -> GateAnswer {
+    let now = &now.certain();
     for (what, span) in &place.spans {
         let (reason, message, at) = match span.in_force(now) {
             InForce::Yes => continue,
@@ -70,8 +71,7 @@ pub(in crate::decide) fn authority(
         return because.fail(Gate::Authority);
     };
     let fact = format!("version {}, expires {}", root.version, root.expires);
-    // Without a clock `latest` is the expiry itself: what is certain counts, and the clock waits.
-    let judged = if now.known { now.latest } else { now.earliest };
+    let judged = now.certain().latest;
     if root.expires <= judged && holds(Rule::R1Expiry) {
         return Because::new(
             "root-expired",

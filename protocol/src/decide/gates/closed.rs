@@ -43,8 +43,6 @@ pub(in crate::decide) fn sees<'a>(missing: impl Iterator<Item = &'a Seen>) -> Ga
         return Because::new("seen", "all that the signers knew is held here").pass(Gate::Sees);
     }
     let because = Because::new("missing", "the signers knew of statements that are not held here");
-    let told = |because: Because, Seen(scope, kind, id, version): &Seen| {
-        because.fact("missing", format!("{kind} {id} v{version} of {scope}"))
-    };
+    let told = |because: Because, seen: &Seen| because.fact("missing", seen.to_string());
     missing.into_iter().fold(because, told).fail(Gate::Sees)
 }

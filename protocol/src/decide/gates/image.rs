@@ -133,6 +133,13 @@ pub(in crate::decide) fn newer(
         let message = format!("what the minimum version is cannot be told: {lost}");
         return answer(false, "minimum-unknown", message);
     }
+    let goes_back = order == Some(Ordering::Less) && spec.allow_downgrade;
+    if let Some(unread) = images.unread()
+        && (goes_back || (order.is_none() && spec.from_any))
+    {
+        let message = format!("what the minimum version is cannot be told: {unread}");
+        return answer(false, "minimum-unknown", message);
+    }
     match order {
         Some(Ordering::Greater) => answer(true, "newer", format!("{told} is newer")),
         Some(Ordering::Equal) => {

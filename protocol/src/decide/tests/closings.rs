@@ -242,3 +242,30 @@ fn a_host_that_is_there_already_waits_for_nothing() {
     assert_eq!((decision.verdict, &*decision.reason), (Verdict::Nothing, "already-there"));
     assert_eq!(word(&decision, Gate::Halted), "held");
 }
+
+#[test]
+fn s5_a_tombstone_lifts_nothing_while_what_its_signers_saw_is_missing() {
+    for (kind, spec) in
+        [(Kind::Blackout, closed_all_june()), (Kind::Hold, json!({ "name": "closed" }))]
+    {
+        let seen = |scope| Seen(scope, "Blackout".into(), id("closing-b"), 1);
+        let mut fleet = Fleet::ready();
+        fleet.put(kind, "closing-a", all(), spec.clone());
+        let gone = fleet.supersede(kind, "closing-a", json!(null), json!(null));
+        (gone.gone, gone.sees) = (true, vec![seen(Scope::Site(id("site-a")))]);
+        let decision = fleet.decide();
+        assert_eq!(decision.verdict, Verdict::Wait, "{kind}");
+        let told = format!("{:?}", decision.gates);
+        assert!(told.contains("Blackout closing-b v1 of site/site-a"), "{told}");
+        fleet.standing.held.insert(("Blackout".into(), id("closing-b")), 1);
+        assert_eq!(fleet.decide().verdict, Verdict::Activate, "{kind}");
+        fleet.standing.held.clear();
+        fleet.newest(kind, "closing-a").sees = vec![seen(Scope::Site(id("site-b")))];
+        assert_eq!(fleet.decide().verdict, Verdict::Activate, "{kind}: of another site");
+        // So does a version that closes less.
+        let less = fleet.supersede(kind, "closing-a", json!({ "site": "site-b" }), spec);
+        less.sees = vec![seen(Scope::Fleet)];
+        fleet.line(kind, "closing-a").versions.remove(1);
+        assert_eq!(fleet.decide().verdict, Verdict::Wait, "{kind}: what it narrows still closes");
+    }
+}

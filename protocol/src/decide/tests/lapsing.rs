@@ -6,6 +6,7 @@ use serde_json::json;
 use super::fleet::*;
 use crate::decide::{Gate, Verdict};
 use crate::resource::Kind;
+use crate::time::Now;
 
 /// Over since yesterday.
 const OVER: &str = "2026-06-15T00:00:00Z";
@@ -71,4 +72,19 @@ fn c4_a_halt_that_a_delegate_lifted_stands_again_when_the_delegation_is_over() {
     assert_eq!(fleet.decide().verdict, Verdict::Activate);
     fleet.standing.halts[0].lifted_until = Some(at(NOW));
     assert_eq!(&*fleet.decide().reason, "halted");
+}
+
+#[test]
+fn k2_without_a_clock_nobody_can_say_that_an_enrolment_has_lapsed() {
+    let mut fleet = Fleet::ready();
+    let host = HOST.to_string();
+    let host = fleet.newest(Kind::Host, &host);
+    (host.signers_until, host.until) = (Some(at("2026-09-01T00:00:00Z")), None);
+    let root_ends = at("2030-01-01T00:00:00Z");
+    let unknown = |from: &str| Now { earliest: at(from), latest: root_ends, known: false };
+    let decision = fleet.decide_at(&unknown("2026-06-01T00:00:00Z"));
+    assert_eq!(word(&decision, Gate::Enrolled), "enrolled");
+    assert_eq!((&*decision.reason, decision.verdict), ("clock-unknown", Verdict::Wait));
+    let decision = fleet.decide_at(&unknown("2026-09-01T00:00:00Z"));
+    assert_eq!(word(&decision, Gate::Enrolled), "host-lapsed", "that much is certain");
 }

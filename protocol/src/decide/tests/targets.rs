@@ -252,3 +252,34 @@ fn a_target_that_cannot_be_told_waits() {
     fleet.supersede(Kind::OsProfile, "os-2", json!(null), json!(null));
     assert_eq!(reason(&fleet), "target-missing");
 }
+
+#[test]
+fn i4_i6_while_a_profile_cannot_be_read_its_minimum_stops_going_back_and_over_and_nothing_else() {
+    let mut fleet = Fleet::ready();
+    fleet.put(Kind::OsProfile, "os-9", json!(null), profile_spec("microvisor", "9.0.0"));
+    fleet.supersede(Kind::OsProfile, "os-9", json!(null), profile_spec("microvisor", "9.0.0"));
+    let unread = |fleet: &mut Fleet| {
+        fleet.newest(Kind::OsProfile, "os-9").spec = Err("a field is not known".into());
+    };
+    unread(&mut fleet);
+    assert_eq!(fleet.decide().verdict, Verdict::Activate, "the upgrade of the agent itself");
+    let first = fleet.digest_of(Kind::OsProfile, "os-1");
+    fleet.machine.installed.as_mut().unwrap().version = Some(SECOND.into());
+    fleet.machine.installed.as_mut().unwrap().index_digest = Some(index_of(SECOND));
+    let back = target_of("microvisor", "3.0.20240720.2000", first);
+    follow(&mut fleet, with(back, "allowDowngrade", json!(true)));
+    assert_eq!(reason(&fleet), "minimum-unknown");
+    fleet.put(Kind::OsProfile, "os-8", json!(null), profile_spec("realtime", "4.0.0"));
+    let digest = fleet.digest_of(Kind::OsProfile, "os-8");
+    follow(&mut fleet, with(target_of("realtime", "4.0.0", digest), "fromAny", json!(true)));
+    assert_eq!(reason(&fleet), "minimum-unknown");
+    // One that counted and was lost while an older one is held says no more.
+    fleet.put(Kind::OsProfile, "os-9", json!(null), profile_spec("microvisor", "9.0.0"));
+    fleet.make_unknown(Kind::OsProfile, "os-9");
+    assert_eq!(reason(&fleet), "minimum-unknown");
+    fleet.line(Kind::OsProfile, "os-9").state = crate::trust::State::Counts;
+    assert_eq!(word(&fleet.decide(), Gate::Newer), "from-any");
+    unread(&mut fleet);
+    fleet.newest(Kind::OsProfile, "os-9").scope = crate::resource::Scope::Site(id("site-b"));
+    assert_eq!(word(&fleet.decide(), Gate::Newer), "from-any", "it is not for this host");
+}

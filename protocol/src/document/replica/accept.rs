@@ -328,7 +328,7 @@ pub(super) struct Promoted {
 }
 
 /// An error with all its sources, for people.
-fn with_sources(error: &dyn std::error::Error) -> String {
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

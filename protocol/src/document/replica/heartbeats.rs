@@ -1,6 +1,7 @@
 //! Heartbeats: the newest of each scope, beside the documents (RULES K1, D7). They are carried as
 //! blobs are, by their digest.
 
+use super::accept::with_sources;
 use super::{Changes, Outcome, Replica};
 use crate::document::DocumentId;
 use crate::id::Digest;
@@ -16,14 +17,12 @@ impl Replica {
             // Whether it is one cannot be told before the roots are held.
             return None;
         };
-        let signed = match SignedHeartbeat::verify(bytes, fleet, newest) {
+        let signed = match SignedHeartbeat::read(bytes, fleet) {
             Ok(signed) => signed,
             Err(RefusedHeartbeat::Envelope(_) | RefusedHeartbeat::NotAHeartbeat) => return None,
-            Err(why @ RefusedHeartbeat::TooFewSignatures(_)) => {
-                return Some((Outcome::NotKept(why.to_string()), changes));
-            }
-            Err(why) => return Some((Outcome::Refused(why.to_string()), changes)),
+            Err(why) => return Some((Outcome::Refused(with_sources(&why)), changes)),
         };
+        // Signatures come last: they cost the most, and most of what peers send is held already.
         if self.is_void(&signed.digest()) {
             return Some((Outcome::NotKept("a root took it back".into()), changes));
         }
@@ -40,6 +39,13 @@ impl Replica {
         }
         if held.is_none() && self.heartbeats.len() >= limits::HEARTBEATS_MAX {
             return Some((Outcome::NotKept("there is no room for it".into()), changes));
+        }
+        match signed.check(newest) {
+            Ok(()) => {}
+            Err(why @ RefusedHeartbeat::TooFewSignatures(_)) => {
+                return Some((Outcome::NotKept(with_sources(&why)), changes));
+            }
+            Err(why) => return Some((Outcome::Refused(with_sources(&why)), changes)),
         }
         changes.blobs.push((Digest::of(signed.bytes()), signed.bytes().to_vec()));
         let replaced = self.heartbeats.insert(scope, signed);
@@ -59,7 +65,7 @@ impl Replica {
         let Some(newest) = self.chain.newest().cloned() else { return };
         let void: Vec<Digest> = self.void_digests().collect();
         self.heartbeats.retain(|_, held| {
-            let speaks = held.quorum(&newest).is_met() && !void.contains(&held.digest());
+            let speaks = held.check(&newest).is_ok() && !void.contains(&held.digest());
             if !speaks {
                 changes.dropped_blobs.push(Digest::of(held.bytes()));
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::accept::with_sources;
 use super::{Changes, Outcome, Replica, Sites, StoredReport};
 use crate::document::DocumentId;
 use crate::document::chain::{ChainOutcome, HostChain};
@@ -25,7 +26,7 @@ impl Replica {
         let mut of_hosts: BTreeMap<KeyId, Vec<(usize, Arc<SignedReport>)>> = BTreeMap::new();
         for (index, bytes) in reports.iter().enumerate() {
             match self.shared.report(bytes) {
-                Err(why) => outcomes[index] = Outcome::Refused(why.to_string()),
+                Err(why) => outcomes[index] = Outcome::Refused(with_sources(&why)),
                 Ok(report) if Some(report.report().fleet) != self.chain.fleet() => {
                     outcomes[index] = Outcome::Refused("it is for another fleet".into());
                 }
@@ -110,6 +111,6 @@ fn outcome_of(result: ChainOutcome) -> Outcome {
         ChainOutcome::Known => Outcome::Known,
         ChainOutcome::Held => Outcome::Held("reports before it are not held".into()),
         ChainOutcome::Superseded => Outcome::NotKept("a newer generation is held".into()),
-        ChainOutcome::Refused(why) => Outcome::Refused(why.to_string()),
+        ChainOutcome::Refused(why) => Outcome::Refused(with_sources(&why)),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::accept::with_sources;
 use super::{Changes, Outcome, Replica};
 use crate::id::Digest;
 use crate::trust::DigestList;
@@ -29,7 +30,7 @@ impl Replica {
                 changes.standing_changed = true;
                 Some((Outcome::New, changes))
             }
-            Err(refused) => Some((Outcome::Refused(refused.to_string()), changes)),
+            Err(refused) => Some((Outcome::Refused(with_sources(&refused)), changes)),
         }
     }
 

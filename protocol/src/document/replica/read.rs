@@ -11,7 +11,7 @@ use crate::document::canonical::{
 use crate::document::chain::{ChainHead, ChainLink, HostChain, ReportGap};
 use crate::document::host_view::HostView;
 use crate::id::{Digest, KeyId};
-use crate::trust::{Floors, Held, Judgement, RootChain, Standing};
+use crate::trust::{Floors, Held, Judgement, RootChain, Stance, Standing};
 
 impl Replica {
     /// The roots held.
@@ -100,6 +100,11 @@ impl Replica {
         let signatures = signatures.into_iter().flat_map(|of| of.signature_hashes.values());
         let kept = signatures.filter(|hash| entries.contains_key(*hash));
         std::iter::once(hash).chain(kept).copied().collect()
+    }
+
+    /// Whether a kept statement counts, also if it lost its signatures since: it is no draft.
+    pub fn counts(&self, statement: &Digest) -> bool {
+        matches!(self.judge.judgement().stances.get(statement), Some(Stance::Counts(_)))
     }
 
     /// The documents of a kept statement and its signatures (RULES Q2).
