@@ -95,7 +95,11 @@ impl Draft {
             Context::Heartbeat => Heartbeat::parse(&envelope.payload)
                 .map(|heartbeat| Said::Heartbeat(Box::new(heartbeat)))
                 .map_err(|error| bad(error.to_string()))?,
-            Context::Statement | Context::Report | Context::Liveness | Context::Enrolment => {
+            Context::Statement
+            | Context::Report
+            | Context::Liveness
+            | Context::Enrolment
+            | Context::Visit => {
                 return Err(bad("it holds something else".into()));
             }
         };

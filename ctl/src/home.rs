@@ -27,7 +27,7 @@ pub(crate) struct ContextFile {
     pub pin: Pin,
     /// The node it talks to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<PathBuf>,
+    pub node: Option<String>,
 }
 
 impl Home {

@@ -1,7 +1,7 @@
 //! What a host has said of itself, in the shape that commands need.
 
 use daymark_protocol::decide::{Decision, Machine};
-use daymark_protocol::document::{HostView, UpdateRun, UpdateStatus};
+use daymark_protocol::document::{HostView, UpdateRun, UpdateStatus, host_paths};
 use daymark_protocol::time::WallTime;
 use serde::Serialize;
 
@@ -80,10 +80,16 @@ impl HostSummary {
             update: facts.update_status(),
             decision: facts.decision(),
             runs: facts.runs().into_iter().map(Run::from).collect(),
-            facts: facts.texts_below(daymark_protocol::document::host_paths::FACTS),
+            facts: facts.texts_below(host_paths::FACTS),
             adopted: facts.adopted().map(str::to_owned),
-            peers: facts.texts_below(daymark_protocol::document::host_paths::PEERS),
+            peers: facts.texts_below(host_paths::PEERS),
         })
+    }
+
+    /// Where it said that it can be reached, as multiaddrs.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let said = self.facts.iter().filter(|(name, _)| name == host_paths::ADDRESSES);
+        said.flat_map(|(_, text)| text.split(' ').map(str::to_owned)).collect()
     }
 
     /// What it runs, for people.

@@ -25,6 +25,7 @@ pub(crate) mod passphrase;
 pub(crate) mod plan;
 pub(crate) mod preview;
 mod public_keys;
+mod reach;
 pub mod release;
 mod review;
 mod rotation;
@@ -35,6 +36,7 @@ mod spread;
 mod stored;
 pub(crate) mod targets;
 pub(crate) mod times;
+mod visit;
 mod whole_file;
 
 use std::path::Path;

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use daymark_node::control::{Client, ClientError};
 use daymark_node::durable::write_atomic;
 use daymark_node::folder::{ItemName, ReplicaFolder};
+use daymark_node::mesh::LaptopError;
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::document::{
     Changes, ClosedGeneration, DocumentId, Outcome as Taken, Replica,
@@ -17,6 +18,7 @@ use daymark_protocol::id::{Digest, FleetId, KeyId, ResourceId};
 use daymark_protocol::resource::{Kind, Role, Scope};
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::{Root, Standing, Version};
+use tokio::sync::OnceCell;
 
 use crate::cli::Global;
 use crate::commands::explain::Explained;
@@ -24,8 +26,9 @@ use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::hosts::HostSummary;
+use crate::reach::NodeAt;
 use crate::stored::{LoadedFolder, append_floors, changes_items, load_folder, read_floors};
-use crate::{authority, names, output, scopes, targets, times};
+use crate::{authority, names, output, scopes, targets, times, visit};
 
 /// Where closed generations of reports lie that the mesh dropped, below a context's folder.
 pub(crate) const ARCHIVE: &str = "archive";
@@ -50,6 +53,8 @@ pub(crate) struct Session {
     /// The items that the replica has taken in, each a file of `store`. Another command on the same
     /// context may store more meanwhile, of which this replica knows nothing.
     held: BTreeSet<ItemName>,
+    /// The connection over the network, once there is one.
+    visit: OnceCell<Client>,
 }
 
 impl Session {
@@ -68,8 +73,18 @@ impl Session {
                 problems.len()
             ));
         }
-        let mut session =
-            Self { global, home, name, folder, context, issued: None, store, replica, held: read };
+        let mut session = Self {
+            global,
+            home,
+            name,
+            folder,
+            context,
+            issued: None,
+            store,
+            replica,
+            held: read,
+            visit: OnceCell::new(),
+        };
         session.store_changes(&changes)?;
         Ok(session)
     }
@@ -327,24 +342,40 @@ impl Session {
         Ok(self.store.read(name)?)
     }
 
-    /// The socket of the node to talk to, if one is named.
-    pub(crate) fn socket(&self) -> Option<&Path> {
-        self.global.node.as_deref().or(self.context.node.as_deref())
+    /// The node to talk to, if one is named.
+    pub(crate) fn node(&self) -> Option<NodeAt> {
+        self.node_text().as_deref().map(NodeAt::parse)
+    }
+
+    /// Likewise, as it was written.
+    pub(crate) fn node_text(&self) -> Option<String> {
+        self.global.node.clone().or_else(|| self.context.node.clone())
     }
 
     /// A connection to the node to talk to.
-    pub(crate) fn client(&self) -> Outcome<Client> {
-        let socket = self.socket().ok_or_else(|| {
+    pub(crate) async fn client(&self) -> Outcome<Client> {
+        let node = self.node().ok_or_else(|| {
             Failure::new(Exit::Unreachable, "no node is named")
-                .next("name its control socket with --node, or `daymarkctl sync FOLDER`")
+                .next("name it with --node: a control socket, a host or an address; or `daymarkctl sync FOLDER`")
         })?;
-        Ok(Client::new(socket))
+        self.client_at(&node).await
+    }
+
+    /// A connection to a node. Over the network this laptop is let in once for a whole command.
+    pub(crate) async fn client_at(&self, node: &NodeAt) -> Outcome<Client> {
+        match node {
+            NodeAt::Socket(socket) => Ok(Client::new(socket)),
+            NodeAt::Address(_) | NodeAt::Name(_) => {
+                let visit = self.visit.get_or_try_init(|| visit::visit(self, node));
+                visit.await.cloned()
+            }
+        }
     }
 
     /// A host's decision: asked of the host itself if it is the node at hand, or else its last
     /// report's.
     pub(crate) async fn decision(&self, host: &KeyId, name: String) -> Outcome<Explained> {
-        if let Ok(client) = self.client()
+        if let Ok(client) = self.client().await
             && let Ok(status) = client.status().await
             && status.host == *host
         {
@@ -428,10 +459,14 @@ pub(crate) fn unanswered(error: ClientError) -> Failure {
     let denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
     let (exit, step) = match &error {
         ClientError::Refused(_) => (Exit::Refused, None),
+        ClientError::Network(LaptopError::NotLetIn(_)) => (
+            Exit::Refused,
+            Some("the newest root may have taken this key out: `daymarkctl root show`"),
+        ),
         ClientError::Unreachable { source, .. } if denied(source) => {
             (Exit::Unreachable, Some("its socket is for root and the group daymark"))
         }
-        ClientError::Unreachable { .. } => {
+        ClientError::Unreachable { .. } | ClientError::Network(_) => {
             (Exit::Unreachable, Some("`daymarkctl sync FOLDER` needs no node"))
         }
         ClientError::Broken { .. } => (Exit::Unreachable, Some("look at the node's log")),

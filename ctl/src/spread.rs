@@ -71,11 +71,11 @@ pub(crate) async fn follow(
     let end = Instant::now() + WAIT;
     loop {
         let spread = Spread::of(session, scope, target);
-        let socket = session.socket().map(ToOwned::to_owned);
-        let (Some(socket), false) = (socket, spread.not_yet.is_empty()) else {
+        if session.node().is_none() || spread.not_yet.is_empty() || Instant::now() >= end {
             return Ok(spread.line());
-        };
-        if Instant::now() >= end || sync::node(session, &socket).await.is_err() {
+        }
+        let Ok(client) = session.client().await else { return Ok(spread.line()) };
+        if sync::node(session, &client).await.is_err() {
             return Ok(spread.line());
         }
         tokio::time::sleep(EVERY).await;

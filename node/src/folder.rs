@@ -141,6 +141,9 @@ impl fmt::Display for ItemName {
     }
 }
 
+/// An enrolment request's file, and what it holds.
+pub type ReadRequest = (PathBuf, Result<Vec<u8>, FolderError>);
+
 /// A folder with a replica in it, or one that is to get it.
 #[derive(Clone, Debug)]
 pub struct ReplicaFolder {
@@ -291,7 +294,7 @@ impl ReplicaFolder {
     ///
     /// # Errors
     /// [`FolderError::Read`] if the folder cannot be listed, [`FolderError::TooMany`].
-    pub fn requests(&self) -> Result<Vec<(PathBuf, Result<Vec<u8>, FolderError>)>, FolderError> {
+    pub fn requests(&self) -> Result<Vec<ReadRequest>, FolderError> {
         let inner = Path::new("requests");
         let relative = if self.path.join(inner).is_dir() { inner } else { Path::new("") };
         let mut names = self.list_files(relative, REQUESTS_MAX + 1)?;

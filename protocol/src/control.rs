@@ -177,10 +177,20 @@ pub struct Peer {
     /// Its address as last seen.
     #[serde(default)]
     pub address: Option<String>,
-    /// `stranger`, `authority` or `member`.
+    /// `stranger`, `visitor` (a person's laptop), `authority` or `member`.
     pub admission: String,
     /// Whether it is connected now.
     pub connected: bool,
+    /// Points for what it did, not forgiven yet: 0 is good, at 64 it is dropped.
+    #[serde(default)]
+    pub score: u64,
+    /// What it is blamed for since the agent started, by kind: `refused`, `malformed`, `flood`,
+    /// `wrongChunk`, `wrongProof`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults: BTreeMap<String, u64>,
+    /// Until when it is a stranger that nobody listens to, if it is, by the node's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped_until: Option<WallTime>,
 }
 
 /// `GET /v1/decision`: what `explain` prints.

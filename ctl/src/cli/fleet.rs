@@ -145,8 +145,10 @@ pub(crate) enum ContextCommand {
 /// `sync`.
 #[derive(Debug, Args)]
 pub(crate) struct SyncArgs {
-    /// A node's control socket, or a folder such as a stick. The context's node otherwise.
-    pub with: Option<PathBuf>,
+    /// A node (its control socket, name or address), or a folder such as a stick. The context's
+    /// node otherwise.
+    #[arg(value_name = "NODE|FOLDER")]
+    pub with: Option<String>,
 }
 
 /// `sign`.

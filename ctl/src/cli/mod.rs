@@ -53,9 +53,10 @@ pub(crate) struct Global {
     /// The fleet to work on; $DAYMARK_CONTEXT or the current context otherwise.
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
-    /// Control socket of a node; $DAYMARK_NODE or the context's node otherwise.
-    #[arg(long, global = true, value_name = "SOCKET")]
-    pub node: Option<PathBuf>,
+    /// The node to talk to: its control socket, or over the network a host's name, an address or a
+    /// multiaddr; $DAYMARK_NODE or the context's node otherwise.
+    #[arg(long, global = true, value_name = "NODE")]
+    pub node: Option<String>,
     /// How to print.
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub output: Format,
@@ -94,9 +95,9 @@ impl Global {
     pub(crate) fn with_environment(mut self) -> Self {
         let filled = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         self.home = self.home.or_else(|| filled("DAYMARK_HOME").map(PathBuf::from));
-        self.node = self.node.or_else(|| filled("DAYMARK_NODE").map(PathBuf::from));
-        let context = || filled("DAYMARK_CONTEXT")?.into_string().ok();
-        self.context = self.context.or_else(context);
+        let text = |name| filled(name)?.into_string().ok();
+        self.node = self.node.or_else(|| text("DAYMARK_NODE"));
+        self.context = self.context.or_else(|| text("DAYMARK_CONTEXT"));
         self
     }
 }

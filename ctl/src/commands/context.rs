@@ -1,6 +1,6 @@
 //! `context add|use|remove|list`: fleets known to this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use daymark_node::folder::ReplicaFolder;
 use daymark_protocol::trust::Pin;
@@ -11,6 +11,7 @@ use crate::commands::sync::{self, Moved};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::output::{self, Row};
+use crate::reach::NodeAt;
 use crate::session::Session;
 
 #[derive(Debug, Serialize)]
@@ -18,7 +19,7 @@ struct ContextRow {
     name: String,
     current: bool,
     fingerprint: String,
-    node: Option<PathBuf>,
+    node: Option<String>,
 }
 
 impl Row for ContextRow {
@@ -29,7 +30,7 @@ impl Row for ContextRow {
             self.name.clone(),
             if self.current { "*".into() } else { String::new() },
             self.fingerprint.clone(),
-            self.node.as_ref().map_or_else(String::new, |node| node.display().to_string()),
+            self.node.clone().unwrap_or_default(),
         ]
     }
 
@@ -40,7 +41,7 @@ impl Row for ContextRow {
 
 /// Takes a fleet over, or leaves no trace of having tried.
 async fn add(home: &Home, global: Global, name: String, from: &Path, pin: Pin) -> Outcome<()> {
-    let node = (!from.is_dir()).then(|| from.to_owned());
+    let node = (!from.is_dir()).then(|| from.to_string_lossy().into_owned());
     if node.is_none() {
         ReplicaFolder::open(from).map_err(Failure::usage)?;
     }
@@ -98,7 +99,8 @@ async fn fetch(
     let moved = if from.is_dir() {
         sync::folder(&mut session, from)?
     } else {
-        sync::node(&mut session, from).await?
+        let client = session.client_at(&NodeAt::parse(&from.to_string_lossy())).await?;
+        sync::node(&mut session, &client).await?
     };
     let draft = session.draft_root()?.ok_or_else(|| {
         Failure::refused(format!(

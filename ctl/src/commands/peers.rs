@@ -1,5 +1,8 @@
 //! `get peers`: whom the node at hand is connected to, and whom hosts say that they see.
 
+use std::collections::BTreeMap;
+
+use daymark_protocol::time::WallTime;
 use serde::Serialize;
 
 use crate::exit::Outcome;
@@ -17,15 +20,48 @@ pub(crate) struct PeerRow {
     pub peer: String,
     /// What connections let through.
     pub admission: String,
+    /// Points for what it did, not forgiven yet, of the 64 at which it is dropped; as far as a node
+    /// was asked.
+    pub score: Option<u64>,
+    /// What it is blamed for since the node's agent started, by kind.
+    pub faults: BTreeMap<String, u64>,
+    /// Until when nobody listens to it, if so.
+    pub dropped_until: Option<WallTime>,
     /// Where.
     pub address: String,
 }
 
+impl PeerRow {
+    fn blame(&self) -> String {
+        let words = |(kind, count): (&String, &u64)| {
+            let what = match kind.as_str() {
+                "refused" => "items refused",
+                "malformed" => "messages unreadable",
+                "flood" => "messages too many",
+                "wrongChunk" => "wrong chunks",
+                "wrongProof" => "wrong proofs",
+                newer => newer,
+            };
+            format!("{count} {what}")
+        };
+        self.faults.iter().map(words).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Row for PeerRow {
-    const HEADS: &'static [&'static str] = &["host", "peer", "admission", "address"];
+    const HEADS: &'static [&'static str] =
+        &["host", "peer", "admission", "score", "blamed for", "dropped until", "address"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.host.clone(), self.peer.clone(), self.admission.clone(), self.address.clone()]
+        vec![
+            self.host.clone(),
+            self.peer.clone(),
+            self.admission.clone(),
+            self.score.map_or_else(String::new, |score| score.to_string()),
+            self.blame(),
+            self.dropped_until.map_or_else(String::new, times::show),
+            self.address.clone(),
+        ]
     }
 
     fn name(&self) -> String {
@@ -43,16 +79,20 @@ impl PeerRow {
 /// The rows, and how old they are.
 pub(crate) async fn rows(session: &Session) -> Outcome<(Vec<PeerRow>, String)> {
     let standing = session.standing();
-    if session.socket().is_some() {
-        let status = session.client()?.status().await.map_err(unanswered)?;
+    if session.node().is_some() {
+        let client = session.client().await?;
+        let status = client.status().await.map_err(unanswered)?;
         let host = names::host_name(standing, &status.host);
-        let rows = status
-            .peers
+        let peers = client.peers().await.map_err(unanswered)?;
+        let rows = peers
             .into_iter()
             .map(|peer| PeerRow {
                 host: host.clone(),
-                peer: names::host_name(standing, &peer.host),
+                peer: peer.name.unwrap_or_else(|| names::host_name(standing, &peer.host)),
                 admission: if peer.connected { peer.admission } else { "not connected".into() },
+                score: Some(peer.score),
+                faults: peer.faults,
+                dropped_until: peer.dropped_until,
                 address: peer.address.unwrap_or_default(),
             })
             .collect();
@@ -66,6 +106,9 @@ pub(crate) async fn rows(session: &Session) -> Outcome<(Vec<PeerRow>, String)> {
             peer:
                 peer.parse().map_or_else(|_| peer.clone(), |key| names::host_name(standing, &key)),
             admission: "reported".into(),
+            score: None,
+            faults: BTreeMap::new(),
+            dropped_until: None,
             address,
         }));
     }

@@ -69,12 +69,15 @@ pub(crate) async fn submit(
 /// Hands items to the node at hand, if one is named. That it is not there is said and is its exit
 /// code, and is no failure: the replica has them.
 pub(crate) async fn deliver(session: &Session, items: &[Item]) -> Outcome {
-    if session.socket().is_none() {
+    if session.node().is_none() {
         output::text("Kept in the replica. `daymarkctl sync NODE|FOLDER` takes it to the fleet.");
         return Ok(Exit::Done);
     }
-    let client = session.client()?;
-    match sync::hand_in(&client, items).await {
+    let handed_in = match session.client().await {
+        Ok(client) => sync::hand_in(&client, items).await,
+        Err(failure) => Err(failure),
+    };
+    match handed_in {
         Ok(answers) => {
             let refused = answers.iter().find_map(|answer| match answer {
                 SubmitOutcome::Refused(reason) => Some(reason.clone()),
@@ -93,7 +96,8 @@ pub(crate) async fn deliver(session: &Session, items: &[Item]) -> Outcome {
         }
         Err(failure) => {
             let exit = failure.exit;
-            output::note(&format!("The node could not be reached: {:#}", failure.error));
+            let what = if exit == Exit::Refused { "refused" } else { "could not be reached" };
+            output::note(&format!("The node {what}: {:#}", failure.error));
             output::text("Kept in the replica; `daymarkctl sync` hands it over later.");
             Ok(exit)
         }

@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::cli::SyncArgs;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::reach::NodeAt;
 use crate::session::{Session, unanswered};
-use crate::{conflicts, drafts, output};
+use crate::{conflicts, drafts, names, output};
 
 /// Items asked for or handed in at once: a few megabytes at most.
 const BATCH_ITEMS_MAX: usize = 256;
@@ -71,25 +72,24 @@ impl Moved {
 
 /// Runs `sync`.
 pub(crate) async fn run(mut session: Session, args: SyncArgs) -> Outcome {
-    let with = match &args.with {
-        Some(path) => path.clone(),
-        None => session.socket().map(Path::to_owned).ok_or_else(|| {
-            Failure::usage("neither a node nor a folder is named")
-                .next("`daymarkctl sync FOLDER`, or name a node's control socket with --node")
-        })?,
-    };
-    if args.with.is_some() && !with.exists() {
-        return Err(Failure::usage(format!("there is no folder or socket {}", with.display()))
-            .next("make the folder or plug the stick in, or name a node's control socket"));
-    }
+    let named = args.with.is_some();
+    let what = args.with.or_else(|| session.node_text()).ok_or_else(|| {
+        Failure::usage("neither a node nor a folder is named")
+            .next("`daymarkctl sync FOLDER`, or name a node with --node")
+    })?;
     let unknown = conflicts::unknown(session.standing());
-    let moved = if with.is_dir() {
-        folder(&mut session, &with)?
-    } else {
-        node(&mut session, &with).await?
+    let moved = match NodeAt::parse(&what) {
+        NodeAt::Socket(path) if path.is_dir() => folder(&mut session, &path)?,
+        NodeAt::Socket(path) if named && !path.exists() => return Err(nothing_at(&what)),
+        NodeAt::Name(name) if named && !is_name(&session, &name) => {
+            return Err(nothing_at(&what));
+        }
+        at @ (NodeAt::Socket(_) | NodeAt::Address(_) | NodeAt::Name(_)) => {
+            let client = session.client_at(&at).await?;
+            node(&mut session, &client).await?
+        }
     };
     output::value(session.global.output, &moved, || {
-        let what = with.display();
         format!("Synced with {what}: {} received, {} sent.", moved.received, moved.sent)
     })?;
     if !moved.refused.is_empty() {
@@ -105,10 +105,26 @@ pub(crate) async fn run(mut session: Session, args: SyncArgs) -> Outcome {
     conflicts::refuse_new(session.standing(), &unknown).map(|()| Exit::Done)
 }
 
+fn nothing_at(what: &str) -> Failure {
+    Failure::usage(format!("there is no folder or socket {what}, and no host of that name"))
+        .next("make the folder or plug the stick in, or name a node's control socket or address")
+}
+
+/// Whether a name may be that of a machine, or one of the network's.
+fn is_name(session: &Session, name: &str) -> bool {
+    name.contains('.') || names::find_host(session.standing(), name).is_ok()
+}
+
 /// The session, synced with its node if it has one that answers; reading and signing work without.
 pub(crate) async fn fresh(mut session: Session) -> Outcome<Session> {
-    let Some(socket) = session.socket().map(Path::to_owned) else { return Ok(session) };
-    match node(&mut session, &socket).await {
+    if session.node().is_none() {
+        return Ok(session);
+    }
+    let synced = match session.client().await {
+        Ok(client) => node(&mut session, &client).await,
+        Err(failure) => Err(failure),
+    };
+    match synced {
         Err(failure) if failure.exit == Exit::Unreachable => {
             output::note(&format!("warning: {:#}; this is what the replica holds", failure.error));
         }
@@ -175,9 +191,8 @@ fn check_folder(session: &Session, folder: &ReplicaFolder, path: &Path) -> Outco
     }
 }
 
-/// Syncs with a node, over its control socket.
-pub(crate) async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved> {
-    let client = Client::new(socket);
+/// Syncs with a node, over its control API.
+pub(crate) async fn node(session: &mut Session, client: &Client) -> Outcome<Moved> {
     let status = client.status().await.map_err(unanswered)?;
     check_fleet(session, status.fleet)?;
     let index = client.replica().await.map_err(unanswered)?;
@@ -205,7 +220,7 @@ pub(crate) async fn node(session: &mut Session, socket: &Path) -> Outcome<Moved>
     for batch in give.chunks(BATCH_ITEMS_MAX) {
         let batch = batch.iter().map(|name| session.item(name)).collect::<Outcome<Vec<_>>>()?;
         let batch = &batch.into_iter().flatten().collect::<Vec<Item>>();
-        moved.sent(batch, &hand_in(&client, batch).await?);
+        moved.sent(batch, &hand_in(client, batch).await?);
     }
     session.note_sync()?;
     Ok(moved)

@@ -48,14 +48,12 @@ impl Followed {
 }
 
 async fn refresh(session: &mut Session) -> Outcome<()> {
-    let socket = session
-        .socket()
-        .ok_or_else(|| {
-            Failure::new(Exit::Unreachable, "following the fleet needs a node")
-                .next("name its control socket with --node")
-        })?
-        .to_owned();
-    sync::node(session, &socket).await.map(drop)
+    if session.node().is_none() {
+        return Err(Failure::new(Exit::Unreachable, "following the fleet needs a node")
+            .next("name it with --node: a control socket, a host or an address"));
+    }
+    let client = session.client().await?;
+    sync::node(session, &client).await.map(drop)
 }
 
 /// Runs `watch`.

@@ -199,7 +199,7 @@ impl Fleet {
         let changes =
             vec![self.put(policy, Self::everyone())?, self.put(window, Self::everyone())?];
         self.sign(changes)?;
-        let moved = sync::node(&mut self.session, socket).await.map_err(plain)?;
+        let moved = sync::node(&mut self.session, &Client::new(socket)).await.map_err(plain)?;
         let refused = moved.refused.first();
         anyhow::ensure!(refused.is_none(), "the node refused an item: {refused:?}");
         Ok(())
@@ -237,7 +237,7 @@ impl Fleet {
         let change = self.put(Spec::Halt(HaltSpec { name, policy: None }), Self::everyone())?;
         debug_assert_eq!(change.kind, Kind::Halt);
         self.sign(vec![change])?;
-        sync::node(&mut self.session, socket).await.map(drop).map_err(plain)
+        sync::node(&mut self.session, &Client::new(socket)).await.map(drop).map_err(plain)
     }
 
     /// Names of the machines by key id.

@@ -68,6 +68,14 @@ pub(crate) enum OpenKey {
 }
 
 impl OpenKey {
+    /// Its public half.
+    pub(crate) fn public(&self) -> PublicKey {
+        match self {
+            Self::Seed(key) => key.public(),
+            Self::SshAgent(key) => key.clone(),
+        }
+    }
+
     /// Signs `message` as a thing of kind `context`.
     pub(crate) fn sign(&self, context: Context, message: &[u8]) -> Outcome<Signature> {
         match self {

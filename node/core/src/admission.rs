@@ -66,6 +66,11 @@ impl Terms {
     }
 }
 
+/// Whether a host is enrolled now: what is held of it says so, and has not ended.
+pub fn is_enrolled(standing: &Standing, host: &KeyId, now: Now) -> bool {
+    Terms::of(standing, host).at(now) == Admission::Member
+}
+
 /// The document of a host's site; that of hosts without one if nothing is known of it.
 pub(crate) fn site_of(standing: &Standing, host: &KeyId) -> DocumentId {
     let version = line(standing, host).and_then(|line| line.versions.first());

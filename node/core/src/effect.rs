@@ -29,6 +29,8 @@ pub enum Channel {
 pub enum Admission {
     /// Identify and join only.
     Stranger,
+    /// The control channel as well, and nothing else: a person's laptop that showed a role key.
+    Visitor,
     /// Authority data as well: enrolled once and not revoked.
     Authority,
     /// Everything: enrolled now.

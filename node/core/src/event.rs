@@ -78,12 +78,15 @@ pub enum Event {
         /// Multiaddrs that peers may dial.
         addresses: Vec<String>,
     },
-    /// Roots, entries, reports or blobs handed in locally: by the control socket or a folder.
+    /// Roots, entries, reports or blobs handed in: by the control socket, a folder, or a laptop.
     Submit {
         /// Answered by [`crate::effect::Effect::Reply`].
         request: RequestId,
         /// In any order.
         items: Vec<Carried>,
+        /// The laptop that hands them in over the network; `None` if they are at hand.
+        #[serde(default)]
+        visitor: Option<KeyId>,
     },
     /// Takes the fleet, once (RULES R3).
     Join {

@@ -75,12 +75,27 @@ fn check_roots(pin: Pin, items: &[Carried]) -> Result<(), String> {
 }
 
 impl Node {
-    /// Takes what was handed in locally, and answers.
-    pub(crate) fn submit(&mut self, request: RequestId, items: Vec<Carried>, batch: &mut Batch) {
+    /// Takes what was handed in, and answers. A laptop must be let in, may have to be content with
+    /// reading, and is charged for what is refused of its.
+    pub(crate) fn submit(
+        &mut self,
+        request: RequestId,
+        items: Vec<Carried>,
+        visitor: Option<KeyId>,
+        batch: &mut Batch,
+    ) {
+        let may = visitor.map_or(Ok(()), |laptop| self.may_submit(&laptop));
         let reply = if self.replica.is_none() {
             Reply::Refused("this machine has not joined a fleet; run `daymark-node join`".into())
+        } else if let Err(why) = may {
+            Reply::Refused(why)
         } else {
-            Reply::Submitted(self.take_carried(items, batch))
+            let before = self.counters;
+            let taken = self.take_carried(items, batch);
+            if let Some(laptop) = visitor {
+                self.blame_since(laptop, &before, batch);
+            }
+            Reply::Submitted(taken)
         };
         // The answer promises that what it names is durable.
         batch.after(Effect::Reply { request, reply });

@@ -78,6 +78,16 @@ impl Node {
                     self.ask_to_join(peer, batch);
                 }
             }
+            Ok(JoinMessage::Visit) => self.visit_asked(peer, batch),
+            Ok(JoinMessage::Proof { key, signature }) => {
+                self.proof_shown(peer, key, &signature, batch);
+            }
+            // A node is nobody's visitor.
+            Ok(
+                JoinMessage::Challenge(_)
+                | JoinMessage::Welcome { .. }
+                | JoinMessage::TurnedAway { .. },
+            ) => {}
             Err(_) => self.counters.malformed += 1,
         }
     }
@@ -166,7 +176,7 @@ impl Node {
         roots
     }
 
-    fn send_join(&mut self, peer: KeyId, message: &JoinMessage, batch: &mut Batch) {
+    pub(crate) fn send_join(&mut self, peer: KeyId, message: &JoinMessage, batch: &mut Batch) {
         let bytes = message.encode();
         self.counters.sent_bytes += bytes.len() as u64;
         batch.now(Effect::Send { peer, channel: Channel::Join, bytes });
@@ -188,7 +198,11 @@ impl Node {
             return Admission::Stranger;
         }
         let nobody = if holds(Rule::A2Members) { Admission::Stranger } else { Admission::Member };
-        self.terms_of(peer).map_or(nobody, |terms| terms.at(self.now()))
+        let by_statement = self.terms_of(peer).map_or(nobody, |terms| terms.at(self.now()));
+        if by_statement == Admission::Stranger && self.visitor_rights(peer).is_some() {
+            return Admission::Visitor;
+        }
+        by_statement
     }
 
     /// The terms of a host: those kept at hand, unless what counts changed since.

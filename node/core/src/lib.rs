@@ -12,6 +12,7 @@ mod bridges;
 mod buckets;
 mod clock;
 mod comparing;
+pub mod conduct;
 mod config;
 mod deciding;
 mod delivery;
@@ -40,7 +41,9 @@ pub mod status;
 mod sync;
 mod timer;
 mod update;
+mod visitors;
 
+pub use self::admission::is_enrolled;
 pub use self::config::{ClockTrust, CoreConfig, InvalidConfig, LINKS_MAX};
 pub use self::effect::Batch;
 pub use self::event::Event;

@@ -1,11 +1,16 @@
 //! Who is connected, and what their connections let through (RULES A1).
 
+use std::collections::BTreeMap;
+
 use daymark_protocol::id::KeyId;
 
+use crate::conduct::Fault;
 use crate::effect::{Admission, Batch, Effect};
 use crate::node::Node;
 use crate::peers::Peer;
+use crate::status::Counters;
 use crate::timer::Timer;
+use crate::update::attempt_of;
 
 /// How long a peer's Host statement is kept after its last connection, ms: longer than the longest
 /// pause between two dials.
@@ -29,6 +34,7 @@ impl Node {
         let state = Peer { address, connection: admission, budget };
         self.peers.insert(peer, state);
         self.met(peer);
+        self.visitors.came(&peer, self.reading.mono);
         self.addresses.connected(&peer);
         self.refresh_interest(batch);
         self.keep_terms_of(peer);
@@ -54,6 +60,7 @@ impl Node {
     pub(crate) fn disconnected(&mut self, peer: &KeyId, batch: &mut Batch) {
         if let Some(state) = self.peers.remove(peer) {
             self.parted.keep(*peer, state.budget, self.reading.mono);
+            self.visitors.left(peer, self.reading.mono);
             self.met(*peer);
         }
         self.build_bridges(batch);
@@ -85,6 +92,7 @@ impl Node {
 
     /// Applies what counts now to every connection.
     pub(crate) fn readmit(&mut self, batch: &mut Batch) {
+        self.end_visits(batch);
         let changed: Vec<(KeyId, Admission)> = self
             .peers
             .iter()
@@ -100,7 +108,7 @@ impl Node {
             if !self.is_counted(&peer) {
                 self.clock.forget(&peer);
             }
-            if wanted == Admission::Stranger {
+            if wanted < Admission::Authority {
                 self.addresses.forget(&peer);
             }
         }
@@ -120,13 +128,48 @@ impl Node {
         self.build_bridges(batch);
     }
 
-    /// Charges a peer for what was refused of its. One that goes on with it is a stranger that
-    /// nobody listens to for a while.
-    pub(crate) fn blame(&mut self, peer: KeyId, refused: u64, batch: &mut Batch) {
-        let Some(state) = self.peers.get_mut(&peer).filter(|_| refused > 0) else { return };
-        if let Some(until) = state.budget.refuse(refused, self.reading.mono) {
+    /// Charges a peer for what was counted since `before`, which came from it.
+    pub(crate) fn blame_since(&mut self, peer: KeyId, before: &Counters, batch: &mut Batch) {
+        let (refused, malformed) =
+            (self.counters.refused - before.refused, self.counters.malformed - before.malformed);
+        self.blame(peer, Fault::Refused, refused, batch);
+        self.blame(peer, Fault::Malformed, malformed, batch);
+    }
+
+    /// Charges a peer for faults. One that goes on with them is a stranger that nobody listens to
+    /// for a while, whether it is there or not.
+    pub(crate) fn blame(&mut self, peer: KeyId, fault: Fault, count: u64, batch: &mut Batch) {
+        if count == 0 || peer == self.own {
+            return;
+        }
+        self.conduct.note(peer, fault, count);
+        let (now, points) = (self.reading.mono, fault.points().saturating_mul(count));
+        let until = match self.peers.get_mut(&peer) {
+            Some(state) => state.budget.charge(points, now),
+            None => {
+                let mut budget = self.parted.take(&peer, now);
+                let until = budget.charge(points, now);
+                self.parted.keep(peer, budget, now);
+                until
+            }
+        };
+        if let Some(until) = until {
             self.timers.set_earlier(Timer::HearAgain, until);
             self.readmit(batch);
+        }
+    }
+
+    /// Wrong chunks of the image under way, by who sent them.
+    pub(crate) fn wrong_chunks(&self) -> BTreeMap<KeyId, u64> {
+        let attempt = attempt_of(&self.saved.get().update);
+        attempt.map(|attempt| attempt.progress.refused.clone()).unwrap_or_default()
+    }
+
+    /// Charges those who sent wrong chunks since `before`.
+    pub(crate) fn blame_for_chunks(&mut self, before: &BTreeMap<KeyId, u64>, batch: &mut Batch) {
+        for (peer, count) in self.wrong_chunks() {
+            let known = before.get(&peer).copied().unwrap_or(0);
+            self.blame(peer, Fault::WrongChunk, count.saturating_sub(known), batch);
         }
     }
 
@@ -160,6 +203,7 @@ impl Node {
             self.peers.get_mut(peer).is_none_or(|state| state.budget.spend(self.reading.mono));
         if !may {
             self.counters.over_budget += 1;
+            self.conduct.note(*peer, Fault::Flood, 1);
         }
         may
     }

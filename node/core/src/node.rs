@@ -15,6 +15,7 @@ use crate::addresses::Addresses;
 use crate::admission::Terms;
 use crate::blobs::PartialBlobs;
 use crate::clock::Clock;
+use crate::conduct::Conduct;
 use crate::config::CoreConfig;
 use crate::delivery::Delivery;
 use crate::durable::DurableState;
@@ -31,6 +32,7 @@ use crate::status::Counters;
 use crate::sync::SetDigests;
 use crate::timer::{Timer, Timers};
 use crate::update::Updater;
+use crate::visitors::Visitors;
 
 /// What a node starts from: all that was durable, and what is new at each start.
 #[derive(Debug)]
@@ -80,6 +82,8 @@ pub struct Node {
 
     pub(crate) peers: Peers,
     pub(crate) parted: Parted,
+    pub(crate) conduct: Conduct,
+    pub(crate) visitors: Visitors,
     /// When peers were last connected: their Host statements are kept for a while.
     pub(crate) acquaintances: BTreeMap<KeyId, MonoTime>,
     pub(crate) addresses: Addresses,
@@ -99,6 +103,7 @@ pub struct Node {
     pub(crate) peer_choice: Stream,
     pub(crate) nonces: Stream,
     pub(crate) blob_choice: Stream,
+    pub(crate) challenge_draws: Stream,
 
     pub(crate) clock: Clock,
     pub(crate) clock_verdict: ClockVerdict,
@@ -164,6 +169,8 @@ impl Node {
             gaps_asked: BTreeMap::new(),
             peers: Peers::new(),
             parted: Parted::default(),
+            conduct: Conduct::default(),
+            visitors: Visitors::default(),
             acquaintances: BTreeMap::new(),
             listening: Vec::new(),
             topics: BTreeSet::new(),
@@ -178,6 +185,7 @@ impl Node {
             peer_choice: Stream::new(&seed, "choice of peers"),
             nonces: Stream::new(&seed, "nonces of comparisons"),
             blob_choice: Stream::new(&seed, "choice of blobs"),
+            challenge_draws: Stream::new(&seed, "challenges of laptops"),
             clock,
             decided_for: clock_verdict.now,
             decided_offset_ms: reading.offset_ms(),
@@ -267,15 +275,23 @@ impl Node {
                 self.listening = addresses;
                 self.tell_liveness_soon();
             }
-            Event::Submit { request, items } => self.submit(request, items, batch),
+            Event::Submit { request, items, visitor } => {
+                self.submit(request, items, visitor, batch);
+            }
             Event::Join { request, pin, items } => self.join_fleet(request, pin, items, batch),
             Event::Bound { moved } => self.bound(moved),
             Event::Rebind { request } => self.rebind(request, batch),
             Event::Inhibit { request, why, until } => self.inhibit(request, why, until, batch),
             Event::Inspected(inspection) => self.inspected(*inspection, batch),
-            Event::OpDone { op, result } => self.op_done(op, result, batch),
+            Event::OpDone { op, result } => {
+                let before = self.wrong_chunks();
+                self.op_done(op, result, batch);
+                self.blame_for_chunks(&before, batch);
+            }
             Event::Progress { op, progress } => {
+                let before = self.wrong_chunks();
                 self.with_updater(batch, |updater, cx| updater.progress(cx, op, progress));
+                self.blame_for_chunks(&before, batch);
                 self.facts_changed = true;
             }
         }
@@ -285,12 +301,12 @@ impl Node {
         if !self.spend(&peer) {
             return;
         }
-        let refused = self.counters.refused;
+        let before = self.counters;
         match channel {
             Channel::Join => self.join_received(peer, bytes, batch),
             Channel::Sync => self.sync_received(peer, bytes, batch),
         }
-        self.blame(peer, self.counters.refused - refused, batch);
+        self.blame_since(peer, &before, batch);
     }
 
     fn woke(&mut self, timer: Timer, batch: &mut Batch) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::time::MonoTime;
 
+use crate::conduct::POINTS_MAX;
 use crate::effect::Admission;
 
 /// Messages that a peer may send at once; a first sync of a large fleet needs a few hundred.
@@ -17,11 +18,8 @@ const JOINS_MAX: u64 = 64;
 /// Join messages that a peer may send per second after that.
 const JOINS_PER_SECOND: u64 = 1;
 
-/// Entries, reports and roots of a peer that are refused before it is shut out. An honest one
-/// sends none, since it checks what it takes.
-const REFUSALS_MAX: u64 = 64;
-/// Refusals that are forgiven per second.
-const REFUSALS_PER_SECOND: u64 = 1;
+/// Points that are forgiven per second.
+const POINTS_PER_SECOND: u64 = 1;
 /// How long a peer is shut out, ms.
 const REST_MS: u64 = 10 * 60_000;
 
@@ -42,7 +40,7 @@ pub(crate) struct Peer {
 pub(crate) struct Budget {
     messages: Allowance,
     joins: Allowance,
-    refusals: Allowance,
+    patience: Allowance,
     shut_out_until: MonoTime,
 }
 
@@ -51,22 +49,32 @@ impl Budget {
         Self {
             messages: Allowance::full(MESSAGES_MAX, now),
             joins: Allowance::full(JOINS_MAX, now),
-            refusals: Allowance::full(REFUSALS_MAX, now),
+            patience: Allowance::full(POINTS_MAX, now),
             shut_out_until: now,
         }
     }
 
-    /// Charges what was refused of the peer. Returns until when it is shut out, if it now is:
-    /// each refusal cost a check, and it could go on for ever.
-    pub(crate) fn refuse(&mut self, count: u64, now: MonoTime) -> Option<MonoTime> {
-        self.refusals.refill(REFUSALS_MAX, REFUSALS_PER_SECOND, now);
-        self.refusals.left = self.refusals.left.saturating_sub(count);
-        if self.refusals.left > 0 || self.is_shut_out(now) {
+    /// Charges the peer for what it did. Returns until when it is shut out, if it now is: each
+    /// fault cost some work, and it could go on for ever.
+    pub(crate) fn charge(&mut self, points: u64, now: MonoTime) -> Option<MonoTime> {
+        self.patience.refill(POINTS_MAX, POINTS_PER_SECOND, now);
+        self.patience.left = self.patience.left.saturating_sub(points);
+        if self.patience.left > 0 || self.is_shut_out(now) {
             return None;
         }
         self.shut_out_until = now.plus_ms(REST_MS);
-        self.refusals = Allowance::full(REFUSALS_MAX, now);
+        self.patience = Allowance::full(POINTS_MAX, now);
         Some(self.shut_out_until)
+    }
+
+    /// Points that are not forgiven yet; all of them while the peer is shut out.
+    pub(crate) fn score(&self, now: MonoTime) -> u64 {
+        if self.is_shut_out(now) {
+            return POINTS_MAX;
+        }
+        let mut patience = self.patience;
+        patience.refill(POINTS_MAX, POINTS_PER_SECOND, now);
+        POINTS_MAX - patience.left
     }
 
     /// Whether nothing that the peer sends is looked at.
@@ -93,10 +101,10 @@ impl Budget {
     fn is_full(&mut self, now: MonoTime) -> bool {
         self.messages.refill(MESSAGES_MAX, MESSAGES_PER_SECOND, now);
         self.joins.refill(JOINS_MAX, JOINS_PER_SECOND, now);
-        self.refusals.refill(REFUSALS_MAX, REFUSALS_PER_SECOND, now);
+        self.patience.refill(POINTS_MAX, POINTS_PER_SECOND, now);
         self.messages.left == MESSAGES_MAX
             && self.joins.left == JOINS_MAX
-            && self.refusals.left == REFUSALS_MAX
+            && self.patience.left == POINTS_MAX
             && !self.is_shut_out(now)
     }
 }
@@ -153,6 +161,11 @@ impl Parted {
         self.0.get(peer).is_some_and(|kept| kept.is_shut_out(now))
     }
 
+    /// What is remembered of a peer that left.
+    pub(crate) fn get(&self, peer: &KeyId) -> Option<&Budget> {
+        self.0.get(peer)
+    }
+
     /// The budget of a peer that connects.
     pub(crate) fn take(&mut self, peer: &KeyId, now: MonoTime) -> Budget {
         self.0.remove(peer).unwrap_or_else(|| Budget::new(now))
@@ -180,9 +193,9 @@ mod tests {
     #[test]
     fn i9_a_peer_of_which_much_is_refused_is_shut_out_for_a_while() {
         let mut budget = Budget::new(MonoTime(0));
-        assert!((0..100).all(|second| budget.refuse(1, MonoTime(second * 1_000)).is_none()));
+        assert!((0..100).all(|second| budget.charge(1, MonoTime(second * 1_000)).is_none()));
         let now = MonoTime(100_000);
-        assert_eq!(budget.refuse(64, now), Some(MonoTime(700_000)));
+        assert_eq!(budget.charge(64, now), Some(MonoTime(700_000)));
         assert!(!budget.spend(now) && !budget.spend_join(now));
         let (peer, mut parted) = (KeyId([1; 32]), Parted::default());
         parted.keep(peer, budget, now);

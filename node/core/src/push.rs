@@ -167,10 +167,10 @@ impl Node {
         bytes: &[u8],
         batch: &mut Batch,
     ) {
-        let refused = self.counters.refused;
+        let before = self.counters;
         let verdict = self.judge_gossip(from, bytes, batch);
         batch.now(Effect::Verdict { id, verdict });
-        self.blame(from, self.counters.refused - refused, batch);
+        self.blame_since(from, &before, batch);
     }
 
     fn judge_gossip(&mut self, from: KeyId, bytes: &[u8], batch: &mut Batch) -> Verdict {

@@ -31,6 +31,10 @@ const SHOWN_MS: u64 = 5_000;
 const REPORT_PAUSE_MS: u64 = 10_000;
 /// Facts of the platform that are reported.
 const PLATFORM_FACTS_MAX: usize = 64;
+/// Own addresses that are reported: one of each kind and network, as a rule.
+const ADDRESSES_TOLD_MAX: usize = 6;
+/// Bytes of them: a report has little room.
+const ADDRESSES_TOLD_BYTES_MAX: usize = 600;
 
 /// Why a machine waits whose key another one uses too.
 const CLONED: &str = "another machine reports under this machine's key: a copied disk? \
@@ -311,6 +315,7 @@ impl Node {
                 facts.set_text(&[host_paths::FACTS, name], text);
             }
         }
+        facts.set_text(&[host_paths::FACTS, host_paths::ADDRESSES], &self.told_addresses());
         if let Some(machine) = self.machine() {
             facts.set_machine(&machine);
         }
@@ -339,6 +344,19 @@ impl Node {
         }
         self.set_runs(&mut facts);
         facts
+    }
+
+    /// Where a person's laptop finds this machine: a few of its addresses, one after the other.
+    fn told_addresses(&self) -> String {
+        let mut told = String::new();
+        for address in self.listening.iter().take(ADDRESSES_TOLD_MAX) {
+            let comma = if told.is_empty() { "" } else { " " };
+            if told.len() + comma.len() + address.len() <= ADDRESSES_TOLD_BYTES_MAX {
+                told.push_str(comma);
+                told.push_str(address);
+            }
+        }
+        told
     }
 
     fn set_runs(&self, facts: &mut Facts) {

@@ -31,9 +31,14 @@ impl Stream {
 
     /// A place among digests to begin at.
     pub(crate) fn digest(&mut self) -> Digest {
+        Digest(self.bytes())
+    }
+
+    /// 32 bytes, for one challenge.
+    pub(crate) fn bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
         self.0.fill_bytes(&mut bytes);
-        Digest(bytes)
+        bytes
     }
 
     /// A number in `from..=to`.

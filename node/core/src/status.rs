@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use daymark_protocol::decide::Reach;
 use daymark_protocol::id::{FleetId, KeyId};
-use daymark_protocol::time::{Now, WallTime};
+use daymark_protocol::time::{MonoTime, Now, WallTime};
 use daymark_protocol::trust::{FallsOn, Root};
 use serde::{Deserialize, Serialize};
 
 use crate::admission;
+use crate::conduct::Faults;
 use crate::durable::UpdateState;
 use crate::node::Node;
 
@@ -47,6 +48,8 @@ pub struct Status {
     pub last_error: Option<String>,
     /// Peers connected now.
     pub peers: Vec<PeerStatus>,
+    /// Peers that did what they must not since the start, whether they are connected or not.
+    pub conduct: Vec<PeerConduct>,
     /// Addresses that peers may dial.
     pub listening: Vec<String>,
     /// Local inhibitors that have not ended.
@@ -79,6 +82,22 @@ pub struct PeerStatus {
     pub address: String,
     /// What its connections should let through.
     pub admission: crate::effect::Admission,
+}
+
+/// What a peer is blamed for since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerConduct {
+    /// The peer.
+    pub host: KeyId,
+    /// Its name, if it is enrolled or let in.
+    pub name: Option<String>,
+    /// Points that are not forgiven yet: 0 is good, [`crate::conduct::POINTS_MAX`] is dropped.
+    pub score: u64,
+    /// How often it did what.
+    pub faults: Faults,
+    /// Until when it is a stranger that nobody listens to, if it is, by the host's clock.
+    pub dropped_until: Option<WallTime>,
 }
 
 /// Counts since the start, for people and tests.
@@ -141,6 +160,7 @@ impl Node {
             update: self.saved.get().update.clone(),
             last_error: self.updater.last_error().map(str::to_owned),
             peers: self.peer_statuses(),
+            conduct: self.peer_conducts(),
             listening: self.listening.clone(),
             inhibitors: self.inhibitors().cloned().collect(),
             documents: self.document_sizes(),
@@ -160,14 +180,38 @@ impl Node {
     fn peer_statuses(&self) -> Vec<PeerStatus> {
         let status = |(host, peer): (&KeyId, &crate::peers::Peer)| PeerStatus {
             host: *host,
-            name: self.replica.as_ref().and_then(|replica| {
-                let spec = admission::host_spec(replica.standing(), host)?;
-                Some(spec.name.clone())
-            }),
+            name: self.peer_name(host),
             address: peer.address.clone(),
             admission: self.wanted_admission(host),
         };
         self.peers.iter().map(status).collect()
+    }
+
+    fn peer_name(&self, host: &KeyId) -> Option<String> {
+        let standing = self.replica.as_ref().map(|replica| replica.standing());
+        let spec = standing.and_then(|standing| admission::host_spec(standing, host));
+        spec.map(|spec| spec.name.clone()).or_else(|| self.visitor_name(host))
+    }
+
+    fn peer_conducts(&self) -> Vec<PeerConduct> {
+        let now = self.reading.mono;
+        let of = |host: &KeyId| {
+            let connected = self.peers.get(host).map(|peer| &peer.budget);
+            let budget = connected.or_else(|| self.parted.get(host));
+            let dropped = budget.and_then(|budget| budget.heard_again(now));
+            let wall = |until: MonoTime| {
+                let ms = i64::try_from(until.since_ms(now)).unwrap_or(i64::MAX);
+                self.reading.wall.plus_ms(ms)
+            };
+            PeerConduct {
+                host: *host,
+                name: self.peer_name(host),
+                score: budget.map_or(0, |budget| budget.score(now)),
+                faults: self.conduct.of(host),
+                dropped_until: dropped.map(wall),
+            }
+        };
+        self.conduct.peers().map(of).collect()
     }
 
     fn document_sizes(&self) -> BTreeMap<String, u64> {

@@ -51,6 +51,10 @@ impl Node {
     /// enrolled asks a random peer whether it is by now: nobody else would tell it.
     pub(crate) fn repair(&mut self, batch: &mut Batch) {
         self.remember_addresses();
+        if !self.visitors.is_empty() {
+            // A delegation may have ended, or a laptop stayed away.
+            self.readmit(batch);
+        }
         if !self.is_member(&self.own)
             && let Some(peer) = self.random_peer(Admission::Stranger)
         {

@@ -10,7 +10,7 @@ use daymark_core::effect::Admission;
 use daymark_protocol::id::KeyId;
 
 use super::{Agent, AgentError};
-use crate::mesh::{ChunkStream, MeshConfig, MeshEvent, MeshHandle, NetworkRules};
+use crate::mesh::{MeshConfig, MeshEvent, MeshHandle, NetworkRules, PeerStream};
 use crate::settings::Settings;
 use crate::transfer::PeerStreams;
 
@@ -69,14 +69,14 @@ pub(super) struct MeshStreams {
 }
 
 impl PeerStreams for MeshStreams {
-    type Stream = ChunkStream;
+    type Stream = PeerStream;
 
     fn peers(&self) -> Vec<KeyId> {
         let members = self.members.0.read().unwrap_or_else(PoisonError::into_inner);
         members.iter().copied().collect()
     }
 
-    async fn open(&self, peer: KeyId) -> io::Result<ChunkStream> {
+    async fn open(&self, peer: KeyId) -> io::Result<PeerStream> {
         self.mesh.open_chunks(peer).await.map_err(io::Error::other)
     }
 }
@@ -108,6 +108,10 @@ impl Agent {
                 self.serve_chunks(peer, stream);
                 return Ok(());
             }
+            MeshEvent::ControlStream { peer, stream } => {
+                self.visits.serve(peer, stream);
+                return Ok(());
+            }
             MeshEvent::Restarted { reason } => {
                 tracing::error!(reason, "the mesh failed and was started again");
                 return Ok(());
@@ -121,12 +125,12 @@ impl Agent {
             Admission::Member => {
                 members.insert(peer);
             }
-            Admission::Stranger | Admission::Authority => {}
+            Admission::Stranger | Admission::Visitor | Admission::Authority => {}
         });
         self.peers.send_replace(members);
     }
 
-    fn serve_chunks(&self, peer: KeyId, stream: ChunkStream) {
+    fn serve_chunks(&self, peer: KeyId, stream: PeerStream) {
         let Some(server) = self.chunks.clone() else { return };
         tokio::spawn(async move {
             if let Err(error) = server.serve(stream, peer).await {

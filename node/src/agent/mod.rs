@@ -27,7 +27,7 @@ use self::links::Members;
 use self::persist::Disk;
 use self::recorder::Recorder;
 use crate::clock::Clock;
-use crate::control::{ControlError, ControlServer, Replica, Request};
+use crate::control::{ControlError, ControlServer, Replica, Request, Visits};
 use crate::durable::{DurableError, FORMATS_READ, HostKeyFile};
 use crate::mesh::{MeshError, MeshEvent, MeshHandle};
 use crate::notify::Notifier;
@@ -105,6 +105,7 @@ struct Agent {
     members: Members,
     peers: watch::Sender<usize>,
     chunks: Option<Arc<ChunkServer>>,
+    visits: Visits,
     recorder: Option<Recorder>,
     settings: Arc<Settings>,
     outcomes: mpsc::Sender<Outcome>,
@@ -170,6 +171,7 @@ async fn run_with(
     let (requests, mut asked) = mpsc::channel(REQUESTS_MAX);
     let (stop_control, control_stopped) = watch::channel(false);
     let replica = Replica { store: disk.store().clone(), roots: disk.roots() };
+    let visits = Visits::new(requests.clone(), replica.clone());
     let control = tokio::spawn(control.serve(requests, replica, control_stopped));
 
     let clock = Arc::new(Clock::default());
@@ -196,6 +198,7 @@ async fn run_with(
         members: Members::default(),
         peers,
         chunks,
+        visits,
         recorder,
         settings,
         outcomes,
@@ -413,7 +416,9 @@ impl Agent {
                 let _ = answer.send(self.metrics());
                 return Ok(());
             }
-            Request::Submit(items, reply) => (Event::Submit { request: id, items }, reply),
+            Request::Submit { items, visitor, reply } => {
+                (Event::Submit { request: id, items, visitor }, reply)
+            }
             Request::Join(pin, items, reply) => (Event::Join { request: id, pin, items }, reply),
             Request::Rebind(seen, reply) => {
                 if let Err(refused) = self.bind_to_this_board(&seen) {

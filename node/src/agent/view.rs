@@ -1,11 +1,12 @@
 //! What the control socket shows of the agent. Nothing is decided from it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use daymark_core::durable::{Attempt, UpdateState};
 use daymark_core::effect::Admission;
 use daymark_core::event::Inspection;
-use daymark_core::status::PeerStatus;
+use daymark_core::status::{PeerConduct, PeerStatus};
 use daymark_protocol::control::{AttemptStatus, DecisionAnswer, Peer, Status};
 use daymark_protocol::id::KeyId;
 use daymark_protocol::time::WallTime;
@@ -144,10 +145,11 @@ impl Agent {
         Some(DecisionAnswer { now: self.node.decided_for(), decision })
     }
 
-    /// Every connected peer, and every other that the core says it would admit.
+    /// Every connected peer, and every other that is blamed for something.
     pub(super) async fn peer_list(&self) -> Vec<Peer> {
         let connected = self.mesh.peers().await;
-        let mut peers: Vec<Peer> = self.node.status().peers.into_iter().map(peer).collect();
+        let core = self.node.status();
+        let mut peers = peers(core.peers, core.conduct);
         for peer in &mut peers {
             let found = connected.iter().find(|connected| connected.peer == peer.host);
             peer.connected = found.is_some();
@@ -226,17 +228,47 @@ fn update(state: &UpdateState) -> (&'static str, Option<&Attempt>) {
 fn admission(admission: Admission) -> &'static str {
     match admission {
         Admission::Stranger => "stranger",
+        Admission::Visitor => "visitor",
         Admission::Authority => "authority",
         Admission::Member => "member",
     }
 }
 
+/// The peers that are connected, then those that only did what they must not.
+fn peers(connected: Vec<PeerStatus>, conduct: Vec<PeerConduct>) -> Vec<Peer> {
+    let mut peers: Vec<Peer> = connected.into_iter().map(peer).collect();
+    for PeerConduct { host, name, score, faults, dropped_until } in conduct {
+        let place = peers.iter().position(|peer| peer.host == host).unwrap_or_else(|| {
+            let admission = admission(Admission::Stranger).to_owned();
+            peers.push(Peer { admission, connected: false, ..nobody(host, name) });
+            peers.len() - 1
+        });
+        peers[place].score = score;
+        peers[place].faults =
+            faults.into_iter().map(|(fault, count)| (fault.name().to_owned(), count)).collect();
+        peers[place].dropped_until = dropped_until;
+    }
+    peers
+}
+
 fn peer(peer: PeerStatus) -> Peer {
     Peer {
-        host: peer.host,
-        name: peer.name,
         address: Some(peer.address),
         admission: admission(peer.admission).to_owned(),
         connected: true,
+        ..nobody(peer.host, peer.name)
+    }
+}
+
+fn nobody(host: KeyId, name: Option<String>) -> Peer {
+    Peer {
+        host,
+        name,
+        address: None,
+        admission: String::new(),
+        connected: false,
+        score: 0,
+        faults: BTreeMap::new(),
+        dropped_until: None,
     }
 }

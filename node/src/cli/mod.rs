@@ -234,7 +234,7 @@ fn status_of(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<ClientError>() {
             Some(ClientError::Unreachable { .. }) => return 5,
             Some(ClientError::Refused(_)) => return 4,
-            Some(ClientError::Broken { .. }) | None => {}
+            Some(ClientError::Network(_) | ClientError::Broken { .. }) | None => {}
         }
     }
     1

@@ -1,4 +1,5 @@
-//! A client of the control API, for `daymark-node` itself, `daymarkctl`, and tests.
+//! A client of the control API, for `daymark-node` itself, `daymarkctl`, and tests: over a machine's
+//! own socket, or from a laptop over the network.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +14,10 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+
+use crate::mesh::{Laptop, LaptopError};
 
 /// Longest wait for an answer: a large submission is judged signature by signature.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -37,26 +41,46 @@ pub enum ClientError {
     /// The agent refused.
     #[error("{}", .0.message)]
     Refused(Refusal),
+    /// The node cannot be talked to over the network.
+    #[error(transparent)]
+    Network(#[from] LaptopError),
     /// Talking to it failed.
-    #[error("the agent at {} broke off: {what}", socket.display())]
+    #[error("the agent at {agent} broke off: {what}")]
     Broken {
-        /// The socket.
-        socket: PathBuf,
+        /// Its socket or address.
+        agent: String,
         /// What happened.
         what: String,
     },
 }
 
+/// How the agent is reached.
+#[derive(Clone, Debug)]
+enum Way {
+    Socket(PathBuf),
+    Network { laptop: Laptop, address: String },
+}
+
+/// What a request travels over.
+trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
+
 /// The client.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    way: Way,
 }
 
 impl Client {
     /// A client of that socket; connects with each request.
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        Self { way: Way::Socket(socket.to_owned()) }
+    }
+
+    /// A client of the node that let a laptop in; `address` is for people.
+    pub fn over(laptop: Laptop, address: String) -> Self {
+        Self { way: Way::Network { laptop, address } }
     }
 
     /// `GET /v1/status`.
@@ -190,7 +214,22 @@ impl Client {
     }
 
     fn broken(&self, what: impl std::fmt::Display) -> ClientError {
-        ClientError::Broken { socket: self.socket.clone(), what: what.to_string() }
+        let agent = match &self.way {
+            Way::Socket(socket) => socket.display().to_string(),
+            Way::Network { address, .. } => address.clone(),
+        };
+        ClientError::Broken { agent, what: what.to_string() }
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Line>, ClientError> {
+        match &self.way {
+            Way::Socket(socket) => {
+                let unreachable =
+                    |source| ClientError::Unreachable { socket: socket.clone(), source };
+                Ok(Box::new(UnixStream::connect(socket).await.map_err(unreachable)?))
+            }
+            Way::Network { laptop, .. } => Ok(Box::new(laptop.open_control().await?)),
+        }
     }
 
     async fn exchange(
@@ -209,9 +248,7 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<Bytes, ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| ClientError::Unreachable { socket: self.socket.clone(), source })?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(error))?;

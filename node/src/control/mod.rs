@@ -7,10 +7,12 @@ mod routes;
 mod server;
 #[cfg(test)]
 mod tests;
+mod visits;
 
 use daymark_core::effect::Reply;
 use daymark_core::event::Carried;
 use daymark_protocol::control::{DecisionAnswer, Peer, Rebind, Status, Submitted};
+use daymark_protocol::id::KeyId;
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::Pin;
 use tokio::sync::oneshot;
@@ -18,6 +20,7 @@ use tokio::sync::oneshot;
 pub use self::client::{BlockingClient, Client, ClientError};
 pub use self::routes::Replica;
 pub use self::server::{ControlError, ControlServer};
+pub use self::visits::Visits;
 
 /// What the socket asks of the agent; each is answered once, or never if the agent ends.
 #[derive(Debug)]
@@ -31,7 +34,14 @@ pub enum Request {
     /// Metrics in Prometheus' text format.
     Metrics(oneshot::Sender<String>),
     /// Hands items in.
-    Submit(Vec<Carried>, oneshot::Sender<Reply>),
+    Submit {
+        /// They.
+        items: Vec<Carried>,
+        /// The laptop that does so over the network; `None` over the socket.
+        visitor: Option<KeyId>,
+        /// What became of them.
+        reply: oneshot::Sender<Reply>,
+    },
     /// Takes the fleet.
     Join(Pin, Vec<Carried>, oneshot::Sender<Reply>),
     /// This machine keeps its key.

@@ -10,6 +10,7 @@ use daymark_protocol::control::{
     Bytes, CONTROL_BODY_BYTES_MAX, Done, FETCH_BYTES_MAX, Fetched, Inhibit, Item, Join, Rebind,
     Refusal, ReplicaIndex, Submission, SubmitAnswer, SubmitOutcome, Wanted,
 };
+use daymark_protocol::id::KeyId;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,6 +18,9 @@ use super::server::Caller;
 use super::{Request, carried};
 use crate::durable::RootFiles;
 use crate::store::{Store, StoreError};
+
+/// Largest request of a laptop: one batch of a client's submission, in base64.
+const VISITORS_BODY_BYTES_MAX: usize = 12 * 1024 * 1024;
 
 /// What the agent stored, to be read beside it.
 #[derive(Clone, Debug)]
@@ -31,6 +35,31 @@ pub struct Replica {
 struct Context {
     requests: mpsc::Sender<Request>,
     replica: Replica,
+    /// The laptop that asks over the network; `None` over the socket.
+    visitor: Option<KeyId>,
+}
+
+/// What a laptop on the network is answered: it reads, and submits as far as the core lets it.
+/// What binds or stops this very machine is for who is at it.
+pub(super) fn visitors_router(
+    requests: mpsc::Sender<Request>,
+    replica: Replica,
+    visitor: KeyId,
+) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/decision", get(decision))
+        .route("/v1/peers", get(peers))
+        .route("/v1/replica", get(index))
+        .route("/v1/replica/fetch", post(fetch))
+        .route("/v1/submit", post(submit))
+        .fallback(async || {
+            let message = "over the network a laptop reads and submits; this is for the machine's \
+                           own control socket";
+            refusal(StatusCode::FORBIDDEN, "refused", message)
+        })
+        .layer(DefaultBodyLimit::max(VISITORS_BODY_BYTES_MAX))
+        .with_state(Context { requests, replica, visitor: Some(visitor) })
 }
 
 pub(super) fn router(requests: mpsc::Sender<Request>, replica: Replica) -> Router {
@@ -53,7 +82,7 @@ pub(super) fn router(requests: mpsc::Sender<Request>, replica: Replica) -> Route
             )
         })
         .layer(DefaultBodyLimit::max(CONTROL_BODY_BYTES_MAX))
-        .with_state(Context { requests, replica })
+        .with_state(Context { requests, replica, visitor: None })
 }
 
 fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> Response {
@@ -117,7 +146,8 @@ async fn metrics(State(context): State<Context>) -> Response {
 
 async fn submit(State(context): State<Context>, Body(body): Body<Submission>) -> Response {
     let items = body.items.into_iter().map(carried).collect();
-    ask(&context, |sender| Request::Submit(items, sender), reply).await
+    let visitor = context.visitor;
+    ask(&context, |reply| Request::Submit { items, visitor, reply }, reply).await
 }
 
 async fn join(

@@ -66,7 +66,9 @@ async fn submissions_reach_the_agent_and_its_answer_comes_back() {
         let items = vec![Submitted::Root(Bytes(vec![1])), Submitted::Blob(Bytes(vec![2]))];
         client.submit(items).await
     });
-    let Some(Request::Submit(items, answer)) = fixture.requests.recv().await else {
+    let Some(Request::Submit { items, visitor: None, reply: answer }) =
+        fixture.requests.recv().await
+    else {
         panic!("a submission was sent");
     };
     assert_eq!(items, [Carried::Root(vec![1]), Carried::Blob(vec![2])]);

@@ -33,7 +33,9 @@ impl Admissions {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match admission {
             Admission::Stranger => table.remove(&peer),
-            Admission::Authority | Admission::Member => table.insert(peer, admission),
+            Admission::Visitor | Admission::Authority | Admission::Member => {
+                table.insert(peer, admission)
+            }
         };
     }
 }

@@ -17,6 +17,8 @@ use super::lane;
 /// Chunk streams that a peer may have open in one connection: one is used, others are left over
 /// from a restart of its.
 const CHUNK_STREAMS_MAX: usize = 4;
+/// Requests that a laptop may have under way in one connection: a command makes one after the other.
+const CONTROL_STREAMS_MAX: usize = 2;
 
 /// One connection.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub(super) struct Connection {
     senders: BTreeMap<Channel, lane::Sender>,
     readers: BTreeMap<Channel, AbortHandle>,
     chunk_streams: Arc<Semaphore>,
+    control_streams: Arc<Semaphore>,
 }
 
 impl Connection {
@@ -51,6 +54,7 @@ impl Connection {
             senders: BTreeMap::new(),
             readers: BTreeMap::new(),
             chunk_streams: Arc::new(Semaphore::new(CHUNK_STREAMS_MAX)),
+            control_streams: Arc::new(Semaphore::new(CONTROL_STREAMS_MAX)),
         }
     }
 
@@ -79,6 +83,11 @@ impl Connection {
     /// Room for one more chunk stream that the peer opened.
     pub(super) fn chunk_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.chunk_streams).try_acquire_owned().ok()
+    }
+
+    /// Room for one more request of a laptop.
+    pub(super) fn control_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.control_streams).try_acquire_owned().ok()
     }
 }
 

@@ -45,7 +45,7 @@ impl Driver {
         let state = &mut self.state;
         let admissions = &state.admissions;
         let useful = |key: &KeyId| match admissions.of(key) {
-            Admission::Stranger => strangers_wanted,
+            Admission::Stranger | Admission::Visitor => strangers_wanted,
             Admission::Authority | Admission::Member => admitted_wanted,
         };
         for attempt in state.dialer.due(Instant::now(), &state.connected, useful, room) {

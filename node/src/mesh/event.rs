@@ -61,7 +61,14 @@ pub enum MeshEvent {
         /// The member.
         peer: KeyId,
         /// The stream.
-        stream: ChunkStream,
+        stream: PeerStream,
+    },
+    /// A laptop that was let in opened a stream for a request of the control API.
+    ControlStream {
+        /// Its peer key.
+        peer: KeyId,
+        /// The stream.
+        stream: PeerStream,
     },
     /// The mesh failed and starts again; all its connections are gone, and were reported so.
     Restarted {
@@ -70,21 +77,21 @@ pub enum MeshEvent {
     },
 }
 
-/// A stream to or from a member, for bulk.
+/// A stream to or from a peer, for more than messages.
 #[derive(Debug)]
-pub struct ChunkStream {
+pub struct PeerStream {
     inner: Compat<libp2p::Stream>,
     /// Bounds the streams a peer may have open; given back when the stream is dropped.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl ChunkStream {
+impl PeerStream {
     pub(super) fn new(stream: libp2p::Stream, permit: Option<OwnedSemaphorePermit>) -> Self {
         Self { inner: stream.compat(), _permit: permit }
     }
 }
 
-impl AsyncRead for ChunkStream {
+impl AsyncRead for PeerStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -94,7 +101,7 @@ impl AsyncRead for ChunkStream {
     }
 }
 
-impl AsyncWrite for ChunkStream {
+impl AsyncWrite for PeerStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::task::{Context, Poll};
 
 use daymark_core::effect::Admission;
@@ -22,18 +23,31 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::admissions::Admissions;
 
-/// A behaviour that only peers admitted to at least a certain level take part in.
+/// Whom the gates of the fleet's own channels open to.
+pub(super) const MEMBERS: RangeInclusive<Admission> = Admission::Member..=Admission::Member;
+/// Likewise, for those who may hear authority data.
+pub(super) const AUTHORITY: RangeInclusive<Admission> = Admission::Authority..=Admission::Member;
+/// Everyone who is admitted to anything.
+pub(super) const ADMITTED: RangeInclusive<Admission> = Admission::Visitor..=Admission::Member;
+/// Laptops alone: what a machine of the fleet is for is no business of other machines.
+pub(super) const VISITORS: RangeInclusive<Admission> = Admission::Visitor..=Admission::Visitor;
+
+/// A behaviour that only peers admitted as certain kinds take part in.
 pub(super) struct Gate<B> {
     inner: B,
-    needed: Admission,
+    opens_to: RangeInclusive<Admission>,
     admissions: Admissions,
     passed: BTreeMap<ConnectionId, PeerId>,
 }
 
 impl<B> Gate<B> {
-    /// Puts `inner` behind a gate that opens at `needed`.
-    pub(super) fn new(inner: B, needed: Admission, admissions: Admissions) -> Self {
-        Self { inner, needed, admissions, passed: BTreeMap::new() }
+    /// Puts `inner` behind a gate.
+    pub(super) fn new(
+        inner: B,
+        opens_to: RangeInclusive<Admission>,
+        admissions: Admissions,
+    ) -> Self {
+        Self { inner, opens_to, admissions, passed: BTreeMap::new() }
     }
 
     /// The behaviour behind the gate.
@@ -54,7 +68,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         peer: PeerId,
         make: impl FnOnce(&mut B) -> Result<THandler<B>, ConnectionDenied>,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if self.admissions.of_peer(&peer) < self.needed {
+        if !self.opens_to.contains(&self.admissions.of_peer(&peer)) {
             return Ok(Either::Right(dummy::ConnectionHandler));
         }
         let handler = make(&mut self.inner)?;
@@ -302,7 +316,7 @@ mod tests {
             local_addr: Multiaddr::empty(),
             send_back_addr: Multiaddr::empty(),
         };
-        let gate = Gate::new(Witness::default(), Admission::Member, admissions.clone());
+        let gate = Gate::new(Witness::default(), MEMBERS, admissions.clone());
         let mut door = Door { gate, peer, endpoint, open: 0 };
 
         assert!(!door.connect(1));

@@ -112,8 +112,15 @@ impl Guard {
                 .close_oldest(|live| {
                     stranger(live) && now.saturating_duration_since(live.since) >= time
                 }),
-            Admission::Authority | Admission::Member if full => self.close_oldest(stranger),
-            Admission::Stranger | Admission::Authority | Admission::Member => true,
+            Admission::Visitor if full => self.close_oldest(stranger),
+            // People come back; the fleet's machines must find each other.
+            Admission::Authority | Admission::Member if full => {
+                self.close_oldest(stranger)
+                    || self.close_oldest(|live| live.admission == Admission::Visitor)
+            }
+            Admission::Stranger | Admission::Visitor | Admission::Authority | Admission::Member => {
+                true
+            }
         };
         if made { Ok(()) } else { Err(Refused::NoRoom) }
     }

@@ -11,7 +11,7 @@ use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::counting::Counters;
-use super::event::ChunkStream;
+use super::event::PeerStream;
 use super::streams::{OpenError, OpenReply};
 
 /// Something asked of the mesh.
@@ -162,12 +162,12 @@ impl MeshHandle {
     ///
     /// # Errors
     /// If the peer is not connected as a member, or does not admit this node as one.
-    pub async fn open_chunks(&self, peer: KeyId) -> Result<ChunkStream, OpenError> {
+    pub async fn open_chunks(&self, peer: KeyId) -> Result<PeerStream, OpenError> {
         let (reply, opened) = oneshot::channel();
         self.command(Command::OpenChunks { peer, reply }).await;
         // The reply is dropped if the connection closes meanwhile.
         let stream = opened.await.map_err(|_| OpenError::NotConnected)??;
-        Ok(ChunkStream::new(stream, None))
+        Ok(PeerStream::new(stream, None))
     }
 
     /// The connected peers, by key id.

@@ -9,6 +9,7 @@
 //! - `gate` gives unadmitted connections no handler; `guard` refuses connections altogether.
 //! - `streams`, `frame`, `lane` and `pace` carry messages; `gossip` sets gossipsub up.
 //! - `dialer`, `resolve`, `discovery` and `rules` say whom to connect with, and over what.
+//! - [`Laptop`] is the other end of a visit: one connection with one node, and no part in the mesh.
 //! - `driver` (with `dialling` and `traffic`) runs one swarm, `supervisor` one after another.
 
 mod admissions;
@@ -27,6 +28,7 @@ mod guard;
 mod handle;
 mod identity;
 mod lane;
+mod laptop;
 mod listen;
 mod pace;
 mod resolve;
@@ -46,9 +48,10 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 pub use config::{DEFAULT_PORT, MeshConfig, MeshError};
-pub use event::{ChunkStream, MeshEvent};
+pub use event::{MeshEvent, PeerStream};
 pub use gossip::{Gossip, ShortTopics, behaviour as gossip_behaviour};
 pub use handle::{MeshHandle, MeshStats, PeerStatus};
+pub use laptop::{Laptop, LaptopError, Met};
 pub use rules::NetworkRules;
 pub use streams::OpenError;
 #[cfg(feature = "fuzzing")]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daymark_core::effect::Admission;
 use futures::FutureExt as _;
 use libp2p::core::Transport as _;
 use libp2p::core::muxing::StreamMuxerBox;
@@ -21,7 +20,7 @@ use tokio::sync::mpsc;
 use super::admissions::Admissions;
 use super::config::{MeshConfig, MeshError};
 use super::counting::{Counted, Counters};
-use super::gate::Gate;
+use super::gate::{self, Gate};
 use super::gossip::{self, Gossip};
 use super::guard::{Guard, Room};
 use super::streams::Streams;
@@ -30,15 +29,17 @@ use super::streams::Streams;
 pub(super) const JOIN_PROTOCOL: StreamProtocol = StreamProtocol::new("/daymark/join/1");
 /// For peers admitted to authority data.
 pub(super) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new("/daymark/sync/1");
+/// For laptops that were let in: a request of the control API on each stream.
+pub(super) const CONTROL_PROTOCOL: StreamProtocol = StreamProtocol::new("/daymark/control/1");
 /// For members.
 pub(super) const CHUNKS_PROTOCOL: StreamProtocol = StreamProtocol::new("/daymark/chunks/1");
 /// What identify says of this node, to anyone: the protocol, no product and no version (RULES A1).
-const IDENTIFY_PROTOCOL: &str = "/daymark/1";
+pub(super) const IDENTIFY_PROTOCOL: &str = "/daymark/1";
 
 /// Time for making a connection, security and muxer included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A ping unanswered for so long ends the connection.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections that may be in the making, each way.
 const PENDING_MAX: u32 = 32;
 /// Streams whose protocol is being settled, in one connection.
@@ -57,6 +58,7 @@ pub(super) struct Behaviour {
     pub(super) identify: identify::Behaviour,
     pub(super) join: Streams,
     pub(super) ping: Gate<ping::Behaviour>,
+    pub(super) control: Gate<Streams>,
     pub(super) sync: Gate<Streams>,
     pub(super) gossip: Gate<Gossip>,
     pub(super) chunks: Gate<Streams>,
@@ -87,7 +89,7 @@ pub(super) fn build(
     Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), swarm_config))
 }
 
-fn transport(
+pub(super) fn transport(
     keypair: &Keypair,
     counters: &Arc<Counters>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, MeshError> {
@@ -134,17 +136,20 @@ fn behaviour(
         .with_interval(Duration::from_secs(7 * 24 * 3600));
     let pings = ping::Config::new().with_interval(config.ping_interval).with_timeout(PING_TIMEOUT);
     let gossip = gossip::behaviour(config.gossip_heartbeat, IdentityTransform)?;
-    let authority = Admission::Authority;
-    let member = Admission::Member;
     Ok(Behaviour {
         pending: connection_limits::Behaviour::new(pending),
         memory: memory_connection_limits::Behaviour::with_max_bytes(config.memory_bytes_max),
         guard: Guard::new(Arc::new(config.rules.clone()), admissions.clone(), room),
         identify: identify::Behaviour::new(identify),
         join: Streams::new(JOIN_PROTOCOL, false),
-        ping: Gate::new(ping::Behaviour::new(pings), authority, admissions.clone()),
-        sync: Gate::new(Streams::new(SYNC_PROTOCOL, true), authority, admissions.clone()),
-        gossip: Gate::new(gossip, member, admissions.clone()),
-        chunks: Gate::new(Streams::new(CHUNKS_PROTOCOL, true), member, admissions.clone()),
+        ping: Gate::new(ping::Behaviour::new(pings), gate::ADMITTED, admissions.clone()),
+        control: Gate::new(
+            Streams::new(CONTROL_PROTOCOL, true),
+            gate::VISITORS,
+            admissions.clone(),
+        ),
+        sync: Gate::new(Streams::new(SYNC_PROTOCOL, true), gate::AUTHORITY, admissions.clone()),
+        gossip: Gate::new(gossip, gate::MEMBERS, admissions.clone()),
+        chunks: Gate::new(Streams::new(CHUNKS_PROTOCOL, true), gate::MEMBERS, admissions.clone()),
     })
 }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::connections::Connection;
 use super::driver::{Driver, needed};
-use super::event::{ChunkStream, MeshEvent};
+use super::event::{MeshEvent, PeerStream};
 use super::identity;
 use super::lane::{self, Arrived};
 use super::streams::{Incoming, OpenError, OpenReply};
@@ -81,6 +81,7 @@ impl Driver {
             BehaviourEvent::Join(incoming) => self.on_lane(incoming, Channel::Join),
             BehaviourEvent::Sync(incoming) => self.on_lane(incoming, Channel::Sync),
             BehaviourEvent::Chunks(incoming) => self.on_chunks(incoming),
+            BehaviourEvent::Control(incoming) => self.on_control(incoming),
             BehaviourEvent::Ping(ping::Event { connection, result, .. }) => match result {
                 // A peer that does not admit this node does not answer its pings either.
                 Ok(_) | Err(ping::Failure::Unsupported) => {}
@@ -227,8 +228,19 @@ impl Driver {
             return;
         };
         let peer = connection.key;
-        let stream = ChunkStream::new(incoming.stream, Some(permit));
+        let stream = PeerStream::new(incoming.stream, Some(permit));
         self.state.outbox.push_back(MeshEvent::ChunkStream { peer, stream });
+    }
+
+    fn on_control(&mut self, incoming: Incoming) {
+        let Some(connection) = self.connections.get(incoming.connection) else { return };
+        let Some(permit) = connection.control_permit() else {
+            tracing::debug!(peer = %incoming.peer, "too many requests at once: one more refused");
+            return;
+        };
+        let peer = connection.key;
+        let stream = PeerStream::new(incoming.stream, Some(permit));
+        self.state.outbox.push_back(MeshEvent::ControlStream { peer, stream });
     }
 
     fn on_gossip(&mut self, from: PeerId, id: gossipsub::MessageId, message: gossipsub::Message) {

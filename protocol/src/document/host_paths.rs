@@ -4,6 +4,8 @@
 
 /// `facts/<name>`: hardware, OS, agent version, as the platform found them; text.
 pub const FACTS: &str = "facts";
+/// The fact that says where the machine can be reached: multiaddrs with a space between; text.
+pub const ADDRESSES: &str = "addresses";
 /// `peers/<key id>`: peers seen, with the address; text.
 pub const PEERS: &str = "peers";
 

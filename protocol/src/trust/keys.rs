@@ -40,16 +40,19 @@ pub enum Context {
     Enrolment,
     /// A word on what is newest (RULES K1).
     Heartbeat,
+    /// That whoever holds a role key asks to be served by one node over one connection.
+    Visit,
 }
 
 impl Context {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Root,
         Self::Statement,
         Self::Report,
         Self::Liveness,
         Self::Enrolment,
         Self::Heartbeat,
+        Self::Visit,
     ];
 
     /// The DSSE `payloadType`.
@@ -61,6 +64,7 @@ impl Context {
             Self::Liveness => "application/vnd.daymark.liveness.v1",
             Self::Enrolment => "application/vnd.daymark.enrolment.v1+json",
             Self::Heartbeat => "application/vnd.daymark.heartbeat.v1+json",
+            Self::Visit => "application/vnd.daymark.visit.v1",
         }
     }
 

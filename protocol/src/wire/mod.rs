@@ -15,7 +15,7 @@ mod sync;
 mod tests;
 
 pub use self::gossip::GossipMessage;
-pub use self::join::JoinMessage;
+pub use self::join::{Challenge, JoinMessage};
 pub use self::liveness::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, Fetching, Liveness, RefusedLiveness};
 pub use self::session::{Head, Mark, Nonce, Session, SessionKey, Tag};
 pub use self::sync::{

@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use daymark_bench::{figure, rate, ratio};
 use daymark_core::effect::Admission;
 use daymark_core::event::StageProgress;
-use daymark_node::mesh::{self, ChunkStream, MeshConfig, MeshEvent, MeshHandle};
+use daymark_node::mesh::{self, MeshConfig, MeshEvent, MeshHandle, PeerStream};
 use daymark_node::slots::{BootState, ImageIdentity, SlotLayout, Slots};
 use daymark_node::transfer::{
     ChunkServer, NoPeers, PeerStreams, ReleaseSource, StageRequest, StageSettings, StageSources,
@@ -267,6 +267,7 @@ async fn from_peer(
             | MeshEvent::Received { .. }
             | MeshEvent::Gossip { .. }
             | MeshEvent::ChunkStream { .. }
+            | MeshEvent::ControlStream { .. }
             | MeshEvent::Restarted { .. } => {}
         }
     };
@@ -305,13 +306,13 @@ struct OnePeer {
 }
 
 impl PeerStreams for OnePeer {
-    type Stream = ChunkStream;
+    type Stream = PeerStream;
 
     fn peers(&self) -> Vec<KeyId> {
         vec![self.key]
     }
 
-    async fn open(&self, peer: KeyId) -> io::Result<ChunkStream> {
+    async fn open(&self, peer: KeyId) -> io::Result<PeerStream> {
         self.mesh.open_chunks(peer).await.map_err(io::Error::other)
     }
 }

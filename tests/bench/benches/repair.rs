@@ -51,7 +51,7 @@ fn main() {
     wire.forget_counts();
     let newer = (0..HOSTS as usize).filter(|number| differs(*number));
     let items = newer.map(|number| Carried::Report(reports[number][1].clone())).collect();
-    drop(wire.step(0, Event::Submit { request: RequestId(1), items }));
+    drop(wire.step(0, Event::Submit { request: RequestId(1), items, visitor: None }));
     wire.compare();
     assert!(wire.agree());
     figure(
@@ -65,7 +65,7 @@ fn main() {
     wire.compare();
     let newer = (0..HOSTS as usize).filter(|number| differs(*number));
     let items = newer.map(|number| Carried::Report(reports[number][1].clone())).collect();
-    drop(wire.step(1, Event::Submit { request: RequestId(1), items }));
+    drop(wire.step(1, Event::Submit { request: RequestId(1), items, visitor: None }));
     wire.forget_counts();
     wire.compare();
     assert!(wire.agree());

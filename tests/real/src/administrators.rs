@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use daymark_protocol::control::{Bytes, Submitted};
 use daymark_protocol::document::{signature_entry, statement_entry};
 use daymark_protocol::id::{FleetId, ResourceId};
@@ -21,6 +22,8 @@ pub const RELEASE: [&str; 1] = ["rita"];
 pub const OFFICE: [&str; 1] = ["eve"];
 /// Stops, and nothing else.
 pub const STOP: [&str; 1] = ["harry"];
+/// Reads, and nothing else.
+pub const VIEW: [&str; 1] = ["vera"];
 /// Signs roots.
 pub const ADMIN: [&str; 1] = ["rosa"];
 
@@ -39,6 +42,7 @@ const OFFICES: &Offices = &[
     (Role::Release, 1, &RELEASE),
     (Role::Enroll, 1, &OFFICE),
     (Role::Halt, 1, &STOP),
+    (Role::View, 1, &VIEW),
     (Role::Emergency, 1, &ADMIN),
 ];
 
@@ -94,6 +98,16 @@ impl Administrators {
     /// Somebody's key.
     pub fn key(&self, holder: &str) -> SigningKey {
         key_of(&self.name, holder)
+    }
+
+    /// Somebody's key as a file of `daymarkctl`, without a passphrase.
+    pub fn key_file(&self, holder: &str) -> String {
+        let public = self.key(holder).public().to_string();
+        let seed = HEXLOWER.encode(&seed_of(&self.name, holder));
+        let file = serde_json::json!({
+            "format": 1, "name": holder, "publicKey": public, "seed": seed,
+        });
+        file.to_string()
     }
 
     /// The newest root.
@@ -233,7 +247,11 @@ impl Administrators {
 }
 
 fn key_of(fleet: &str, holder: &str) -> SigningKey {
-    SigningKey::from_seed(*blake3::hash(format!("{fleet} {holder}").as_bytes()).as_bytes())
+    SigningKey::from_seed(seed_of(fleet, holder))
+}
+
+fn seed_of(fleet: &str, holder: &str) -> [u8; 32] {
+    *blake3::hash(format!("{fleet} {holder}").as_bytes()).as_bytes()
 }
 
 /// Wall-clock time.

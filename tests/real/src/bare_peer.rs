@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use daymark_core::effect::{Admission, Channel, Topic};
 use daymark_node::durable::HostKeyFile;
-use daymark_node::mesh::{ChunkStream, MeshConfig, MeshEvent, MeshHandle, OpenError};
+use daymark_node::mesh::{MeshConfig, MeshEvent, MeshHandle, OpenError, PeerStream};
 use daymark_node::transfer::ChunkServer;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::wire::SyncMessage;
@@ -124,6 +124,7 @@ async fn listen(mut events: mpsc::Receiver<MeshEvent>, server: Arc<ChunkServer>,
                 tokio::spawn(async move { serve(&server, stream, peer, &seen).await });
             }
             MeshEvent::Received { channel: Channel::Join, .. }
+            | MeshEvent::ControlStream { .. }
             | MeshEvent::Listening { .. }
             | MeshEvent::Restarted { .. } => {}
         }
@@ -131,7 +132,7 @@ async fn listen(mut events: mpsc::Receiver<MeshEvent>, server: Arc<ChunkServer>,
 }
 
 /// Serves as an agent does, but for the chunks' bytes, until either side ends.
-async fn serve(server: &ChunkServer, stream: ChunkStream, peer: KeyId, seen: &Shared) {
+async fn serve(server: &ChunkServer, stream: PeerStream, peer: KeyId, seen: &Shared) {
     let (near, far) = tokio::io::duplex(256 * 1024);
     let (mut questions, answers) = tokio::io::split(stream);
     let (honest, mut asked) = tokio::io::split(near);

@@ -1,4 +1,5 @@
-//! The node and its boot program in one binary, told apart by the name it is started under.
+//! The node, its boot program and the administrators' program in one binary, told apart by the name
+//! it is started under.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ pub fn main_by_name() -> ExitCode {
             let _ = rustix::process::set_parent_process_death_signal(signal);
             daymark_node::main_boot()
         }
+        Some("daymarkctl") => daymarkctl::main(),
         _ => daymark_node::main_node(),
     }
 }

@@ -80,7 +80,7 @@ impl Fleet {
         for sub in ["programs", "release", "work"] {
             std::fs::create_dir(folder.path().join(sub))?;
         }
-        for name in ["daymark-node", "daymark-boot"] {
+        for name in ["daymark-node", "daymark-boot", "daymarkctl"] {
             std::os::unix::fs::symlink(plan.program, programs.join(name))?;
         }
         let release = folder.path().join("release");

@@ -10,6 +10,7 @@ mod by_name;
 mod converged;
 mod fleet;
 mod image;
+mod laptop;
 mod machine;
 mod network;
 mod nginx;
@@ -23,13 +24,14 @@ mod wait;
 mod watch;
 
 pub use self::administrators::{
-    ADMIN, Administrators, OFFICE, Offices, POLICY, RELEASE, STOP, now,
+    ADMIN, Administrators, OFFICE, Offices, POLICY, RELEASE, STOP, VIEW, now,
 };
 pub use self::bare_peer::{BarePeer, Seen};
 pub use self::by_name::main_by_name;
 pub use self::converged::{Everything, all_hold_the_same, everything};
 pub use self::fleet::{Fleet, Plan};
 pub use self::image::{Agent, Image, PROFILE, Published};
+pub use self::laptop::{Ran, Workplace};
 pub use self::machine::{Machine, PORT, Place};
 pub use self::network::{Network, Shaped};
 pub use self::nginx::{Logged, Nginx};

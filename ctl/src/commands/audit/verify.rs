@@ -190,7 +190,7 @@ fn file(args: &VerifyArgs) -> Outcome {
         Context::Root => root(&envelope),
         Context::Enrolment => enrolment(&envelope),
         Context::Statement => statement(args, &envelope),
-        Context::Heartbeat | Context::Report | Context::Liveness => {
+        Context::Heartbeat | Context::Report | Context::Liveness | Context::Visit => {
             Err(Failure::usage("only roots, statements and enrolment requests are verified alone")
                 .next("`daymarkctl verify DIR` checks a folder of evidence"))
         }

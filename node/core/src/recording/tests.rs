@@ -67,7 +67,7 @@ fn events() -> Vec<Event> {
         Event::Received { peer: PEER, channel: Channel::Sync, bytes: bytes.clone() },
         Event::Gossip { id: GossipId(1), from: PEER, bytes },
         Event::Listening { addresses: vec!["/ip4".into()] },
-        Event::Submit { request, items: items.clone() },
+        Event::Submit { request, items: items.clone(), visitor: None },
         Event::Join { request, pin, items },
         Event::Bound { moved: None },
         Event::Bound { moved: Some("copied disk or new board?".into()) },

@@ -21,3 +21,4 @@ mod submitting;
 mod support;
 mod timing;
 mod vetoing;
+mod visiting;

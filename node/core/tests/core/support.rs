@@ -404,7 +404,7 @@ impl Rig {
     }
 
     pub(crate) fn submit(&mut self, items: Vec<Carried>) -> Asked {
-        self.step(Event::Submit { request: RequestId(2), items })
+        self.step(Event::Submit { request: RequestId(2), items, visitor: None })
     }
 
     pub(crate) fn gossip(&mut self, from: KeyId, bytes: Vec<u8>) -> Asked {
@@ -413,6 +413,11 @@ impl Rig {
 
     pub(crate) fn connect(&mut self, peer: KeyId, admission: Admission) -> Asked {
         self.step(Event::Connected { peer, address: "/test".into(), admission })
+    }
+
+    /// What a peer is answered to a comparison that it opens.
+    pub(crate) fn told_when_asked(&mut self, peer: KeyId) -> Vec<SyncMessage> {
+        self.receive(peer, &SyncMessage::WantRoots { first: 1, last: 9 }).told(peer)
     }
 
     pub(crate) fn receive(&mut self, peer: KeyId, message: &SyncMessage) -> Asked {

@@ -40,7 +40,14 @@ impl Captured {
                 Ok(JoinMessage::Ask { entries, .. }) => {
                     entries.iter().for_each(|item| self.item(item));
                 }
-                Err(_) => {}
+                Ok(
+                    JoinMessage::Visit
+                    | JoinMessage::Challenge(_)
+                    | JoinMessage::Proof { .. }
+                    | JoinMessage::Welcome { .. }
+                    | JoinMessage::TurnedAway { .. },
+                )
+                | Err(_) => {}
             }
             return;
         }

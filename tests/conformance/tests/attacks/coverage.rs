@@ -26,8 +26,8 @@ fn numbered(letters: &[(&str, u8)]) -> Vec<String> {
 /// The map of the threat model: what stands in the first column, and the cases in the last one.
 fn map() -> BTreeMap<String, BTreeSet<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/threat-model.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let (_, map) = text.split_once("## What proves it").unwrap();
+    let text = std::fs::read_to_string(path).expect("the threat model");
+    let (_, map) = text.split_once("## What proves it").expect("its map");
     let (map, _) = map.split_once("\n## ").unwrap_or((map, ""));
     let rows = map.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let mut heading = String::new();

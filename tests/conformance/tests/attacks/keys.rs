@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::ensure;
 use daymark_protocol::control::{Bytes, Submitted};
 use daymark_protocol::decide::{
-    Activity, Gate, Installed, InstalledSource, Machine, PlatformKind, Reach, World, decide,
+    Activity, Installed, InstalledSource, Machine, PlatformKind, Reach, World, decide,
 };
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::resource::{

@@ -83,7 +83,9 @@ impl Stage {
                 Entry::Statement(statement) => Ok(statement.digest()),
                 Entry::Signature { statement, .. } => Ok(statement),
             },
-            other => anyhow::bail!("{other:?} is no entry"),
+            Submitted::Root(_) | Submitted::Report(_) | Submitted::Blob(_) => {
+                anyhow::bail!("{item:?} is no entry")
+            }
         };
         self.fleet.administrators.said().iter().map(digest).collect()
     }

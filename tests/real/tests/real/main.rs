@@ -9,6 +9,7 @@ mod full_disk;
 mod gates;
 mod hostile;
 mod kill;
+mod laptop;
 mod overlay;
 mod partition;
 mod recording;

@@ -277,7 +277,7 @@ impl World {
     pub fn submit(&mut self, host: usize, items: Vec<Carried>) -> Option<Reply> {
         self.requests += 1;
         let request = RequestId(self.requests);
-        self.step(host, Event::Submit { request, items });
+        self.step(host, Event::Submit { request, items, visitor: None });
         self.replies.remove(&request)
     }
 
