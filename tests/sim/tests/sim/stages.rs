@@ -108,7 +108,7 @@ spread = "1m"
         (self.world.images.of(runs).version.clone(), state)
     }
 
-    fn is_updated(self) {
+    fn ends_updated(self) {
         let (version, state) = self.ends_well();
         assert_eq!(version, NEW);
         assert!(state.quarantine.is_empty(), "nothing speaks against the image");
@@ -133,7 +133,7 @@ fn stage_01_writing_a_change_or_a_signed_blob() {
         for tears in [false, true] {
             let mut bench = Bench::new("nothing");
             bench.cut_when(moment, tears);
-            bench.is_updated();
+            bench.ends_updated();
         }
     }
 }
@@ -146,7 +146,7 @@ fn stage_02_raising_a_floor() {
         bench.cut_when(|point| matches!(point, Point::Write(Write::AppendFloor(_))), tears);
         assert_eq!(bench.floors, before, "old, and nothing was done by it yet");
         assert_eq!(bench.state().update, UpdateState::Idle, "no act without its floor");
-        bench.is_updated();
+        bench.ends_updated();
     }
 }
 
@@ -158,7 +158,7 @@ fn stage_03_fetching_chunks() {
     bench.comes_to(|world| world.hosts[0].machine.slot(1) != Slot::Partial(image, before));
     let resumed = matches!(bench.slot(), Slot::Partial(_, chunks) if chunks == before + 1);
     assert!(resumed || bench.slot() == Slot::Whole(image), "it resumes: {:?}", bench.slot());
-    bench.is_updated();
+    bench.ends_updated();
 }
 
 /// Nothing is reserved: small files are all that is written beside slots. Where the disk is full
@@ -173,7 +173,7 @@ fn stage_04_finding_no_space() {
     assert!(!bench.world.hosts[0].machine.is_armed(), "it acts without having written it down");
     bench.cut_once(|_| true);
     bench.world.hosts[0].disk.condition = Condition::Good;
-    bench.is_updated();
+    bench.ends_updated();
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn stage_05_writing_the_inactive_slot() {
         let machine = &bench.world.hosts[0].machine;
         assert!(machine.booted() == 0 && machine.is_confirmed(), "the running slot is untouched");
         assert!(!machine.is_armed(), "the loader cannot pick the other one");
-        bench.is_updated();
+        bench.ends_updated();
     }
 }
 
@@ -202,7 +202,7 @@ fn stage_06_verifying_the_slot() {
     );
     assert!(matches!(bench.slot(), Slot::Whole(_)), "all of it was written");
     assert!(matches!(bench.state().update, UpdateState::Staging(_)), "no pass was recorded");
-    bench.is_updated();
+    bench.ends_updated();
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn stage_07_switching_the_boot_entry() {
     );
     assert!(!before.world.hosts[0].machine.is_armed(), "the old entry");
     assert!(matches!(before.state().update, UpdateState::Activating(_)));
-    before.is_updated();
+    before.ends_updated();
 
     let mut after = Bench::new("nothing");
     after.cut_when(
@@ -247,7 +247,7 @@ fn stage_08_restarting_before_the_loader_runs() {
     );
     assert!(bench.world.hosts[0].machine.is_armed() && bench.world.hosts[0].machine.booted() == 0);
     assert!(matches!(bench.state().update, UpdateState::Rebooting(_)));
-    bench.is_updated();
+    bench.ends_updated();
 }
 
 fn is_in_first_boot(world: &World) -> bool {
@@ -260,7 +260,7 @@ fn is_in_first_boot(world: &World) -> bool {
 fn stage_09_booting_the_new_image_for_the_first_time() {
     let mut once = Bench::new("nothing");
     once.cut_once(is_in_first_boot);
-    once.is_updated();
+    once.ends_updated();
 
     let mut thrice = Bench::new("nothing");
     for _ in 0..2 {
@@ -303,7 +303,7 @@ fn stage_11_blessing_it() {
         let host = &world.hosts[0];
         host.machine.booted() == 1 && host.machine.is_confirmed()
     });
-    after.is_updated();
+    after.ends_updated();
 }
 
 #[test]
@@ -317,12 +317,12 @@ fn stage_12_reporting_the_outcome() {
         true,
     );
     assert!(recorded.state().finished.is_empty(), "what came of it is derived again");
-    recorded.is_updated();
+    recorded.ends_updated();
 
     let mut told = Bench::new("nothing");
     told.comes_to(|world| !world.hosts[0].disk.state().finished.is_empty());
     told.cut_when(|point| matches!(point, Point::Write(Write::PutReport { .. })), true);
-    told.is_updated();
+    told.ends_updated();
 }
 
 #[test]
