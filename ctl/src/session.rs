@@ -352,6 +352,11 @@ impl Session {
         self.global.node.clone().or_else(|| self.context.node.clone())
     }
 
+    /// Gives up the connection over the network, so that the next question makes a new one.
+    pub(crate) fn disconnect(&mut self) {
+        self.visit.take();
+    }
+
     /// A connection to the node to talk to.
     pub(crate) async fn client(&self) -> Outcome<Client> {
         let node = self.node().ok_or_else(|| {

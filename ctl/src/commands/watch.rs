@@ -40,6 +40,7 @@ impl Followed {
                     output::note(&format!("{:#}; it is asked again", failure.error));
                 }
                 self.away = true;
+                session.disconnect();
                 Ok(())
             }
             Err(failure) => Err(failure),
