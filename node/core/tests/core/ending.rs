@@ -147,7 +147,7 @@ fn i9_d7_a_heartbeat_whose_signature_is_made_up_is_refused_and_one_that_is_held_
     let mut rig = Rig::member(&fleet, 10);
     let forge = |bytes: &[u8], key: &SigningKey| {
         let mut envelope = Envelope::parse(bytes).unwrap();
-        let mut bad = envelope.signatures[0].1.clone();
+        let mut bad = envelope.signatures[0].1;
         bad.0[3] ^= 1;
         envelope.signatures = vec![(key.public().id(), bad)];
         envelope.to_json()
