@@ -17,8 +17,9 @@ use super::journal::Journal;
 use super::record::SlotRecord;
 use super::verified::VerifiedChunk;
 
-/// Most bytes written but not yet in the journal: what a kill makes the node fetch again.
-pub const SYNC_BYTES: u64 = 16 * 1024 * 1024;
+/// Most bytes written but not yet in the journal. With what is still on its way to the disk they are
+/// what a kill makes the node fetch again: half of the 16 MiB that this may be.
+pub const SYNC_BYTES: u64 = 8 * 1024 * 1024;
 /// Longest time that written bytes stay out of the journal.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(2);
 
