@@ -64,6 +64,8 @@ pub struct Recorder {
     pub first_copies: u64,
     /// Hops of those, summed.
     pub hops: u64,
+    /// Time that those took since their message was published, summed, ms.
+    pub first_copies_ms: u64,
     /// Messages that were asked for after word of them.
     pub wished: u64,
     /// Chunks that were written.
@@ -111,8 +113,9 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn delivered(&mut self, hops: u8) {
+    pub(crate) fn delivered(&mut self, hops: u8, after_ms: u64) {
         self.first_copies += 1;
+        self.first_copies_ms += after_ms;
         self.hops += u64::from(hops) + 1;
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Rumour {
     pub(crate) bytes: Arc<[u8]>,
     /// How often it was forwarded.
     pub(crate) hops: u8,
+    /// When it was published.
+    pub(crate) since_ms: u64,
 }
 
 /// A message that can be had again.

@@ -1,5 +1,6 @@
 //! The overlay: publishing, forwarding, word of recent messages, heartbeats.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use daymark_core::Event;
@@ -14,6 +15,12 @@ use crate::overlay::{BEAT_MS, Candidate, Grafted, Rumour, WORD_BYTES};
 use crate::trace::Trace;
 
 impl World {
+    /// How many peers each mesh of each machine has.
+    pub fn mesh_sizes(&self) -> Vec<usize> {
+        let meshes = self.hosts.iter().flat_map(|host| host.overlay.topics.values());
+        meshes.map(BTreeSet::len).collect()
+    }
+
     fn topic_number(&mut self, topic: &Topic) -> u16 {
         let known = self.topics.iter().position(|known| known == topic);
         let place = known.unwrap_or_else(|| {
@@ -131,7 +138,7 @@ impl World {
         if !self.hosts[host].overlay.sees(self.now_ms, id) {
             return;
         }
-        let rumour = Rumour { id, topic, bytes, hops: 0 };
+        let rumour = Rumour { id, topic, bytes, hops: 0, since_ms: self.now_ms };
         self.recorder.published += 1;
         for Candidate { peer, .. } in self.audience(host, topic) {
             self.pass_on(host, peer, &rumour, None);
@@ -204,7 +211,7 @@ impl World {
         if let Some(adversary) = &mut self.hosts[host].adversary {
             adversary.hears(None, &rumour.bytes);
         }
-        self.recorder.delivered(rumour.hops);
+        self.recorder.delivered(rumour.hops, self.now_ms - rumour.since_ms);
         self.note(8, host, rumour.id);
         self.gossip_ids += 1;
         let (id, from) = (GossipId(self.gossip_ids), self.hosts[way.from].id);

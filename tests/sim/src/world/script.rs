@@ -281,7 +281,8 @@ impl World {
                     // A thief need not tell the truth about what is new.
                     content.number(self.now_ms);
                     let (id, bytes) = (content.short(), bytes.clone());
-                    let rumour = crate::overlay::Rumour { id, topic, bytes, hops: 0 };
+                    let since_ms = self.now_ms;
+                    let rumour = crate::overlay::Rumour { id, topic, bytes, hops: 0, since_ms };
                     self.pass_on(from, to, &rumour, Some(*fault));
                 }
             }
