@@ -33,6 +33,7 @@ mod scopes;
 pub(crate) mod session;
 mod signing;
 mod spread;
+mod sticks;
 mod stored;
 pub(crate) mod targets;
 pub(crate) mod times;

@@ -1,9 +1,10 @@
 //! One command's work on one fleet: its replica, loaded from the context's folder, and what it
 //! adds to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use daymark_node::control::{Client, ClientError};
@@ -26,9 +27,10 @@ use crate::draft_root::DraftRoot;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::{self, ContextFile, Home};
 use crate::hosts::HostSummary;
+use crate::keys::OpenKey;
 use crate::reach::NodeAt;
 use crate::stored::{LoadedFolder, append_floors, changes_items, load_folder, read_floors};
-use crate::{authority, names, output, scopes, targets, times, visit};
+use crate::{authority, names, output, passphrase, scopes, targets, times, visit};
 
 /// Where closed generations of reports lie that the mesh dropped, below a context's folder.
 pub(crate) const ARCHIVE: &str = "archive";
@@ -53,6 +55,10 @@ pub(crate) struct Session {
     /// The items that the replica has taken in, each a file of `store`. Another command on the same
     /// context may store more meanwhile, of which this replica knows nothing.
     held: BTreeSet<ItemName>,
+    /// Whether every file of the replica was read when the session began.
+    whole: bool,
+    /// Keys that this command opened: each passphrase is asked once.
+    opened: Mutex<BTreeMap<String, OpenKey>>,
     /// The connection over the network, once there is one.
     visit: OnceCell<Client>,
 }
@@ -83,6 +89,8 @@ impl Session {
             store,
             replica,
             held: read,
+            whole: problems.is_empty(),
+            opened: Mutex::default(),
             visit: OnceCell::new(),
         };
         session.store_changes(&changes)?;
@@ -330,6 +338,22 @@ impl Session {
             write_atomic(&folder.join(digest.to_string()), item.bytes(), 0o644)?;
         }
         Ok(())
+    }
+
+    /// Whether the replica was read whole, so that what was taken in before is still there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// A key of this home. Its passphrase is asked once in a command.
+    pub(crate) fn open_key(&self, name: &str) -> Outcome<OpenKey> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = opened.get(name) {
+            return Ok(key.clone());
+        }
+        let key = passphrase::open(&self.home.keys(), name)?;
+        opened.insert(name.to_owned(), key.clone());
+        Ok(key)
     }
 
     /// The names of everything that the replica holds.

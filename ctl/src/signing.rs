@@ -1,6 +1,6 @@
 //! From changes to signed statements. Knows the role keys; submits nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use daymark_protocol::control::{Bytes, Item};
 use daymark_protocol::document::retention::RoomOf;
@@ -13,9 +13,8 @@ use daymark_protocol::trust::{Context, Draft, MaySpeak, ResourceDraft, Signature
 
 use crate::change::{self, Change, StatementPlan};
 use crate::exit::{Failure, Outcome};
-use crate::keys::OpenKey;
 use crate::session::Session;
-use crate::{authority, names, passphrase, times};
+use crate::{authority, names, times};
 
 /// Signed statements.
 #[derive(Debug)]
@@ -66,12 +65,10 @@ fn draft(session: &Session, fleet: FleetId, plan: &StatementPlan) -> Outcome<Sta
     Ok(draft.finish()?)
 }
 
-/// This machine's keys at work: each passphrase is asked once, and each signature finds the room
-/// that those before it left.
+/// This machine's keys at work: each signature finds the room that those before it left.
 #[derive(Debug)]
 pub(crate) struct Signer<'a> {
     session: &'a Session,
-    keys: BTreeMap<String, OpenKey>,
     /// The replica with what was signed here, which is not stored yet.
     ahead: Option<Replica>,
 }
@@ -79,7 +76,7 @@ pub(crate) struct Signer<'a> {
 impl<'a> Signer<'a> {
     /// A signer for the session's fleet.
     pub(crate) fn new(session: &'a Session) -> Self {
-        Self { session, keys: BTreeMap::new(), ahead: None }
+        Self { session, ahead: None }
     }
 
     /// The entries of a statement with the signatures of this machine's keys, as many as are
@@ -127,13 +124,8 @@ impl<'a> Signer<'a> {
         items(statement, entries)
     }
 
-    fn signature(&mut self, name: &str, message: &[u8]) -> Outcome<Signature> {
-        if !self.keys.contains_key(name) {
-            let key = passphrase::open(&self.session.home.keys(), name)?;
-            self.keys.insert(name.to_owned(), key);
-        }
-        let key = self.keys.get(name);
-        let key = key.ok_or_else(|| Failure::usage(format!("there is no key named {name:?}")))?;
+    fn signature(&self, name: &str, message: &[u8]) -> Outcome<Signature> {
+        let key = self.session.open_key(name)?;
         key.sign(Context::Statement, message)
     }
 

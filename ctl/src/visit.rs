@@ -22,7 +22,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::keys::KeyInfo;
 use crate::reach::NodeAt;
 use crate::session::Session;
-use crate::{names, output, passphrase, times};
+use crate::{names, output, times};
 
 /// How long a host of that name is looked for by multicast DNS.
 const FIND_WITHIN: Duration = Duration::from_secs(5);
@@ -184,7 +184,7 @@ async fn show_key(session: &Session, laptop: &Laptop, known: &Replica, met: &Met
         .next("fetch the missing signatures or roots: `daymarkctl sync FOLDER`"));
     };
     let name = key_of(session, root)?;
-    let key = passphrase::open(&session.home.keys(), &name)?;
+    let key = session.open_key(&name)?;
     let id = key.public().id();
     let mut tries = TRIES;
     laptop.say(&JoinMessage::Visit).await;

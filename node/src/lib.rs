@@ -18,6 +18,7 @@ mod notify;
 pub mod platform;
 pub mod settings;
 pub mod slots;
+pub mod stick;
 pub mod store;
 pub mod transfer;
 

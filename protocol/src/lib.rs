@@ -14,6 +14,7 @@ pub mod image;
 pub mod limits;
 pub mod resource;
 pub mod rules;
+pub mod sealed;
 pub mod status;
 pub mod target;
 pub mod time;

@@ -20,7 +20,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::keys::KeyInfo;
 use crate::session::Session;
 use crate::signing::Signer;
-use crate::{authority, conflicts, output, passphrase, review, rotation};
+use crate::{authority, conflicts, output, review, rotation};
 
 /// Runs `sign`.
 pub(crate) async fn run(mut session: Session, args: SignArgs) -> Outcome {
@@ -311,7 +311,7 @@ fn sign_root(session: &mut Session, file: Option<&Path>) -> Outcome {
         return Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"));
     }
     for key in signers {
-        let signing = passphrase::open(&session.home.keys(), &key.name)?;
+        let signing = session.open_key(&key.name)?;
         let signature = signing.sign(Context::Root, draft.payload())?;
         draft.add(key.id, signature);
     }

@@ -7,7 +7,8 @@ use daymark_node::control::Client;
 use daymark_node::folder::{ItemName, ReplicaFolder};
 use daymark_protocol::control::{Item, ReplicaIndex, SubmitOutcome, Wanted};
 use daymark_protocol::document::Outcome as Taken;
-use daymark_protocol::id::FleetId;
+use daymark_protocol::id::{Digest, FleetId};
+use daymark_protocol::sealed::SealError;
 use daymark_protocol::trust::{Envelope, Root};
 use serde::Serialize;
 
@@ -15,6 +16,7 @@ use crate::cli::SyncArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::reach::NodeAt;
 use crate::session::{Session, unanswered};
+use crate::sticks::Stick;
 use crate::{conflicts, drafts, names, output};
 
 /// Items asked for or handed in at once: a few megabytes at most.
@@ -44,7 +46,7 @@ pub(crate) struct Refusal {
 
 impl Moved {
     /// Notes what became here of items that the other side has.
-    fn received(&mut self, items: &[Item], outcomes: &[Taken]) {
+    pub(crate) fn received(&mut self, items: &[Item], outcomes: &[Taken]) {
         for (item, outcome) in items.iter().zip(outcomes) {
             match outcome {
                 Taken::New => self.received += 1,
@@ -63,6 +65,13 @@ impl Moved {
                 SubmitOutcome::Refused(why) => self.refuse(item, "there", why),
             }
         }
+    }
+
+    /// Notes a pack of a stick that cannot be read.
+    pub(crate) fn refuse_pack(&mut self, pack: &Digest, why: &SealError) {
+        let item = format!("sealed/{pack}");
+        let why = format!("{why}; delete it once all who may have more have synced");
+        self.refused.push(Refusal { item, by: "here", why });
     }
 
     fn refuse(&mut self, item: &Item, by: &'static str, why: &str) {
@@ -149,14 +158,11 @@ pub(crate) fn folder(session: &mut Session, path: &Path) -> Outcome<Moved> {
         let items: Vec<Item> = read.into_iter().flatten().collect();
         moved.received(&items, &session.take(&items)?);
     }
+    // Before the packs: who comes with the next root reads by its draft what they are to sign.
     let (received, sent) = drafts::exchange(session, path)?;
     moved.received += received;
     moved.sent += sent;
-    for name in session.held() {
-        if let Some(item) = session.item(name)? {
-            moved.sent += u64::from(folder.write(&item)?);
-        }
-    }
+    moved.sent += Stick::read(session, &folder, &mut moved)?.write(session)?;
     Ok(moved)
 }
 

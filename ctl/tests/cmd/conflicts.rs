@@ -68,7 +68,9 @@ fn what_a_stick_brings_that_is_refused_is_named_and_the_rest_is_taken() {
     other.run(&["sync", text(&stick)]).ends(0);
     let junk = b"this is no entry";
     let name = HEXLOWER.encode(&Sha256::digest(junk));
-    std::fs::write(stick.join("daymark/documents/fleet").join(&name), junk).unwrap();
+    let fleet = stick.join("daymark/documents/fleet");
+    std::fs::create_dir_all(&fleet).unwrap();
+    std::fs::write(fleet.join(&name), junk).unwrap();
     let before = files(&stick);
     let said = admin.run(&["sync", text(&stick)]).ends(4).says(&["1 items were refused"]).err;
     assert!(said.contains(&format!("documents/fleet/{name} was refused here: ")), "{said}");

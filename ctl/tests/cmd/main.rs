@@ -30,6 +30,7 @@ mod rooms;
 mod rotation;
 mod scope;
 mod signing;
+mod sticks;
 mod team;
 
 use std::collections::BTreeMap;
@@ -124,9 +125,9 @@ impl Admin {
     fn second_home(&self, stick: &Path) -> Self {
         self.run(&["sync", text(stick)]).ends(0);
         let other = Self::new();
-        other.run(&["context", "add", "acme", text(stick), "--fleet", &self.pin()]).ends(0);
         let keys = other.folder("home/keys");
         fs::copy(self.place.path().join("home/keys/alice.json"), keys.join("alice.json")).unwrap();
+        other.run(&["context", "add", "acme", text(stick), "--fleet", &self.pin()]).ends(0);
         other
     }
 

@@ -153,13 +153,13 @@ fn two_homes_exchange_by_a_folder_both_ways() {
     admin.run(&["sync", text(&stick)]).ends(0);
     let info = admin.run(&["fleet", "info", "-o", "json"]).ends(0).json();
     let pin = info["fingerprint"].as_str().unwrap();
+    // The key moves to the laptop, which reads and writes; the first home learns of it.
     let laptop = Admin::new();
-    laptop.run(&["context", "add", "acme", text(&stick), "--fleet", pin]).ends(0);
-    assert_eq!(laptop.run(&["get", "hosts", "-o", "name"]).ends(0).out, "press-01\npress-02\n");
-    // The key moves to the laptop, which writes; the first home learns of it.
     let keys = laptop.folder("home/keys");
     let key = admin.place.path().join("home/keys/alice.json");
     std::fs::copy(key, keys.join("alice.json")).unwrap();
+    laptop.run(&["context", "add", "acme", text(&stick), "--fleet", pin]).ends(0);
+    assert_eq!(laptop.run(&["get", "hosts", "-o", "name"]).ends(0).out, "press-01\npress-02\n");
     laptop.run(&["create", "site", "munich", "--yes"]).ends(0);
     laptop.run(&["sync", text(&stick)]).ends(0);
     let moved = admin.run(&["sync", text(&stick), "-o", "json"]).ends(0).json();

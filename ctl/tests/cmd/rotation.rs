@@ -152,7 +152,10 @@ fn r5_who_leaves_leaves_valid_what_they_signed_and_a_thief_leaves_a_batch_to_sig
     assert!(preview.contains("Nothing falls"), "{preview}");
     team.run("carol", &["sign", "--all", "--yes"]).ends(0);
     team.sync("carol");
-    team.sync_all();
+    team.sync("alice");
+    team.sync("carol");
+    // Bob learns that he is out, and not what others signed anew: it is sealed to those who are in.
+    team.run("bob", &["sync", text(&team.stick())]).ends(6).says(&["revoked"]);
     let shown = root(team.of("alice"));
     assert_eq!((&shown["version"], &shown["ended"][0]["end"]), (&2.into(), &"revoked".into()));
     for name in ["alice", "carol"] {

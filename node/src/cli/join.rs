@@ -10,13 +10,13 @@ use daymark_protocol::control::{
     Bytes, Item, Join, SubmitAnswer, SubmitOutcome, Submitted, TokenFile,
 };
 use daymark_protocol::document::{documents_of, signature_entry, statement_entry};
-use daymark_protocol::id::Digest;
-use daymark_protocol::trust::{Pin, SigningKey, join_by_token};
+use daymark_protocol::id::{Digest, FleetId};
+use daymark_protocol::trust::{Pin, RootChain, SigningKey, join_by_token};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::fleet::{fingerprint, held_chain, refused};
-use super::{Usage, print};
+use super::{Usage, print, sealed};
 use crate::clock::wall;
 use crate::control::{Client, ClientError};
 use crate::durable::{DataFolder, HostKeyFile, read_bounded};
@@ -45,6 +45,14 @@ pub(super) fn join(
     let pin = fingerprint(fleet)?;
     let folder = ReplicaFolder::open(folder)?;
     let (roots, mut others) = read(&folder, pin)?;
+    let token = token.map(Token::read).transpose()?;
+    let fleet = fleet_of(pin, &roots);
+    // A folder may hold nothing sealed, and a machine whose key may not be read nothing to open it.
+    let own = HostKeyFile::read(&settings.data_dir).ok().map(|key| SigningKey::from_seed(key.seed));
+    let keys: Vec<SigningKey> =
+        own.into_iter().chain(token.as_ref().map(|token| token.key.clone())).collect();
+    let packs = sealed::read(&folder, fleet, &keys)?;
+    others.extend(packs.items);
     if let Some(token) = token {
         others.extend(membership(settings, token)?);
     }
@@ -67,27 +75,51 @@ pub(super) fn join(
                 report(&answer, "joined; the running agent has taken what the folder brought")
             }
         }
-    })
+    })?;
+    packs.unread.iter().try_for_each(|why| print(&format!("not read: {why}")))
+}
+
+/// The fleet that the roots which were brought lead to.
+fn fleet_of(pin: Pin, roots: &[Submitted]) -> Option<FleetId> {
+    let mut chain = RootChain::new(pin);
+    let bytes = roots.iter().filter_map(|item| match item {
+        Submitted::Root(bytes) => Some(bytes.0.as_slice()),
+        Submitted::Entry(_) | Submitted::Report(_) | Submitted::Blob(_) => None,
+    });
+    chain.accept_all(bytes);
+    chain.fleet()
+}
+
+/// A token that was read.
+struct Token {
+    file: TokenFile,
+    key: SigningKey,
+    name: Option<String>,
+}
+
+impl Token {
+    fn read(by: ByToken<'_>) -> anyhow::Result<Self> {
+        let wrong = |why: String| Usage(format!("{} is no token: {why}", by.file.display()));
+        let json = read_bounded(by.file, TOKEN_FILE_BYTES_MAX);
+        let json = json.map_err(|error| wrong(error.to_string()))?.map(Zeroizing::new);
+        let json = json.ok_or_else(|| wrong("there is no such file".into()))?;
+        let file: TokenFile =
+            serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
+        let seed = HEXLOWER.decode(file.seed.as_bytes()).ok().map(Zeroizing::new);
+        let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok());
+        let seed = Zeroizing::new(seed.ok_or_else(|| wrong("its seed is not a key".into()))?);
+        Ok(Self { file, key: SigningKey::from_seed(*seed), name: by.name })
+    }
 }
 
 /// This machine's membership, signed with the token's key and its own.
-fn membership(settings: &Settings, by: ByToken<'_>) -> anyhow::Result<Vec<Submitted>> {
-    let wrong = |why: String| Usage(format!("{} is no token: {why}", by.file.display()));
-    let json = read_bounded(by.file, TOKEN_FILE_BYTES_MAX);
-    let json = json.map_err(|error| wrong(error.to_string()))?.map(Zeroizing::new);
-    let json = json.ok_or_else(|| wrong("there is no such file".into()))?;
-    let token: TokenFile =
-        serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
-    let seed = HEXLOWER.decode(token.seed.as_bytes()).ok().map(Zeroizing::new);
-    let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok());
-    let seed = Zeroizing::new(seed.ok_or_else(|| wrong("its seed is not a key".into()))?);
+fn membership(settings: &Settings, token: Token) -> anyhow::Result<Vec<Submitted>> {
     let own = SigningKey::from_seed(HostKeyFile::read(&settings.data_dir)?.seed);
-    let name = by.name.unwrap_or_else(|| facts::kernel().0);
+    let name = token.name.unwrap_or_else(|| facts::kernel().0);
     let issued = wall();
-    let token_key = SigningKey::from_seed(*seed);
-    let (statement, signatures) =
-        join_by_token(token.fleet, issued, &name, &token.token, &token_key, &own)
-            .context("the machine cannot be named so")?;
+    let TokenFile { fleet, token: spec, .. } = &token.file;
+    let (statement, signatures) = join_by_token(*fleet, issued, &name, spec, &token.key, &own)
+        .context("the machine cannot be named so")?;
     let digest = statement.digest();
     let mut entries = vec![statement_entry(statement.bytes())];
     entries.extend(signatures.iter().map(|(id, sig)| signature_entry(&digest, id, sig)));

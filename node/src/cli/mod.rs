@@ -9,6 +9,7 @@ mod join;
 mod rebind;
 mod replay;
 mod run;
+mod sealed;
 mod show;
 
 use std::ffi::OsString;

@@ -111,6 +111,11 @@ impl PublicKey {
         KeyId(Digest::of(self.as_bytes()).0)
     }
 
+    /// Its X25519 form, to encrypt to whoever holds it.
+    pub(crate) fn to_montgomery(&self) -> [u8; 32] {
+        self.0.to_montgomery().to_bytes()
+    }
+
     /// Whether this key signed `message` as a thing of kind `context`.
     pub fn verify(&self, context: Context, message: &[u8], signature: &Signature) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
@@ -154,6 +159,11 @@ impl SigningKey {
     /// The public half.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())
+    }
+
+    /// Its X25519 form, not yet clamped, to decrypt what was encrypted to its public half.
+    pub(crate) fn to_scalar(&self) -> [u8; 32] {
+        self.0.to_scalar_bytes()
     }
 
     /// Signs `message` as a thing of kind `context`.

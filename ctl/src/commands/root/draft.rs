@@ -13,7 +13,7 @@ use crate::drafts::{self, Draft, Said};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::keys::KeyInfo;
 use crate::session::Session;
-use crate::{output, passphrase, times};
+use crate::{output, times};
 
 /// How much later a root expires that only moves its expiry on.
 const EXTENDED: &str = "365d";
@@ -136,7 +136,7 @@ pub(crate) async fn sign(session: &mut Session, mut draft: Draft) -> Outcome {
         return Err(Failure::refused("nothing was signed").next("say --yes to sign without asking"));
     }
     for key in keys {
-        let opened = passphrase::open(&session.home.keys(), &key.name)?;
+        let opened = session.open_key(&key.name)?;
         let (context, payload) = draft.message();
         let signature = opened.sign(context, payload)?;
         draft.add(session.replica().chain(), key.id, signature);
