@@ -181,6 +181,7 @@ fn room(
             format!("deleted resources of the kind {kind}"),
             "sign with another key of the role (--key)",
         ),
+        RoomOf::Resumes => ("resumes".to_owned(), "sign with another key of the role (--key)"),
     };
     let document = match document {
         DocumentId::Fleet | DocumentId::Host(_) => "the fleet's document".to_owned(),

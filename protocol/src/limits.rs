@@ -58,6 +58,8 @@ pub const FLOORS_OF_HOSTS_MAX: usize = 65_536;
 pub const FLOORS_PER_KIND_MAX: usize = 8_192;
 /// Standing halts kept per key (RULES C4): one above 64 is the sign that the key floods.
 pub const HALTS_PER_KEY_MAX: usize = 65;
+/// Resumes kept per signing key (RULES C4): each may name hundreds of halts, and nobody lifts so many.
+pub const RESUMES_PER_KEY_MAX: usize = 1_024;
 /// Entries held in memory until a root or a counterpart arrives (RULES D3).
 pub const HELD_ENTRIES_MAX: usize = 1_024;
 /// Bytes of statements held likewise.

@@ -12,6 +12,7 @@ mod host_facts;
 mod host_machine;
 pub mod host_paths;
 mod host_view;
+mod id_rooms;
 mod replica;
 mod report;
 mod report_writer;

@@ -2,42 +2,22 @@
 //! C4, Q12).
 //!
 //! A statement that met its threshold is kept while any of its resources is among the four highest
-//! of its id. Ids have room per kind and signing key, drafts per signing key, halts and resumes
-//! room of their own; so a flooding key crowds out only what it alone signed.
+//! of its id. Ids have room per kind and signing key, drafts, halts and resumes per signing key; so
+//! a flooding key crowds out only what it alone signed.
 //!
-//! An id that several keys signed is kept if it fits the room of *any* of them: were it counted in
-//! one room only, the key of that room could crowd out what others signed by signing it too.
+//! What several keys signed is kept if it fits the room of *any* of them: were it counted in one
+//! room only, the key of that room could crowd out what others signed by signing it too.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::document::id_rooms::{Filled, IdRooms};
 use crate::document::room::Room;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::limits;
 use crate::time::WallTime;
 use crate::trust::HaltPlace;
-
-/// The kinds with a room of their own: those of entry format 1, for good. All later kinds share
-/// one room, so that agents of different versions keep the same (RULES S3).
-const KINDS_WITH_ROOM: [&str; 15] = [
-    "Region",
-    "Site",
-    "Host",
-    "OsProfile",
-    "SingleSchedule",
-    "RepeatedSchedule",
-    "Blackout",
-    "OsUpdatePolicy",
-    "Promotion",
-    "CustomConfig",
-    "Hold",
-    "Retry",
-    "Halt",
-    "Resume",
-    "Emergency",
-];
-const OTHER_KINDS: &str = "";
 
 /// One resource of a statement, as far as retention cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +48,8 @@ pub enum Standing {
         /// When it ends by itself.
         until: Option<WallTime>,
     },
-    /// A resume that met its threshold.
-    Resume,
+    /// A resume that met its threshold, by these keys.
+    Resume(BTreeSet<KeyId>),
 }
 
 /// A statement with its verified signatures.
@@ -99,6 +79,7 @@ pub fn retain<'a>(statements: impl IntoIterator<Item = (&'a Digest, &'a Candidat
     for (digest, candidate) in statements {
         rooms.put(*digest, Arc::new(candidate.clone()));
     }
+    rooms.drop_all_not_kept();
     let kept = |digest: &Digest| Some((*digest, rooms.kept(digest)?));
     rooms.candidates.keys().filter_map(kept).collect()
 }
@@ -121,23 +102,19 @@ pub enum RoomOf {
     Ids(&'static str),
     /// Ids of a kind that have ended.
     Tombstones(&'static str),
+    /// Resumes.
+    Resumes,
 }
-
-/// Kind as written, and id.
-type IdOf = (String, ResourceId);
-/// A room for finished ids: of one kind and one signing key, tombstones apart.
-type IdRoom = (&'static str, bool, KeyId);
 
 /// The rooms of one document with the statements in them. What is kept follows from the statements
 /// alone; only what one of them moves is worked out anew when it comes, changes or goes.
 #[derive(Clone, Debug, Default)]
 pub struct Rooms {
     candidates: BTreeMap<Digest, Arc<Candidate>>,
-    /// The finished versions of each id, lowest first.
-    versions: BTreeMap<IdOf, Vec<(u64, Digest)>>,
-    ids: BTreeMap<IdRoom, Room<(Digest, IdOf)>>,
+    ids: IdRooms,
     drafts: BTreeMap<KeyId, Room<Reverse<(u64, Digest)>>>,
     halts: BTreeMap<(KeyId, bool), Room<HaltPlace>>,
+    resumes: BTreeMap<KeyId, Room<(Digest, Digest)>>,
 }
 
 impl Rooms {
@@ -147,7 +124,7 @@ impl Rooms {
         let mut moved = self.take(&digest);
         moved.insert(digest);
         let version = candidate.version();
-        let Candidate { resources, signers, standing } = &*candidate;
+        let Candidate { signers, standing, .. } = &*candidate;
         match standing {
             Standing::Draft => {
                 for key in signers {
@@ -163,18 +140,13 @@ impl Rooms {
                     moved.extend(out.map(|out| out.statement));
                 }
             }
-            Standing::Finished(_) => {
-                let resources = resources.clone();
-                self.candidates.insert(digest, candidate);
-                for resource in resources {
-                    self.change_id((resource.kind, resource.id), &mut moved, |versions| {
-                        versions.push((resource.version, digest));
-                        versions.sort_unstable();
-                    });
+            Standing::Finished(_) => self.ids.put(digest, &candidate, &mut moved),
+            Standing::Resume(by) => {
+                for key in by {
+                    let room = Room::of(&mut self.resumes, *key, limits::RESUMES_PER_KEY_MAX);
+                    moved.extend(room.put(resume_place(key, &digest)).map(|(_, out)| out));
                 }
-                return moved;
             }
-            Standing::Resume => {}
         }
         self.candidates.insert(digest, candidate);
         moved
@@ -200,24 +172,46 @@ impl Rooms {
                     moved.extend(let_in.map(|let_in| let_in.statement));
                 }
             }
-            Standing::Finished(_) => {
-                for resource in candidate.resources.clone() {
-                    self.change_id((resource.kind, resource.id), &mut moved, |versions| {
-                        versions.retain(|(_, other)| other != digest);
-                    });
+            Standing::Finished(_) => self.ids.take(digest, &candidate, &mut moved),
+            Standing::Resume(by) => {
+                for key in by {
+                    let place = resume_place(key, digest);
+                    let let_in = Room::take_from(&mut self.resumes, *key, &place);
+                    moved.extend(let_in.map(|(_, let_in)| let_in));
                 }
             }
-            Standing::Resume => {}
         }
         self.candidates.remove(digest);
         moved.remove(digest);
         moved
     }
 
+    /// Takes out all that is not kept, until everything is. What goes can let nothing in that went
+    /// with it, or that would hang on which of them went first.
+    fn drop_all_not_kept(&mut self) {
+        let mut suspects: BTreeSet<Digest> = self.candidates.keys().copied().collect();
+        while !suspects.is_empty() {
+            suspects = self.drop_not_kept(&suspects).1;
+        }
+    }
+
+    /// Takes out those of these statements that are not kept. Returns what went, and the statements
+    /// that are held still and of which other than before may be kept.
+    pub fn drop_not_kept(&mut self, of: &BTreeSet<Digest>) -> (BTreeSet<Digest>, BTreeSet<Digest>) {
+        let gone: BTreeSet<Digest> =
+            of.iter().filter(|digest| self.kept(digest).is_none()).copied().collect();
+        let mut moved = BTreeSet::new();
+        for digest in &gone {
+            moved.extend(self.take(digest));
+        }
+        moved.retain(|digest| self.candidates.contains_key(digest));
+        (gone, moved)
+    }
+
     /// The keys whose signatures of a statement are kept, if it is.
     pub fn kept(&self, digest: &Digest) -> Option<BTreeSet<KeyId>> {
         let candidate = self.candidates.get(digest)?;
-        let Candidate { resources, signers, standing } = &**candidate;
+        let Candidate { signers, standing, .. } = &**candidate;
         let is_kept = match standing {
             Standing::Draft => {
                 let place = Reverse((candidate.version(), *digest));
@@ -231,11 +225,11 @@ impl Rooms {
                 let room = |key: &KeyId| self.halts.get(&(*key, *lifted));
                 by.iter().any(|key| room(key).is_some_and(|room| room.keeps(&place)))
             }
-            Standing::Finished(_) => resources.iter().any(|resource| {
-                let id = (resource.kind.clone(), resource.id.clone());
-                self.is_among_highest(&id, (resource.version, *digest)) && self.has_room(&id)
+            Standing::Finished(_) => self.ids.keeps(digest, candidate),
+            Standing::Resume(by) => by.iter().any(|key| {
+                let room = self.resumes.get(key);
+                room.is_some_and(|room| room.keeps(&resume_place(key, digest)))
             }),
-            Standing::Resume => true,
         };
         is_kept.then(|| signers.clone())
     }
@@ -254,97 +248,23 @@ impl Rooms {
             Standing::Finished(_) => {
                 let mut after = before.clone();
                 after.put(*digest, Arc::new(new));
-                let own = after.ids.iter().filter(|((_, _, of), _)| of == key);
-                own.into_iter().find_map(|(name, room)| {
-                    let (kind, gone, _) = *name;
-                    let limit = places(kind);
-                    let had = before.ids.get(name).map_or(0, Room::len);
+                after.ids.of_key(key).find_map(|Filled { kind, gone, len, limit }| {
+                    let had = before.ids.len(kind, gone, *key);
                     let of = if gone { RoomOf::Tombstones(kind) } else { RoomOf::Ids(kind) };
-                    (room.len() > limit.max(had)).then_some(FullRoom { of, limit })
+                    (len > limit.max(had)).then_some(FullRoom { of, limit })
                 })
             }
-            Standing::Halt { .. } | Standing::Resume => None,
-        }
-    }
-
-    /// Whether a version is among the four highest of its id.
-    fn is_among_highest(&self, id: &IdOf, version: (u64, Digest)) -> bool {
-        let versions = self.versions.get(id).map_or(&[][..], Vec::as_slice);
-        versions.iter().rev().take(limits::VERSIONS_KEPT_PER_ID).any(|other| *other == version)
-    }
-
-    fn has_room(&self, id: &IdOf) -> bool {
-        self.rooms_of(id).iter().any(|room| {
-            self.ids.get(room).is_some_and(|ids| ids.keeps(&(place_in_room(room, id), id.clone())))
-        })
-    }
-
-    /// The rooms that an id belongs to: of all keys that signed any of its versions.
-    fn rooms_of(&self, id: &IdOf) -> BTreeSet<IdRoom> {
-        let versions = self.versions.get(id).map_or(&[][..], Vec::as_slice);
-        let gone = versions.last().and_then(|(_, digest)| {
-            let resources = &self.candidates.get(digest)?.resources;
-            let of_id =
-                |resource: &&RetainedResource| (&resource.kind, &resource.id) == (&id.0, &id.1);
-            Some(resources.iter().find(of_id)?.gone)
-        });
-        let kind = KINDS_WITH_ROOM.into_iter().find(|kind| *kind == id.0).unwrap_or(OTHER_KINDS);
-        let signers = versions.iter().filter_map(|(_, digest)| {
-            match &self.candidates.get(digest)?.standing {
-                Standing::Finished(by) => Some(by),
-                Standing::Draft | Standing::Halt { .. } | Standing::Resume => None,
+            Standing::Resume(_) => {
+                let limit = limits::RESUMES_PER_KEY_MAX;
+                let is_full = before.resumes.get(key).is_some_and(|room| room.len() >= limit);
+                is_full.then_some(FullRoom { of: RoomOf::Resumes, limit })
             }
-        });
-        signers.flatten().map(|key| (kind, gone.unwrap_or(false), *key)).collect()
-    }
-
-    /// Changes the versions of an id, and thereby the rooms that it belongs to.
-    fn change_id(
-        &mut self,
-        id: IdOf,
-        moved: &mut BTreeSet<Digest>,
-        change: impl FnOnce(&mut Vec<(u64, Digest)>),
-    ) {
-        let before = self.rooms_of(&id);
-        let versions = self.versions.entry(id.clone()).or_default();
-        moved.extend(versions.iter().map(|(_, digest)| *digest));
-        change(versions);
-        moved.extend(versions.iter().map(|(_, digest)| *digest));
-        let after = self.rooms_of(&id);
-        let mut other_ids = BTreeSet::new();
-        for room in before.difference(&after) {
-            let place = (place_in_room(room, &id), id.clone());
-            other_ids.extend(Room::take_from(&mut self.ids, *room, &place));
-        }
-        for room in after.difference(&before) {
-            let place = (place_in_room(room, &id), id.clone());
-            other_ids.extend(Room::of(&mut self.ids, *room, places(room.0)).put(place));
-        }
-        for (_, other) in other_ids {
-            moved
-                .extend(self.versions.get(&other).into_iter().flatten().map(|(_, digest)| *digest));
-        }
-        if self.versions.get(&id).is_some_and(Vec::is_empty) {
-            self.versions.remove(&id);
+            Standing::Halt { .. } => None,
         }
     }
 }
 
-/// How many ids a room of a kind keeps.
-fn places(kind: &str) -> usize {
-    match kind {
-        "Host" => limits::HOST_IDS_PER_SIGNER_MAX,
-        _ => limits::IDS_PER_KIND_AND_SIGNER_MAX,
-    }
-}
-
-/// Where an id stands in a room: nobody can choose it.
-fn place_in_room((name, gone, key): &IdRoom, (kind, id): &IdOf) -> Digest {
-    Digest::of_parts(&[
-        name.as_bytes(),
-        &[u8::from(*gone)],
-        key.as_bytes(),
-        kind.as_bytes(),
-        id.as_str().as_bytes(),
-    ])
+/// Where a resume stands in the room of a key that signed it: nobody can choose it.
+fn resume_place(key: &KeyId, statement: &Digest) -> (Digest, Digest) {
+    (Digest::of_parts(&[b"Resume", key.as_bytes(), statement.as_bytes()]), *statement)
 }

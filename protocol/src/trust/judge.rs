@@ -48,6 +48,15 @@ pub struct Judge {
     judgement: Judgement,
 }
 
+/// What was judged again beside the statements that came, changed or went.
+#[derive(Clone, Debug, Default)]
+pub struct Redone {
+    /// Whether halts or resumes are among those.
+    pub stops: bool,
+    /// Host statements that tokens let in now, or no longer.
+    pub hosts: Vec<Digest>,
+}
+
 impl Judge {
     /// The judgement, without the floors that rise.
     pub fn judgement(&self) -> &Judgement {
@@ -88,12 +97,12 @@ impl Judge {
         self.let_in(grounds, verified);
     }
 
-    /// Judges those hosts again that tokens let in, or no longer, after tokens changed.
-    fn let_in(&mut self, grounds: &Grounds<'_>, verified: &mut Verified) {
-        let Some(bench) = &mut self.bench else { return };
+    /// Judges those hosts again that tokens let in, or no longer, after tokens changed. Returns them.
+    fn let_in(&mut self, grounds: &Grounds<'_>, verified: &mut Verified) -> Vec<Digest> {
+        let Some(bench) = &mut self.bench else { return Vec::new() };
         let before: BTreeSet<KeyId> = bench.grants().iter().map(|grant| grant.key).collect();
         if !bench.set_grants(tokens::grants(&self.judgement.standing)) {
-            return;
+            return Vec::new();
         }
         let keys: BTreeSet<KeyId> =
             bench.grants().iter().map(|grant| grant.key).chain(before).collect();
@@ -105,19 +114,19 @@ impl Judge {
         let hosts: Vec<Digest> =
             grounds.held.iter().filter(signed).map(|(digest, _)| *digest).collect();
         self.redo(&hosts, grounds, verified);
+        hosts
     }
 
     /// Judges again what follows from statements that came, changed or went, under the same roots
-    /// and with the same documents kept. Returns whether halts or resumes are among them.
+    /// and with the same documents kept.
     pub fn again<'d>(
         &mut self,
         touched: impl IntoIterator<Item = &'d Digest>,
         grounds: &Grounds<'_>,
         verified: &mut Verified,
-    ) -> bool {
+    ) -> Redone {
         let stops = self.redo(touched, grounds, verified);
-        self.let_in(grounds, verified);
-        stops
+        Redone { stops, hosts: self.let_in(grounds, verified) }
     }
 
     fn redo<'d>(

@@ -34,7 +34,7 @@ pub use self::fields::FieldError;
 pub use self::floor::{BadLine, Floor, FloorRecord, Floors, ReadJournal};
 pub(crate) use self::halts::HaltPlace;
 pub use self::heartbeat::{Heartbeat, RefusedHeartbeat, SignedHeartbeat};
-pub use self::judge::{Judge, judge};
+pub use self::judge::{Judge, Redone, judge};
 pub use self::judgement::{Grounds, Held, Judgement, Pending, Stance};
 pub use self::keys::{Context, PublicKey, Signature, SigningKey, WeakKey, pae};
 pub use self::pin::Pin;

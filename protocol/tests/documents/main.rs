@@ -5,6 +5,7 @@
 mod automerge_files;
 mod entries;
 mod floors;
+mod full_rooms;
 mod hostile;
 mod hosts;
 mod incremental;

@@ -261,14 +261,6 @@ fn c4_n13_of_a_keys_standing_halts_the_65_lowest_stay_and_lifted_ones_take_no_ro
 }
 
 #[test]
-fn c4_resumes_are_never_dropped() {
-    let resume =
-        || Candidate { standing: Standing::Resume, ..finished("r", "Resume", 1, false, b"AB") };
-    let all = numbered((0..2_000).map(|_| resume()).collect());
-    assert_eq!(retain(&all).len(), 2_000);
-}
-
-#[test]
 fn d3_i11_a_halt_fits_however_much_a_stolen_key_signs() {
     let fleet = Fleet::new();
     let mut replica = fleet.replica();

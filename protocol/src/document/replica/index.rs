@@ -71,7 +71,7 @@ impl Replica {
                 retention::Standing::Halt { by, lifted, until: payload.until }
             }
             Some(Stance::Counts(_)) if is_of(&held.statement, Kind::Resume) => {
-                retention::Standing::Resume
+                retention::Standing::Resume(by)
             }
             Some(Stance::Counts(_)) => retention::Standing::Finished(by),
             Some(Stance::Pending(_) | Stance::Never(_)) | None => {
@@ -93,23 +93,26 @@ impl Replica {
     }
 
     /// Puts a document's index right as to these statements. Returns those of which something is
-    /// not kept.
+    /// not kept, and others of which other than before may be kept now.
     pub(super) fn reindex(
         &mut self,
         name: DocumentId,
         digests: &BTreeSet<Digest>,
         is_crowded: bool,
         changes: &mut Changes,
-    ) -> BTreeSet<Digest> {
+    ) -> (BTreeSet<Digest>, BTreeSet<Digest>) {
         let mut document = self.documents.remove(&name).unwrap_or_default();
         let Document { entries, rooms } = &mut document;
         let (mut puts, mut drops) = (BTreeMap::new(), BTreeSet::new());
         let mut dropped = BTreeSet::new();
+        if is_crowded {
+            digests.iter().for_each(|digest| drop(rooms.take(digest)));
+        }
+        let (_, moved) = rooms.drop_not_kept(digests);
         for digest in digests {
             let Some(indexed) = self.indexed.get_mut(digest) else { continue };
-            let kept = rooms.kept(digest).filter(|_| !is_crowded);
+            let kept = rooms.kept(digest);
             if kept.is_none() {
-                rooms.take(digest);
                 if indexed.documents.contains(&name) {
                     Arc::make_mut(&mut indexed.documents).remove(&name);
                 }
@@ -141,11 +144,12 @@ impl Replica {
         if !document.entries.is_empty() {
             self.documents.insert(name, document);
         }
-        dropped
+        (dropped, moved)
     }
 
-    /// Forgets of these statements what no document keeps.
-    pub(super) fn forget_dropped(&mut self, dropped: &BTreeSet<Digest>) {
+    /// Forgets of these statements what no document keeps. Returns those of which that is anything.
+    pub(super) fn forget_dropped(&mut self, dropped: &BTreeSet<Digest>) -> BTreeSet<Digest> {
+        let mut changed = BTreeSet::new();
         for digest in dropped {
             let Some(indexed) = self.indexed.get_mut(digest) else { continue };
             let documents = indexed.documents.iter().filter_map(|name| self.documents.get(name));
@@ -154,13 +158,16 @@ impl Replica {
             if indexed.documents.is_empty() {
                 self.indexed.remove(digest);
                 self.statements.remove(digest);
+                changed.insert(*digest);
             } else if let Some(held) = self.statements.get_mut(digest)
                 && indexed.signature_hashes.keys().any(|key| !kept.contains(key))
             {
                 Arc::make_mut(&mut indexed.signature_hashes).retain(|key, _| kept.contains(key));
                 Arc::make_mut(&mut held.signatures).retain(|key, _| kept.contains(key));
+                changed.insert(*digest);
             }
         }
+        changed
     }
 
     pub(super) fn entry_bytes(&self, entry: &EntryRef) -> Option<Vec<u8>> {
@@ -195,7 +202,7 @@ pub(super) fn resources_of(statement: &Statement) -> Vec<RetainedResource> {
 }
 
 /// A halt or resume that is no tombstone: those stand alone in their statement (RULES S2).
-fn is_of(statement: &Statement, kind: Kind) -> bool {
+pub(super) fn is_of(statement: &Statement, kind: Kind) -> bool {
     let resources = &statement.payload().resources;
     resources.iter().any(|resource| resource.kind == kind.name() && !resource.gone)
 }

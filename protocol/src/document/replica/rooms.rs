@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 
 use super::Replica;
-use super::index::resources_of;
+use super::index::{is_of, resources_of};
 use crate::document::DocumentId;
 use crate::document::entry::documents_of;
 use crate::document::retention::{Candidate, FullRoom, Standing};
 use crate::id::KeyId;
+use crate::resource::Kind;
 use crate::trust::Statement;
 
 impl Replica {
     /// The document and the room of `key` in it that have no place for a statement once this key
-    /// has signed it too. `finishes`: whether its threshold is met then. Halts and resumes
-    /// that count have room of their own (RULES C4).
+    /// has signed it too. `finishes`: whether its threshold is met then. A halt always has room: of
+    /// a full room it halts all (RULES C4).
     pub fn full_room(
         &self,
         statement: &Statement,
@@ -24,6 +25,7 @@ impl Replica {
         let held = self.statement(&digest).into_iter().flat_map(|held| held.signatures.keys());
         let signers: BTreeSet<KeyId> = held.chain([key]).copied().collect();
         let standing = match finishes {
+            true if is_of(statement, Kind::Resume) => Standing::Resume(signers.clone()),
             true => Standing::Finished(signers.clone()),
             false => Standing::Draft,
         };

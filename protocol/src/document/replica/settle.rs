@@ -12,13 +12,14 @@ use crate::document::retention::Rooms;
 use crate::id::{Digest, KeyId};
 use crate::resource::{Kind, Spec};
 use crate::rules::{Rule, holds};
-use crate::trust::{FloorRecord, Grounds, Judge, Verified};
+use crate::trust::{FloorRecord, Grounds, Judge, Redone, Verified};
 
 impl Replica {
     /// Judges again what `touched` touches, drops what is not kept, and notes the changes.
     pub(super) fn settle(&mut self, touched: &BTreeSet<Digest>, changes: &mut Changes) {
-        let stops = self.judge_again(touched);
+        let Redone { stops, hosts } = self.judge_again(touched);
         let mut moved = touched.clone();
+        moved.extend(hosts);
         moved.extend(touched.iter().flat_map(|digest| self.halts_named_by(digest)));
         let affected = self.place(&moved);
         changes.standing_changed = true;
@@ -82,7 +83,7 @@ impl Replica {
         self.tell_heartbeats();
     }
 
-    fn judge_again(&mut self, touched: &BTreeSet<Digest>) -> bool {
+    fn judge_again(&mut self, touched: &BTreeSet<Digest>) -> Redone {
         self.with_judge(|judge, grounds, verified| judge.again(touched, grounds, verified))
     }
 
@@ -106,26 +107,41 @@ impl Replica {
         named.flatten().copied().collect()
     }
 
-    /// Puts the indexes of documents right, forgets what none keeps, and notes the changes.
+    /// Puts the indexes of documents right, forgets what none keeps, and notes the changes. What was
+    /// dropped may move the rest: the hosts of a token, the halts of a resume, the rooms of an id.
     fn keep(
         &mut self,
-        affected: Affected,
+        mut affected: Affected,
         touched: &BTreeSet<Digest>,
-        stops: bool,
+        mut stops: bool,
         changes: &mut Changes,
     ) {
-        let crowded = self.crowded_out(&affected);
-        let mut dropped = BTreeSet::new();
-        for (name, digests) in affected {
-            let is_crowded = crowded.contains(&name);
-            dropped.extend(self.reindex(name, &digests, is_crowded, changes));
+        let named = touched.iter().flat_map(|digest| self.hosts_named_by(digest));
+        let mut hosts: BTreeSet<KeyId> = named.collect();
+        while !affected.is_empty() {
+            let crowded = self.crowded_out(&affected);
+            let (mut dropped, mut moved) = (BTreeSet::new(), Affected::new());
+            for (name, digests) in affected {
+                let is_crowded = crowded.contains(&name);
+                let (lost, others) = self.reindex(name.clone(), &digests, is_crowded, changes);
+                dropped.extend(lost);
+                moved.insert(name, others);
+            }
+            hosts.extend(dropped.iter().flat_map(|digest| self.hosts_named_by(digest)));
+            let halts: Vec<Digest> =
+                dropped.iter().flat_map(|digest| self.halts_named_by(digest)).collect();
+            let mut changed = self.forget_dropped(&dropped);
+            if !changed.is_empty() {
+                let redone = self.judge_again(&changed);
+                stops |= redone.stops;
+                changed.extend(redone.hosts.into_iter().chain(halts));
+            }
+            affected = self.place(&changed);
+            for (name, others) in moved.into_iter().filter(|(_, others)| !others.is_empty()) {
+                affected.entry(name).or_default().extend(others);
+            }
         }
-        let mut hosts: BTreeSet<KeyId> =
-            touched.union(&dropped).flat_map(|digest| self.hosts_named_by(digest)).collect();
-        self.forget_dropped(&dropped);
-        let stops_dropped = self.judge_again(&dropped);
-        self.place(&dropped);
-        self.raise_floors(stops || stops_dropped, changes);
+        self.raise_floors(stops, changes);
         self.note_fresh(changes);
         hosts.retain(|host| self.hosts.contains_key(host));
         self.drop_strangers(&hosts, changes);
