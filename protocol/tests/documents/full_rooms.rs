@@ -174,7 +174,7 @@ fn d3_the_room_of_a_key_whose_version_is_given_up_still_counts() {
         (2..=7).map(|version| finished(vec![site(id, version, false)], b"E")).collect();
     let of_g = finished(vec![site(id, 1, false)], b"G");
     let more = behind[..5].iter().map(|id| finished(vec![site(id, 1, false)], b"E"));
-    for (digest, candidate) in more.chain([of_g.clone()]).chain(of_e.clone()) {
+    for (digest, candidate) in more.chain([of_g]).chain(of_e) {
         keeper.hear(digest, &candidate);
     }
     let versions = |keeper: &Keeper| -> Vec<u64> {
@@ -273,7 +273,7 @@ fn c4_resumes_have_room_for_each_key_and_none_of_another_key_s_is_lost() {
         (0..3 * limits::RESUMES_PER_KEY_MAX).map(|number| resume(number, b"E")).collect();
     let honest: Held =
         (0..50).map(|number| resume(number, if number % 2 == 0 { b"EF" } else { b"FG" })).collect();
-    let mut all = flood.clone();
+    let mut all = flood;
     all.extend(honest.clone());
     let kept = kept(&all);
     assert!(honest.keys().all(|digest| kept.contains_key(digest)));
