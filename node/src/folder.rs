@@ -176,6 +176,11 @@ impl ReplicaFolder {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Everything whose name is well-formed, in order: roots, entries, reports, blobs. Other
     /// files are none of ours and skipped.
     ///

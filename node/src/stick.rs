@@ -27,6 +27,11 @@ fn path(pack: &Digest) -> PathBuf {
     Path::new(SEALED).join(pack.to_string())
 }
 
+/// Where a pack lies.
+pub fn file(folder: &ReplicaFolder, pack: &Digest) -> PathBuf {
+    folder.path().join(path(pack))
+}
+
 /// The packs on a stick, by the digest of their bytes.
 ///
 /// # Errors

@@ -17,9 +17,10 @@ use zeroize::Zeroizing;
 
 use super::fleet::{fingerprint, held_chain, refused};
 use super::{Usage, print, sealed};
+use crate::causes::with_causes;
 use crate::clock::wall;
 use crate::control::{Client, ClientError};
-use crate::durable::{DataFolder, HostKeyFile, read_bounded};
+use crate::durable::{DataFolder, DurableError, HostKeyFile, read_bounded};
 use crate::folder::{ItemName, ReplicaFolder};
 use crate::platform::facts;
 use crate::settings::Settings;
@@ -47,12 +48,13 @@ pub(super) fn join(
     let (roots, mut others) = read(&folder, pin)?;
     let token = token.map(Token::read).transpose()?;
     let fleet = fleet_of(pin, &roots);
-    // A folder may hold nothing sealed, and a machine whose key may not be read nothing to open it.
-    let own = HostKeyFile::read(&settings.data_dir).ok().map(|key| SigningKey::from_seed(key.seed));
+    let own = HostKeyFile::read(&settings.data_dir);
+    let seed = own.as_ref().ok().map(|own| SigningKey::from_seed(own.seed));
     let keys: Vec<SigningKey> =
-        own.into_iter().chain(token.as_ref().map(|token| token.key.clone())).collect();
+        seed.into_iter().chain(token.as_ref().map(|token| token.key.clone())).collect();
     let packs = sealed::read(&folder, fleet, &keys)?;
     others.extend(packs.items);
+    let not_ours = not_ours(packs.not_ours, own.err());
     if let Some(token) = token {
         others.extend(membership(settings, token)?);
     }
@@ -76,7 +78,25 @@ pub(super) fn join(
             }
         }
     })?;
-    packs.unread.iter().try_for_each(|why| print(&format!("not read: {why}")))
+    not_ours.iter().try_for_each(|why| print(why))?;
+    packs.unusable.map_or(Ok(()), |pack| Err(pack.into()))
+}
+
+/// What a person is told of packs that are sealed to others.
+fn not_ours(count: usize, key: Option<DurableError>) -> Option<String> {
+    match (count, key) {
+        (0, _) => None,
+        (_, None | Some(DurableError::NotInitialised { .. })) => Some(format!(
+            "not read: {count} packs are not sealed to this machine. It was enrolled after the stick \
+             was written, or is not yet: once it is, `daymarkctl sync` writes the stick anew; then \
+             join from it once more, or let its peers tell it"
+        )),
+        // The key is the agent's own: who is let in at its socket may not be let to read it.
+        (_, Some(error)) => {
+            let why = with_causes(&error);
+            Some(format!("not read: {count} sealed packs, since the machine's key is not: {why}"))
+        }
+    }
 }
 
 /// The fleet that the roots which were brought lead to.

@@ -2,9 +2,7 @@
 
 use daymark_core::durable::DurableState;
 use daymark_node::durable::read_record;
-use daymark_node::stick;
 use daymark_protocol::control::{Bytes, Item, Submitted, Wanted};
-use daymark_protocol::sealed::{self, Drawn, Recipient};
 use daymark_protocol::trust::Root;
 
 use super::*;
@@ -25,7 +23,7 @@ fn state(machine: &Machine) -> DurableState {
     read_record(&machine.path("data/state"), "state").unwrap().unwrap()
 }
 
-fn said(machine: &Machine, words: &[&str]) -> String {
+pub(super) fn said(machine: &Machine, words: &[&str]) -> String {
     let output = machine.command(words).stdin(std::process::Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -148,43 +146,5 @@ async fn r3_a_person_who_names_a_newer_root_settles_rivals_on_their_machine() {
     let status = machine.client().status().await.unwrap();
     assert_eq!(status.root_version, Some(2));
     assert!(!status.problems.iter().any(|said| said.contains("rival")), "{:?}", status.problems);
-    assert_eq!(machine.stop(), Some(0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_reads_of_a_sealed_stick_what_is_sealed_to_it() {
-    let place = tempfile::tempdir().unwrap();
-    let fleet = Fleet::of(7);
-    let stick = place.path().join("stick");
-    std::fs::create_dir(&stick).unwrap();
-    let folder = ReplicaFolder::open_or_begin(&stick).unwrap();
-    folder.write(&Item::Root { version: 1, bytes: Bytes(fleet.root.clone()) }).unwrap();
-    let mut machine = Machine::new(place.path(), "one", "127.0.0.31:17807");
-    let other = Machine::new(place.path(), "two", "127.0.0.31:17808");
-    let request = machine.path("request.json");
-    said(&machine, &["init", "--request", request.to_str().unwrap()]);
-    said(&other, &["init", "--request", other.path("request.json").to_str().unwrap()]);
-    let request = std::fs::read(&request).unwrap();
-    let entries = fleet.enrol(&request);
-    let items = entries.map(|bytes| Item::Entry {
-        document: site_document(None),
-        hash: Digest::of(&bytes),
-        bytes: Bytes(bytes),
-    });
-    let envelope = Envelope::parse(&request).unwrap();
-    let asked: EnrolmentRequest = serde_json::from_slice(&envelope.payload).unwrap();
-    let raw = data_encoding::HEXLOWER.decode(asked.public_key.as_bytes()).unwrap();
-    let key = PublicKey::from_bytes(raw.try_into().unwrap()).unwrap();
-    let drawn = Drawn { ephemeral: [1; 32], content: [2; 32] };
-    let pack = sealed::seal(fleet.id, &items, &[Recipient::from(&key)].into(), &drawn).unwrap();
-    stick::write(&folder, &pack).unwrap();
-
-    let join = ["join", stick.to_str().unwrap(), "--fleet", &fleet.pin.to_string()];
-    let told = said(&other, &join);
-    assert!(told.contains("joined") && told.contains("not sealed to this machine"), "{told}");
-    let told = said(&machine, &join);
-    assert!(told.contains("joined") && !told.contains("not read"), "{told}");
-    machine.start("").await;
-    assert!(machine.client().status().await.unwrap().name.is_some(), "it is enrolled");
     assert_eq!(machine.stop(), Some(0));
 }

@@ -4,6 +4,7 @@ mod disk;
 mod fleets;
 mod manager;
 mod process;
+mod sticks;
 mod versions;
 
 use daymark_node::folder::ReplicaFolder;
