@@ -105,8 +105,9 @@ impl Draft {
         };
         let lists = file.lists.iter().map(|list| DigestList::decode(&list.0));
         let lists = lists.collect::<Result<_, _>>().map_err(|error| bad(error.to_string()))?;
-        let mut draft =
-            Self { said, lists, payload: envelope.payload, signatures: BTreeMap::new() };
+        let (payload, signatures) = (envelope.payload, BTreeMap::new());
+        let mut draft = Self { said, lists: Vec::new(), payload, signatures };
+        draft.add_lists(lists);
         for (id, signature) in envelope.signatures {
             draft.add(chain, id, signature);
         }
@@ -154,10 +155,27 @@ impl Draft {
         own.or_else(|| chain.key(id))
     }
 
-    /// Adds the signatures of another copy; whether any was new.
-    fn merge(&mut self, chain: &RootChain, other: &Self) -> bool {
-        let added = other.signatures.iter().filter(|(id, sig)| self.add(chain, **id, **sig));
-        added.count() > 0
+    /// Adds the signatures and lists of another copy. Either may lack some: whoever carries it may
+    /// have taken them out.
+    fn merge(&mut self, chain: &RootChain, other: &Self) {
+        for (id, signature) in &other.signatures {
+            self.add(chain, *id, *signature);
+        }
+        self.add_lists(other.lists.clone());
+    }
+
+    /// Adds lists that the root names, each once; others are not of this draft.
+    fn add_lists(&mut self, more: Vec<DigestList>) {
+        let named: BTreeSet<Digest> = match &self.said {
+            Said::Root(root) => {
+                root.lists.values().flat_map(|ended| &ended.digests).copied().collect()
+            }
+            Said::Heartbeat(_) => BTreeSet::new(),
+        };
+        self.lists.extend(more);
+        self.lists.retain(|list| named.contains(&list.digest()));
+        self.lists.sort_by_key(DigestList::digest);
+        self.lists.dedup();
     }
 
     /// The keys that signed it.

@@ -1,6 +1,10 @@
 //! The next root from the command line: who comes, who leaves, what falls, who must sign, and that
 //! nobody signs blind (RULES R1, R4 to R7).
 
+use daymark_protocol::control::Bytes;
+use daymark_protocol::id::Digest;
+use daymark_protocol::trust::DigestList;
+
 use crate::team::Team;
 use crate::{Admin, text};
 
@@ -88,6 +92,44 @@ fn a_courier_s_links_lead_drafts_to_no_other_file() {
     std::os::unix::fs::symlink(key.parent().unwrap(), &drafts).unwrap();
     team.run("bob", &["sync", text(&team.stick())]).ends(1).says(&["cannot write", "drafts"]);
     assert_eq!(std::fs::read_dir(key.parent().unwrap()).unwrap().count(), 1);
+}
+
+/// R5: without its lists a root would let everything fall that who leaves had signed.
+#[test]
+fn r5_a_courier_takes_no_lists_out_of_a_draft_and_puts_none_in() {
+    let team = two_of_three();
+    team.run("alice", &["create", "site", "berlin", "--yes"]).ends(3);
+    team.sync("alice");
+    team.sync("bob");
+    team.run("bob", &["sign", "--all", "--yes"]).ends(0);
+    team.sync("bob");
+    team.sync_all();
+    let retire = ["root", "retire-key", "bob", "--threshold", "policy=1", "--yes"];
+    team.run("alice", &retire).ends(3);
+    team.sync("alice");
+    let drafts = team.stick().join("daymark/drafts");
+    let draft = std::fs::read_dir(&drafts).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&draft).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    let lists = json["lists"].take();
+    assert_eq!(lists.as_array().unwrap().len(), 1, "the test says nothing");
+    // Of another statement, in the form that a list has.
+    let other = DigestList::of(&[Digest([9; 32])].into());
+    let other = Bytes(other[0].bytes().to_vec());
+    for hostile in [serde_json::json!([]), serde_json::json!([other])] {
+        json["lists"] = hostile;
+        std::fs::write(&draft, serde_json::to_vec(&json).unwrap()).unwrap();
+        team.sync("alice");
+        assert_eq!(std::fs::read(&draft).unwrap(), whole, "alice's copy heals the stick's");
+    }
+    team.sync("carol");
+    let said = team.run("carol", &["sign", "--all", "--yes"]).ends(0).out;
+    assert!(said.contains("Nothing falls"), "{said}");
+    team.sync("carol");
+    team.sync("alice");
+    for name in ["alice", "carol"] {
+        assert_eq!(team.run(name, &["get", "conflicts", "-o", "name"]).ends(0).out, "");
+    }
 }
 
 #[test]

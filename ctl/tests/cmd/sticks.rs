@@ -20,18 +20,24 @@ fn fleet() -> (Admin, PathBuf) {
     (admin, stick)
 }
 
-/// All but the roots, by name below `daymark/`.
+/// All but roots and drafts of them, by name below `daymark/`.
 fn packs(stick: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = files(&stick.join("daymark"));
-    found.retain(|path, _| !path.starts_with(stick.join("daymark/roots")));
+    let clear = ["daymark/roots", "daymark/drafts"].map(|folder| stick.join(folder));
+    found.retain(|path, _| !clear.iter().any(|folder| path.starts_with(folder)));
     found
 }
 
 /// How many items a machine finds on the stick.
 fn reads(admin: &Admin, stick: &Path, seed: u8) -> usize {
+    reads_with(admin, stick, SigningKey::from_seed([seed; 32]))
+}
+
+/// How many items whoever has a key finds on the stick.
+fn reads_with(admin: &Admin, stick: &Path, key: SigningKey) -> usize {
     let fleet = admin.run(&["fleet", "info", "-o", "json"]).ends(0).json();
     let fleet: FleetId = fleet["fleet"].as_str().unwrap().parse().unwrap();
-    let key = [SigningKey::from_seed([seed; 32])];
+    let key = [key];
     let opened = packs(stick).into_values().map(|pack| sealed::open(&pack, fleet, &key));
     opened
         .map(|opened| match opened {
@@ -154,4 +160,70 @@ fn who_has_no_key_of_the_fleet_takes_the_roots_and_is_told_what_to_do() {
     assert!(said.contains("cannot be opened here") && said.contains("root add-key"), "{said}");
     assert_eq!(other.run(&["get", "hosts", "-o", "name"]).ends(0).out, "");
     assert_eq!(before, files(&stick.join("daymark/sealed")), "they stay for whoever can");
+}
+
+#[test]
+fn a_machine_that_was_removed_reads_nothing_that_is_written_after() {
+    let (admin, stick) = fleet();
+    admin.enroll("press-08", 8, &["--site", "berlin"]);
+    admin.run(&["sync", text(&stick)]).ends(0);
+    assert!(reads(&admin, &stick, 7) > 0);
+    admin.run(&["delete", "host", "press-07", "--yes"]).ends(0);
+    admin.run(&["create", "site", "bonn", "--yes"]).ends(0);
+    admin.run(&["sync", text(&stick)]).ends(0);
+    assert_eq!(reads(&admin, &stick, 7), 0);
+    assert!(reads(&admin, &stick, 8) > 0);
+}
+
+/// A key in an ssh-agent signs and cannot decrypt.
+#[test]
+fn writing_a_stick_takes_no_key() {
+    let (admin, stick) = fleet();
+    fs::remove_dir_all(admin.place.path().join("home/keys")).unwrap();
+    let other = admin.folder("other-stick");
+    for stick in [&stick, &other] {
+        let said = admin.run(&["sync", text(stick)]).ends(0).err;
+        assert!(!said.contains("cannot be opened"), "what it wrote it need not open: {said}");
+        assert!(reads(&admin, stick, 7) > 0);
+    }
+}
+
+/// Who comes with the next root must see what they sign; a courier makes nobody come.
+#[test]
+fn who_comes_with_the_next_root_reads_once_a_root_key_signed_it() {
+    let (admin, stick) = fleet();
+    let new = Admin::new();
+    new.run(&["key", "new", "--name", "alicia", "--no-passphrase"]).ends(0);
+    let public = new.run(&["key", "show", "alicia"]).ends(0).out;
+    let file = admin.file("alicia.pub", public.trim());
+    let retire = ["root", "retire-key", "alice", "--successor", text(&file), "--yes"];
+    admin.run(&retire).ends(3);
+    let key = || {
+        let file = fs::read(new.place.path().join("home/keys/alicia.json")).unwrap();
+        let file: serde_json::Value = serde_json::from_slice(&file).unwrap();
+        let seed = data_encoding::HEXLOWER.decode(file["seed"].as_str().unwrap().as_bytes());
+        SigningKey::from_seed(seed.unwrap().try_into().unwrap())
+    };
+    assert_eq!(reads_with(&admin, &stick, key()), 0);
+    admin.run(&["sync", text(&stick)]).ends(0);
+    let all = reads_with(&admin, &stick, key());
+    assert!(all > 0 && all == reads(&admin, &stick, 7));
+    new.run(&["context", "add", "acme", text(&stick), "--fleet", &admin.pin()]).ends(0);
+    assert_eq!(new.run(&["get", "hosts", "-o", "name"]).ends(0).out, "press-07\n");
+
+    // The same draft without a signature, on a stick of its own, to a home that has not got it.
+    let courier = admin.folder("courier");
+    let drafts = courier.join("daymark/drafts");
+    fs::create_dir_all(&drafts).unwrap();
+    let (path, bytes) = files(&stick.join("daymark/drafts")).pop_first().unwrap();
+    let mut draft: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    draft["envelope"]["signatures"] = serde_json::json!([]);
+    fs::write(drafts.join(path.file_name().unwrap()), serde_json::to_vec(&draft).unwrap()).unwrap();
+    admin.run(&["root", "discard", "--yes"]).ends(0);
+    admin.run(&["sync", text(&courier)]).ends(0);
+    let waits = admin.run(&["get", "approvals", "-o", "json"]).ends(0).json();
+    assert_eq!(waits.as_array().unwrap().len(), 1, "the draft was taken: {waits}");
+    assert!(!files(&courier.join("daymark/sealed")).is_empty());
+    assert_eq!(reads_with(&admin, &courier, key()), 0);
+    assert!(reads(&admin, &courier, 7) > 0);
 }
