@@ -13,12 +13,18 @@ use daymark_protocol::trust::{Floors, Pin, RootChain};
 pub struct Held {
     replica: Replica,
     entries: BTreeSet<Digest>,
+    items: Vec<Item>,
 }
 
 impl Held {
     /// Hashes of all entries that the node holds.
     pub fn entries(&self) -> &BTreeSet<Digest> {
         &self.entries
+    }
+
+    /// All of it, as it was handed out.
+    pub fn items(&self) -> &[Item] {
+        &self.items
     }
 
     /// The replica.
@@ -48,10 +54,10 @@ pub async fn held_by(client: &Client, pin: Pin) -> Result<Held, ClientError> {
     }
     let entries = wanted.entries.iter().map(|(_, hash)| *hash).collect();
     // A test's fleet fits into one answer.
-    let fetched = client.fetch(&wanted).await?;
+    let items = client.fetch(&wanted).await?.items;
     let mut chain = RootChain::new(pin);
     let mut stored = Stored::default();
-    for item in fetched.items {
+    for item in items.iter().cloned() {
         match item {
             Item::Root { bytes, .. } => drop(chain.accept(&bytes.0)),
             Item::Entry { document, hash, bytes } => {
@@ -64,5 +70,5 @@ pub async fn held_by(client: &Client, pin: Pin) -> Result<Held, ClientError> {
         }
     }
     let loaded = Replica::load(chain, Floors::default(), Interest::default(), &stored);
-    Ok(Held { replica: loaded.replica, entries })
+    Ok(Held { replica: loaded.replica, entries, items })
 }

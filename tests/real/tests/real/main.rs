@@ -13,6 +13,7 @@ mod laptop;
 mod overlay;
 mod partition;
 mod recording;
+mod secrecy;
 mod spread;
 mod ten;
 mod trust;
