@@ -12,6 +12,7 @@ pub mod expect;
 pub mod facts;
 pub mod faults;
 pub mod figures;
+mod heard;
 pub mod host;
 mod hostile;
 pub mod network;

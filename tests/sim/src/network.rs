@@ -1,8 +1,7 @@
 //! Links and cuts: what becomes of a message between two machines.
 
-use std::collections::BTreeMap;
-
 use crate::faults::{Fault, FaultCounts};
+use crate::heard::QuickMap;
 use crate::random::{Dice, child};
 use crate::scenario::{Link, Network as Links};
 
@@ -63,7 +62,7 @@ pub struct Network {
     seed: u64,
     links: Links,
     /// By sender, then by receiver.
-    directions: Vec<BTreeMap<usize, Direction>>,
+    directions: Vec<QuickMap<usize, Direction>>,
     cuts: Vec<(u64, Cut)>,
     epochs: u32,
     calm: bool,
@@ -133,7 +132,7 @@ impl Network {
         let link = *self.link(from, to);
         let (seed, calm) = (self.seed, self.calm);
         if self.directions.len() <= from.host {
-            self.directions.resize_with(from.host + 1, BTreeMap::new);
+            self.directions.resize_with(from.host + 1, QuickMap::default);
         }
         let direction = self.directions[from.host].entry(to.host).or_insert_with(|| {
             let name = child(seed, "links");

@@ -27,8 +27,6 @@ const CACHE_MS: u64 = 5 * BEAT_MS;
 const GOSSIP_BEATS: u64 = 3;
 /// Pause between heartbeats, ms.
 pub(crate) const BEAT_MS: u64 = 1_000;
-/// How long a message is remembered as seen at least, ms.
-const SEEN_MS: u64 = 120_000;
 /// Bytes of word of one message, and of its frame.
 pub(crate) const WORD_BYTES: usize = 40;
 
@@ -72,6 +70,25 @@ pub(crate) enum Grafted {
     Refused,
 }
 
+/// A host's mesh for one topic.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mesh {
+    peers: BTreeSet<usize>,
+    /// Whether it needed no tending when it was looked at last, and is what it was then.
+    is_sound: bool,
+}
+
+impl Mesh {
+    fn insert(&mut self, peer: usize) -> bool {
+        self.is_sound = false;
+        self.peers.insert(peer)
+    }
+
+    fn remove(&mut self, peer: usize) {
+        self.is_sound &= !self.peers.remove(&peer);
+    }
+}
+
 /// One host's part of the overlay. The two ends of a link may differ in whether it is in their
 /// mesh, as with gossipsub.
 #[derive(Debug)]
@@ -79,17 +96,23 @@ pub(crate) struct Overlay {
     dice: Dice,
     /// Where between two full seconds its heartbeats are, ms.
     phase_ms: u64,
-    pub(crate) topics: BTreeMap<u16, BTreeSet<usize>>,
+    pub(crate) topics: BTreeMap<u16, Mesh>,
     /// Peers that all messages go to, outside of every mesh.
     pub(crate) bridges: BTreeSet<usize>,
     /// Until when a peer is not grafted.
     backoffs: BTreeMap<(u16, usize), u64>,
-    seen: [BTreeSet<u64>; 2],
-    seen_since_ms: u64,
     cache: VecDeque<Kept>,
     beat: u64,
     /// Whether a heartbeat is coming.
     pub(crate) beats: bool,
+    audiences: BTreeMap<u16, Audience>,
+}
+
+/// Whom a host may gossip with on a topic, as of some state of the connections around it.
+#[derive(Debug)]
+struct Audience {
+    as_of: u64,
+    candidates: Arc<[Candidate]>,
 }
 
 impl Kept {
@@ -107,11 +130,10 @@ impl Overlay {
             topics: BTreeMap::new(),
             bridges: BTreeSet::new(),
             backoffs: BTreeMap::new(),
-            seen: [BTreeSet::new(), BTreeSet::new()],
-            seen_since_ms: 0,
             cache: VecDeque::new(),
             beat: 0,
             beats: false,
+            audiences: BTreeMap::new(),
         }
     }
 
@@ -120,24 +142,21 @@ impl Overlay {
         self.topics.clear();
         self.bridges.clear();
         self.backoffs.clear();
-        self.seen.iter_mut().for_each(BTreeSet::clear);
         self.cache.clear();
+        self.audiences.clear();
         self.beats = false;
     }
 
-    /// Notes a message; whether it is new.
-    pub(crate) fn sees(&mut self, now_ms: u64, id: u64) -> bool {
-        if now_ms >= self.seen_since_ms + SEEN_MS {
-            self.seen.swap(0, 1);
-            self.seen[0].clear();
-            self.seen_since_ms = now_ms;
-        }
-        !self.seen[1].contains(&id) && self.seen[0].insert(id)
+    /// Whom it may gossip with on a topic, if it was noted when the connections around it were as
+    /// they are.
+    pub(crate) fn audience(&self, topic: u16, as_of: u64) -> Option<Arc<[Candidate]>> {
+        let noted = self.audiences.get(&topic).filter(|noted| noted.as_of == as_of)?;
+        Some(Arc::clone(&noted.candidates))
     }
 
-    /// Whether a message was seen.
-    pub(crate) fn has_seen(&self, id: u64) -> bool {
-        self.seen.iter().any(|seen| seen.contains(&id))
+    /// Notes it.
+    pub(crate) fn note_audience(&mut self, topic: u16, as_of: u64, candidates: Arc<[Candidate]>) {
+        self.audiences.insert(topic, Audience { as_of, candidates });
     }
 
     /// Keeps a message to be had again.
@@ -155,9 +174,12 @@ impl Overlay {
     }
 
     /// Whom a message of a topic goes on to, if they can be reached: the mesh and the bridges.
-    pub(crate) fn carriers(&self, topic: u16) -> BTreeSet<usize> {
-        let mesh = self.topics.get(&topic).into_iter().flatten();
-        mesh.chain(&self.bridges).copied().collect()
+    pub(crate) fn carriers(&self, topic: u16) -> Vec<usize> {
+        let mesh = self.topics.get(&topic).into_iter().flat_map(|mesh| &mesh.peers);
+        let mut carriers: Vec<usize> = mesh.chain(&self.bridges).copied().collect();
+        carriers.sort_unstable();
+        carriers.dedup();
+        carriers
     }
 
     /// When the next heartbeat is.
@@ -181,17 +203,17 @@ impl Overlay {
     pub(crate) fn greets(&mut self, now_ms: u64, topic: u16, peer: usize) -> bool {
         let (barred, bridge) = (self.is_barred(now_ms, topic, peer), self.bridges.contains(&peer));
         let Some(mesh) = self.topics.get_mut(&topic) else { return false };
-        !barred && !bridge && mesh.len() < MESH_LOW && mesh.insert(peer)
+        !barred && !bridge && mesh.peers.len() < MESH_LOW && mesh.insert(peer)
     }
 
     /// Hears that a peer grafted this host.
     pub(crate) fn grafted(&mut self, now_ms: u64, topic: u16, by: Candidate) -> Grafted {
         let barred = self.is_barred(now_ms, topic, by.peer);
         let Some(mesh) = self.topics.get_mut(&topic) else { return Grafted::Fine };
-        if self.bridges.contains(&by.peer) || mesh.contains(&by.peer) {
+        if self.bridges.contains(&by.peer) || mesh.peers.contains(&by.peer) {
             return Grafted::Fine;
         }
-        if barred || (mesh.len() >= MESH_HIGH && !by.dialled) {
+        if barred || (mesh.peers.len() >= MESH_HIGH && !by.dialled) {
             return Grafted::Refused;
         }
         mesh.insert(by.peer);
@@ -212,7 +234,7 @@ impl Overlay {
 
     fn part(&mut self, topic: u16, peer: usize) {
         if let Some(mesh) = self.topics.get_mut(&topic) {
-            mesh.remove(&peer);
+            mesh.remove(peer);
         }
     }
 
@@ -220,7 +242,7 @@ impl Overlay {
     pub(crate) fn lose(&mut self, peer: usize) {
         self.bridges.remove(&peer);
         for mesh in self.topics.values_mut() {
-            mesh.remove(&peer);
+            mesh.remove(peer);
         }
     }
 
@@ -229,10 +251,14 @@ impl Overlay {
     }
 
     /// Whether a heartbeat leaves a topic's mesh as it is.
-    pub(crate) fn is_sound(&self, topic: u16, dialled: impl Fn(usize) -> bool) -> bool {
-        let Some(mesh) = self.topics.get(&topic) else { return true };
-        (MESH_LOW..MESH_HIGH).contains(&mesh.len())
-            && mesh.iter().filter(|peer| dialled(**peer)).take(DIALLED_MIN).count() == DIALLED_MIN
+    pub(crate) fn is_sound(&mut self, topic: u16, dialled: impl Fn(usize) -> bool) -> bool {
+        let Some(mesh) = self.topics.get_mut(&topic) else { return true };
+        if !mesh.is_sound {
+            let size = (MESH_LOW..MESH_HIGH).contains(&mesh.peers.len());
+            let dialled = mesh.peers.iter().filter(|peer| dialled(**peer)).take(DIALLED_MIN);
+            mesh.is_sound = size && dialled.count() == DIALLED_MIN;
+        }
+        mesh.is_sound
     }
 
     /// Peers that come into a topic's mesh with this heartbeat, and that go out of it.
@@ -243,7 +269,7 @@ impl Overlay {
         candidates: &[Candidate],
     ) -> (Vec<usize>, Vec<usize>) {
         self.backoffs.retain(|_, until_ms| now_ms < *until_ms);
-        let size = |overlay: &Self| overlay.topics.get(&topic).map_or(0, BTreeSet::len);
+        let size = |overlay: &Self| overlay.topics.get(&topic).map_or(0, |mesh| mesh.peers.len());
         let mut comes = vec![];
         if size(self) < MESH_LOW {
             let missing = MESH - size(self);
@@ -274,23 +300,25 @@ impl Overlay {
             .iter()
             .map(|candidate| candidate.peer)
             .filter(|peer| {
-                !mesh.contains(peer)
+                !mesh.peers.contains(peer)
                     && !self.bridges.contains(peer)
                     && !self.is_barred(now_ms, topic, *peer)
             })
             .collect();
         let chosen = self.some(others, count);
-        self.topics.entry(topic).or_default().extend(&chosen);
+        let mesh = self.topics.entry(topic).or_default();
+        for peer in &chosen {
+            mesh.insert(*peer);
+        }
         chosen
     }
 
     /// Peers that a topic's mesh has too many of; one that this host dialled stays.
     fn surplus(&mut self, topic: u16, candidates: &[Candidate]) -> Vec<usize> {
-        let Some(mesh) = self.topics.get(&topic).filter(|mesh| mesh.len() >= MESH_HIGH) else {
-            return vec![];
-        };
-        let count = mesh.len() - MESH;
-        let mut order: Vec<usize> = mesh.iter().copied().collect();
+        let mesh = self.topics.get(&topic).filter(|mesh| mesh.peers.len() >= MESH_HIGH);
+        let Some(mesh) = mesh else { return vec![] };
+        let count = mesh.peers.len() - MESH;
+        let mut order: Vec<usize> = mesh.peers.iter().copied().collect();
         for at in (1..order.len()).rev() {
             order.swap(at, self.dice.place(at + 1));
         }
@@ -314,7 +342,7 @@ impl Overlay {
 
     fn dialled_in(&self, topic: u16, candidates: &[Candidate]) -> usize {
         let Some(mesh) = self.topics.get(&topic) else { return 0 };
-        candidates.iter().filter(|it| it.dialled && mesh.contains(&it.peer)).count()
+        candidates.iter().filter(|it| it.dialled && mesh.peers.contains(&it.peer)).count()
     }
 
     /// The ids of recent messages of a topic, which others hear of with this heartbeat.
@@ -328,18 +356,26 @@ impl Overlay {
 
     /// Whom to tell of them, out of those who could be told.
     pub(crate) fn lazy(&mut self, topic: u16, candidates: &[Candidate]) -> Vec<usize> {
-        let Some(mesh) = self.topics.get(&topic) else { return vec![] };
+        let Some(others) = self.lazy_ones(topic, candidates) else { return vec![] };
+        let others: Vec<usize> = others.collect();
+        let count = lazy_count(others.len());
+        self.some(others, count)
+    }
+
+    /// How many of them [`Self::lazy`] would choose.
+    pub(crate) fn lazy_number(&self, topic: u16, candidates: &[Candidate]) -> usize {
+        let others = self.lazy_ones(topic, candidates).map_or(0, Iterator::count);
+        lazy_count(others).min(others)
+    }
+
+    fn lazy_ones(
+        &self,
+        topic: u16,
+        candidates: &[Candidate],
+    ) -> Option<impl Iterator<Item = usize>> {
+        let mesh = self.topics.get(&topic)?;
         let peers = candidates.iter().map(|candidate| candidate.peer);
-        let others: Vec<usize> =
-            peers.filter(|peer| !mesh.contains(peer) && !self.bridges.contains(peer)).collect();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a share of a few peers"
-        )]
-        let share = (others.len() as f64 * LAZY_SHARE) as usize;
-        self.some(others, share.max(LAZY))
+        Some(peers.filter(|peer| !mesh.peers.contains(peer) && !self.bridges.contains(peer)))
     }
 
     /// Ends a heartbeat; whether another one has anything to tell.
@@ -356,6 +392,17 @@ impl Overlay {
         }
         of
     }
+}
+
+/// Of so many peers outside of a mesh, how many hear of recent messages with a heartbeat.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of a few peers"
+)]
+fn lazy_count(others: usize) -> usize {
+    ((others as f64 * LAZY_SHARE) as usize).max(LAZY)
 }
 
 #[cfg(test)]
@@ -375,7 +422,7 @@ mod tests {
     }
 
     fn size(overlay: &Overlay) -> usize {
-        overlay.topics[&TOPIC].len()
+        overlay.topics[&TOPIC].peers.len()
     }
 
     #[test]
@@ -391,7 +438,10 @@ mod tests {
         assert!(!refused(&mut overlay, 20, true), "whom this host dialled gets in");
         let (comes, goes) = overlay.tends(0, TOPIC, &candidates(0..30));
         assert_eq!((comes.len(), goes.len(), size(&overlay)), (0, 4, 5));
-        assert!(overlay.topics[&TOPIC].contains(&20), "the only one that this host dialled stays");
+        assert!(
+            overlay.topics[&TOPIC].peers.contains(&20),
+            "the only one that this host dialled stays"
+        );
         assert!(refused(&mut overlay, goes[0], true), "too early");
         assert!(!overlay.greets(0, TOPIC, goes[0]));
         let later = Candidate { peer: goes[0], dialled: false };

@@ -93,6 +93,8 @@ pub struct SimHost {
     pub node: Option<Box<Node>>,
     /// Whether the machine has power.
     pub powered: bool,
+    /// How often the process ended unasked since the machine started.
+    pub(crate) deaths: usize,
     /// Tells this process from an earlier one.
     pub(crate) life: u32,
     /// What its gate lets each peer's connections do.
@@ -144,6 +146,7 @@ impl SimHost {
             clock: parts.clock,
             node: None,
             powered: true,
+            deaths: 0,
             life: 0,
             gate: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -204,7 +207,7 @@ impl SimHost {
     }
 
     /// Whether a topic's mesh needs no tending.
-    pub(crate) fn is_mesh_sound(&self, topic: u16) -> bool {
+    pub(crate) fn is_mesh_sound(&mut self, topic: u16) -> bool {
         let dialled = |peer| self.connections.get(&peer).is_some_and(|it| it.dialled);
         self.overlay.is_sound(topic, dialled)
     }

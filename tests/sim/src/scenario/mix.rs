@@ -2,8 +2,13 @@
 //! TigerBeetle's simulator).
 
 use super::format::{HostileAct, Link, Scenario};
+use super::span::Span;
 use crate::expect::Expect;
 use crate::random::Dice;
+
+/// The longest that idle nodes may rest where they learn the time from each other: three must have
+/// told theirs within 15 minutes (RULES K1), and a real one compares twice a minute.
+const CLOCKS_SLACK: Span = Span::minutes(1);
 
 impl Scenario {
     /// This scenario with a fault mix of its own, drawn from `seed`: of each kind of fault none,
@@ -34,6 +39,9 @@ impl Scenario {
         fault.release_slow = rate(4.0);
         fault.release_lies = rate(4.0);
         self.clock.synchronised_per_cent = [100, 80, 0][dice.place(3)];
+        if self.clock.synchronised_per_cent < 100 {
+            self.wake_slack = self.wake_slack.min(CLOCKS_SLACK);
+        }
         self.machine.boot_tries = [1, 2, 3][dice.place(3)];
         self.machine.old_per_cent = [0, 30][dice.place(2)];
         self.hostile.per_cent = [0, 0, 25][dice.place(3)];

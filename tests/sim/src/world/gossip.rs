@@ -11,6 +11,7 @@ use daymark_protocol::limits::MESSAGE_BYTES_MAX;
 
 use super::{Judging, Next, Way, World};
 use crate::faults::Fault;
+use crate::heard::HostSet;
 use crate::overlay::{BEAT_MS, Candidate, Grafted, Rumour, WORD_BYTES};
 use crate::trace::Trace;
 
@@ -25,6 +26,7 @@ impl World {
         let known = self.topics.iter().position(|known| known == topic);
         let place = known.unwrap_or_else(|| {
             self.topics.push(topic.clone());
+            self.subscribers.push(HostSet::default());
             self.topics.len() - 1
         });
         u16::try_from(place).unwrap_or(u16::MAX)
@@ -32,10 +34,12 @@ impl World {
 
     pub(super) fn subscribe(&mut self, host: usize, topic: &Topic) {
         let topic = self.topic_number(topic);
+        self.connections_change(host);
+        self.subscribers[usize::from(topic)].insert(host);
         let audience = self.audience(host, topic);
         let grafts = self.hosts[host].overlay.joins(self.now_ms, topic, &audience);
         // Who hears of it may graft it before it hears that it was grafted.
-        for Candidate { peer, .. } in audience {
+        for Candidate { peer, .. } in audience.iter().copied() {
             if self.hosts[peer].overlay.greets(self.now_ms, topic, host) {
                 self.graft(peer, host, topic);
             }
@@ -48,24 +52,56 @@ impl World {
 
     pub(super) fn unsubscribe(&mut self, host: usize, topic: &Topic) {
         let topic = self.topic_number(topic);
-        for Candidate { peer, .. } in self.audience(host, topic) {
+        for Candidate { peer, .. } in self.audience(host, topic).iter().copied() {
             self.hosts[host].overlay.left(self.now_ms, topic, peer);
             self.hosts[peer].overlay.left(self.now_ms, topic, host);
             self.beat_soon(peer);
         }
         self.hosts[host].overlay.topics.remove(&topic);
+        self.connections_change(host);
+        self.subscribers[usize::from(topic)].remove(host);
+    }
+
+    /// A process that ends is in no topic, and remembers nothing.
+    pub(super) fn leave_all(&mut self, host: usize) {
+        self.connections_change(host);
+        self.subscribers.iter_mut().for_each(|subscribers| subscribers.remove(host));
+        self.heard.forgets(host);
+        self.hosts[host].overlay.clear();
+    }
+
+    /// What a host or its peers may gossip with whom changes: its connections, or its topics. Who
+    /// has a connection left that this host does not know of any more would speak to nobody.
+    pub(super) fn connections_change(&mut self, host: usize) {
+        let peers = self.hosts[host].connections.keys();
+        let mut sites: Vec<usize> = peers.map(|peer| self.hosts[*peer].site).collect();
+        sites.push(self.hosts[host].site);
+        sites.sort_unstable();
+        sites.dedup();
+        let count = self.sites.len();
+        self.connections_changed.resize(count, 0);
+        for site in sites {
+            self.connections_changed[site] += 1;
+        }
     }
 
     /// Peers that a host may gossip with on a topic.
-    fn audience(&self, host: usize, topic: u16) -> Vec<Candidate> {
-        let peers = self.hosts[host].connections.iter();
-        peers
+    fn audience(&mut self, host: usize, topic: u16) -> Arc<[Candidate]> {
+        let of = &self.hosts[host];
+        let as_of = self.connections_changed.get(of.site).copied().unwrap_or(0);
+        if let Some(noted) = of.overlay.audience(topic, as_of) {
+            return noted;
+        }
+        let peers = of.connections.iter();
+        let candidates: Arc<[Candidate]> = peers
             .filter(|(peer, _)| {
                 self.hosts[**peer].overlay.topics.contains_key(&topic)
                     && self.way(host, **peer, Admission::Member).is_some()
             })
             .map(|(peer, connection)| Candidate { peer: *peer, dialled: connection.dialled })
-            .collect()
+            .collect();
+        self.hosts[host].overlay.note_audience(topic, as_of, Arc::clone(&candidates));
+        candidates
     }
 
     /// A host tells a peer that it took it into its mesh; the peer may refuse.
@@ -135,12 +171,12 @@ impl World {
                 bytes
             }
         };
-        if !self.hosts[host].overlay.sees(self.now_ms, id) {
+        if !self.heard.sees(self.now_ms, id, host) {
             return;
         }
         let rumour = Rumour { id, topic, bytes, hops: 0, since_ms: self.now_ms };
         self.recorder.published += 1;
-        for Candidate { peer, .. } in self.audience(host, topic) {
+        for Candidate { peer, .. } in self.audience(host, topic).iter().copied() {
             self.pass_on(host, peer, &rumour, None);
         }
         self.hosts[host].overlay.keep(self.now_ms, rumour);
@@ -177,14 +213,14 @@ impl World {
         taint: Option<Fault>,
     ) {
         let Some(way) = self.way(from, to, Admission::Member) else { return };
-        let known = self.hosts[to].overlay.has_seen(rumour.id);
+        if self.heard.has(rumour.id, to) {
+            // It would change nothing: it counts, and is not carried.
+            self.count_sent(from, rumour.bytes.len());
+            self.recorder.copies += 1;
+            self.events[Next::GOSSIP] += 1;
+            return;
+        }
         for arrival in self.arrivals(way, rumour.bytes.len()).into_iter().flatten() {
-            if known && arrival.corrupt.is_none() {
-                // It will change nothing: it counts, and need not be carried.
-                self.recorder.copies += 1;
-                self.events[Next::GOSSIP] += 1;
-                continue;
-            }
             let mut rumour = Box::new(rumour.clone());
             if arrival.corrupt.is_some() {
                 rumour.bytes = super::wires::changed(&rumour.bytes, &arrival);
@@ -205,7 +241,7 @@ impl World {
         let host = way.to;
         self.recorder.copies += 1;
         let subscribed = self.hosts[host].overlay.topics.contains_key(&rumour.topic);
-        if !subscribed || !self.hosts[host].overlay.sees(self.now_ms, rumour.id) {
+        if !subscribed || !self.heard.sees(self.now_ms, rumour.id, host) {
             return;
         }
         if let Some(adversary) = &mut self.hosts[host].adversary {
@@ -248,24 +284,35 @@ impl World {
             if ids.is_empty() {
                 continue;
             }
-            let told = self.hosts[host].overlay.lazy(topic, &audience);
-            for peer in told {
-                let Some(way) = self.way(host, peer, Admission::Member) else { continue };
-                let arrivals = self.arrivals(way, WORD_BYTES * (1 + ids.len()));
-                if ids.iter().all(|id| self.hosts[peer].overlay.has_seen(*id)) {
-                    // As with copies.
-                    self.events[Next::GOSSIP_CONTROL] += 1;
-                    continue;
-                }
-                for arrival in arrivals.into_iter().flatten() {
-                    let ids = ids.clone();
-                    self.queue.push(arrival.at_ms, Next::Have { way, topic, ids });
-                }
-            }
+            self.tell_lazily(host, topic, &audience, &ids);
         }
         if self.hosts[host].overlay.beaten() {
             let life = self.hosts[host].life;
             self.later(BEAT_MS, Next::Heartbeat { host, life });
+        }
+    }
+
+    /// Tells some peers outside of the mesh of recent messages.
+    fn tell_lazily(&mut self, host: usize, topic: u16, audience: &[Candidate], ids: &[u64]) {
+        let bytes = WORD_BYTES * (1 + ids.len());
+        let subscribers = &self.subscribers[usize::from(topic)];
+        if ids.iter().all(|id| self.heard.have_all(*id, subscribers)) {
+            // As with copies.
+            let told = self.hosts[host].overlay.lazy_number(topic, audience);
+            self.events[Next::GOSSIP_CONTROL] += told as u64;
+            return self.count_sent_to_many(host, bytes, told);
+        }
+        for peer in self.hosts[host].overlay.lazy(topic, audience) {
+            let Some(way) = self.way(host, peer, Admission::Member) else { continue };
+            if ids.iter().all(|id| self.heard.has(*id, peer)) {
+                self.events[Next::GOSSIP_CONTROL] += 1;
+                self.count_sent(host, bytes);
+                continue;
+            }
+            for arrival in self.arrivals(way, bytes).into_iter().flatten() {
+                let ids = ids.to_vec();
+                self.queue.push(arrival.at_ms, Next::Have { way, topic, ids });
+            }
         }
     }
 
@@ -286,7 +333,7 @@ impl World {
         }
         let Some(back) = self.way(way.to, way.from, Admission::Member) else { return };
         for id in ids.iter().copied() {
-            if self.hosts[way.to].overlay.has_seen(id) {
+            if self.heard.has(id, way.to) {
                 continue;
             }
             self.recorder.wished += 1;

@@ -27,6 +27,7 @@ use crate::checks::{Checks, Violation};
 use crate::facts::Deed;
 use crate::faults::{Fault, FaultCounts};
 use crate::figures::Recorder;
+use crate::heard::{Heard, HostSet, QuickMap};
 use crate::host::{Doom, Images, Moment, Pool, SimHost, core_config};
 use crate::network::{End, Network};
 use crate::operators::Operators;
@@ -37,7 +38,7 @@ use crate::scenario::Scenario;
 use crate::trace::Trace;
 
 /// Pause between comparisons of a node with a second one from its disk, ms.
-const COMPARE_MS: u64 = 30 * 60_000;
+const COMPARE_MS: u64 = 2 * 60 * 60_000;
 
 /// How long what was written last may take to reach everyone, and how often that is looked at, ms.
 const LAST_WORDS_MS: u64 = 20 * 60_000;
@@ -79,10 +80,15 @@ pub struct World {
     shared: Shared,
     /// What nodes share that are made to be compared with.
     twins: Shared,
-    numbers: BTreeMap<KeyId, usize>,
+    numbers: QuickMap<KeyId, usize>,
     /// Machines that have another one's key.
     clones: Vec<usize>,
     topics: Vec<Topic>,
+    /// Hosts that are subscribed to each topic.
+    subscribers: Vec<HostSet>,
+    heard: Heard,
+    /// For each site, how often the connections or topics of one of its hosts changed.
+    connections_changed: Vec<u64>,
     queue: Queue,
     now_ms: u64,
     calm: bool,
@@ -148,9 +154,12 @@ impl World {
             pool: Pool::default(),
             shared,
             twins: Shared::pool(),
-            numbers: BTreeMap::new(),
+            numbers: QuickMap::default(),
             clones: Vec::new(),
             topics: Vec::new(),
+            subscribers: Vec::new(),
+            heard: Heard::default(),
+            connections_changed: Vec::new(),
             queue: Queue::default(),
             now_ms: 0,
             calm: false,

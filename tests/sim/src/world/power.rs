@@ -8,8 +8,12 @@ use crate::faults::Fault;
 use crate::host::{Condition, Doom};
 use crate::network::Cut;
 
-/// How long a killed process takes to come back, ms.
-const RESTART_MS: u64 = 3_000;
+/// How long after its process ended unasked the daemon is started again, the first time and so on
+/// since the machine started, ms: what its systemd unit says, so that a disk that lets nothing be
+/// saved is not tried without end.
+const RESTARTS_MS: [u64; 7] = [5_000, 8_500, 14_400, 24_500, 41_600, 70_700, 120_000];
+/// How long a machine takes that a person starts from its other slot, ms.
+const OTHER_SLOT_MS: u64 = 3_000;
 /// How long after its start a host has looked at its machine, ms.
 const INSPECT_MS: u64 = 500;
 /// Shortest and longest time that the power is away, ms.
@@ -61,9 +65,8 @@ impl World {
         let Some(node) = self.hosts[host].node.take() else { return };
         self.hosts[host].decisions_before += node.counters().decisions;
         self.note(10, host, 0);
-        let of = &mut self.hosts[host];
-        let connections = std::mem::take(&mut of.connections);
-        of.overlay.clear();
+        self.leave_all(host);
+        let connections = std::mem::take(&mut self.hosts[host].connections);
         let after_ms = if silently { super::wires::SILENCE_MS } else { 1 };
         for (peer, connection) in connections {
             let way = Way { from: host, to: peer, epoch: connection.epoch };
@@ -82,10 +85,17 @@ impl World {
         if power {
             self.lose_power(host);
         } else {
-            self.end_process(host, false);
-            let life = self.hosts[host].life;
-            self.later(RESTART_MS, Next::Start { host, life });
+            self.die(host);
         }
+    }
+
+    /// The process ends unasked, and is started again.
+    fn die(&mut self, host: usize) {
+        self.end_process(host, false);
+        let place = self.hosts[host].deaths.min(RESTARTS_MS.len() - 1);
+        self.hosts[host].deaths += 1;
+        let life = self.hosts[host].life;
+        self.later(RESTARTS_MS[place], Next::Start { host, life });
     }
 
     fn lose_power(&mut self, host: usize) {
@@ -139,10 +149,11 @@ impl World {
             Some(machine.boot(&self.images))
         };
         let changed = machine.runs() != before;
+        self.hosts[host].deaths = 0;
         if self.hosts[host].disk.condition == Condition::ReadOnly {
             self.hosts[host].disk.condition = Condition::Good;
         }
-        let took_ms = went.map_or(RESTART_MS, |boot| boot.took_ms);
+        let took_ms = went.map_or(OTHER_SLOT_MS, |boot| boot.took_ms);
         if let Some(boot) = went {
             for _ in 0..boot.panicked {
                 self.counts.happened(Fault::UnbootableImage);
@@ -274,9 +285,7 @@ impl World {
             if power {
                 self.lose_power(host);
             } else {
-                self.end_process(host, false);
-                let life = self.hosts[host].life;
-                self.later(RESTART_MS, Next::Start { host, life });
+                self.die(host);
             }
         }
     }

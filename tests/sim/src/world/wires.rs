@@ -76,6 +76,7 @@ impl World {
             let admission = self.admission(end, peer);
             let connection = Connection { epoch, dialled: end == one, admission };
             self.hosts[end].connections.insert(peer, connection);
+            self.connections_change(end);
         }
         self.joined_overlay(one, other);
         for (end, peer) in [(one, other), (other, one)] {
@@ -103,6 +104,8 @@ impl World {
 
     /// One end's connection is gone.
     pub(super) fn disconnected(&mut self, end: usize, peer: usize) {
+        self.connections_change(end);
+        self.connections_change(peer);
         self.left_overlay(end, peer);
         self.note(6, end, peer as u64);
         let id = self.hosts[peer].id;
@@ -218,11 +221,22 @@ impl World {
 
     /// Counts a message that leaves, and says when it arrives.
     pub(super) fn arrivals(&mut self, way: Way, bytes: usize) -> [Option<Arrival>; 2] {
-        self.record(way.from, Deed::Sent { bytes });
-        self.hosts[way.from].sent_bytes += bytes as u64;
-        self.recorder.sent_bytes += bytes as u64;
+        self.count_sent(way.from, bytes);
         let (from, to) = (self.end_of(way.from), self.end_of(way.to));
         self.network.send(self.now_ms, from, to, bytes, &mut self.counts)
+    }
+
+    /// Counts a message that leaves.
+    pub(super) fn count_sent(&mut self, host: usize, bytes: usize) {
+        self.count_sent_to_many(host, bytes, 1);
+    }
+
+    /// Counts a message that leaves for several peers.
+    pub(super) fn count_sent_to_many(&mut self, host: usize, bytes: usize, peers: usize) {
+        self.record(host, Deed::Sent { bytes });
+        let bytes = (bytes * peers) as u64;
+        self.hosts[host].sent_bytes += bytes;
+        self.recorder.sent_bytes += bytes;
     }
 
     /// Whether a message's connection still stands where it arrives.

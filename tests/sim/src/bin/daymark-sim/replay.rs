@@ -28,6 +28,9 @@ pub(crate) fn replay(
         world.end();
     }
     println!("at {} of {line}:", Span(world.now_ms()));
+    let kinds = world.events_by_kind().into_iter().filter(|(_, count)| *count > 0);
+    let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
+    println!("  so far {}", kinds.join(", "));
     for host in 0..hosts {
         if node.is_none_or(|node| node == host) {
             println!("  host {host} {}", daymark_sim::stand(&world, host));
