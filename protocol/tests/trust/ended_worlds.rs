@@ -6,36 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::id::Digest;
-use daymark_protocol::resource::{Kind, Spec};
-use daymark_protocol::trust::{
-    DigestList, Floors, Held, HeldLists, Judgement, RootChain, State, Verified, Void, VoidId, judge,
-};
+use daymark_protocol::trust::{DigestList, Floors, HeldLists, RootChain, Void, VoidId};
 
-use crate::support::{
-    HeldSet, Policy, fleet, halt, id, key_id, next_root, policy, resume, sign, signed,
-};
-
-const TOP: u64 = (1 << 63) - 1;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Says {
-    Go,
-    Stop,
-    Halt,
-    Lift(&'static str),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
-    name: char,
-    version: u64,
-    by: &'static str,
-    says: Says,
-}
-
-const fn said(name: char, version: u64, by: &'static str, says: Says) -> Said {
-    Said { name, version, by, says }
-}
+use crate::support::{Policy, fleet, key_id, next_root, signed};
+use crate::worlds::{Said, Says, Signed, TOP, goes, said, subsets};
 
 /// Two of A, B, C make a policy.
 const OF_TWO: [Said; 6] = [
@@ -167,41 +141,14 @@ impl Model<'_> {
 struct Bench {
     first: RootChain,
     threshold: u32,
-    signed: BTreeMap<Said, Held>,
-    memory: Verified,
+    signed: Signed,
 }
 
 impl Bench {
     fn new(honest: &[Said], threshold: u32) -> Self {
         let first = fleet(&[("ABC", threshold)]);
-        let mut digests: BTreeMap<char, Digest> = BTreeMap::new();
-        let mut all = BTreeMap::new();
-        for said in honest.iter().chain(&THIEF).copied() {
-            let name = said.name.to_string();
-            let resource = match said.says {
-                Says::Go => policy("p", said.version, "go"),
-                Says::Stop => policy("p", said.version, "stop"),
-                Says::Halt => halt("h", said.version),
-                Says::Lift(names) => {
-                    let halts: Vec<Digest> = names.chars().map(|name| digests[&name]).collect();
-                    resume(&name, &halts)
-                }
-            };
-            let draft = crate::support::draft(&first).ticket(&name);
-            let statement = draft.resource(resource).finish().unwrap();
-            digests.insert(said.name, statement.digest());
-            all.insert(said, sign(&statement, said.by));
-        }
-        let mut bench = Self { first, threshold, signed: all, memory: Verified::default() };
-        let every = bench.held(&bench.signed.keys().copied().collect());
-        let (lists, floors) = (HeldLists::new(), Floors::default());
-        judge(&bench.first, &lists, &every, &floors, &|_| true, &mut bench.memory);
-        bench
-    }
-
-    fn held(&self, world: &BTreeSet<Said>) -> HeldSet {
-        let held = world.iter().map(|said| &self.signed[said]);
-        held.map(|held| (held.statement.digest(), held.clone())).collect()
+        let signed = Signed::new(&first, honest.iter().chain(&THIEF).copied());
+        Self { first, threshold, signed }
     }
 
     /// The chain of an ending, with the lists that are held. What A signed of `listed` is listed.
@@ -215,7 +162,7 @@ impl Bench {
         let mut chain = self.first.clone();
         let by_a = listed.iter().filter(|said| said.by.contains('A'));
         let digests: BTreeSet<Digest> =
-            by_a.map(|said| self.signed[said].statement.digest()).collect();
+            by_a.map(|said| self.signed.of(said).statement.digest()).collect();
         let lists = DigestList::of(&digests);
         let next = next_root(self.first.newest().unwrap());
         let mut draft = match end {
@@ -231,7 +178,7 @@ impl Bench {
             }
         };
         for said in void {
-            let statement = &self.signed[said].statement;
+            let statement = &self.signed.of(said).statement;
             let resource = &statement.payload().resources[0];
             let (kind, id, digest) =
                 (resource.kind.clone(), resource.id.clone(), resource.digest());
@@ -253,35 +200,14 @@ impl Bench {
     }
 
     fn goes(&self, (chain, lists): &(RootChain, HeldLists), world: &BTreeSet<Said>) -> bool {
-        let held = self.held(world);
-        let mut memory = self.memory.clone();
-        goes(&judge(chain, lists, &held, &Floors::default(), &|_| true, &mut memory))
+        goes(&self.signed.judge(chain, lists, &self.signed.set(world), &Floors::default()))
     }
-}
-
-fn goes(judgement: &Judgement) -> bool {
-    let line = judgement.standing.lines.get(&(Kind::OsUpdatePolicy, id("p")));
-    let go = line.is_some_and(|line| {
-        let spec = line.versions.first().map(|top| &top.spec);
-        let go = matches!(spec, Some(Ok(Some(Spec::OsUpdatePolicy(spec)))) if spec.name == "go");
-        line.state == State::Counts && go
-    });
-    go && judgement.standing.halts.is_empty()
-}
-
-fn subsets(of: &[Said]) -> Vec<BTreeSet<Said>> {
-    (0u32..1 << of.len())
-        .map(|mask| {
-            let chosen = of.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
-            chosen.map(|(_, said)| *said).collect()
-        })
-        .collect()
 }
 
 fn every_world(honest: &[Said], threshold: u32) {
     let bench = Bench::new(honest, threshold);
     let none = BTreeSet::new();
-    for world in subsets(honest) {
+    for world in subsets(honest, u32::MAX) {
         let mut alone: BTreeMap<String, bool> = BTreeMap::new();
         for end in ENDS {
             let chain = bench.chain(end, &world, &none, 0);
@@ -346,7 +272,7 @@ fn r6_i11_root_can_always_lift_what_a_stolen_key_stopped() {
     for (honest, threshold) in [(&OF_ONE, 1), (&OF_TWO, 2)] {
         let bench = Bench::new(honest, threshold);
         let none = BTreeSet::new();
-        for world in subsets(honest) {
+        for world in subsets(honest, u32::MAX) {
             let before = bench.goes(&bench.chain(End::Stays, &world, &none, 0), &world);
             let top = world.iter().filter(|said| matches!(said.says, Says::Go | Says::Stop));
             let top = top.map(|said| said.version).max().unwrap_or(1);

@@ -4,6 +4,7 @@
 
 mod clock;
 mod counts;
+mod delegated_worlds;
 mod ended_worlds;
 mod ending;
 mod floors;
@@ -15,3 +16,4 @@ mod roots;
 mod small_worlds;
 mod statements;
 mod support;
+mod worlds;

@@ -2,40 +2,14 @@
 //! what the thief of one key adds. The judgement is compared with a model that shares no code with
 //! it, and with what must hold in all of them (I6, I11, RULES C1, C2, C4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use daymark_protocol::id::Digest;
-use daymark_protocol::resource::{Kind, Spec};
-use daymark_protocol::trust::{
-    Floors, Held, HeldLists, Judgement, RootChain, State, Verified, judge,
-};
+use daymark_protocol::trust::{Floors, HeldLists, Judgement, RootChain};
 
-use crate::support::{HeldSet, fleet, floors_of, halt, id, key_id, policy, resume, say, sign};
-
-const TOP: u64 = (1 << 63) - 1;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Says {
-    Go,
-    Stop,
-    Halt,
-    /// Names of the halts that it lifts.
-    Lift(&'static str),
-}
-
-/// A statement of the model. Names are single letters; the signers' keys are capitals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
-    name: char,
-    version: u64,
-    by: &'static str,
-    says: Says,
-}
-
-const fn said(name: char, version: u64, by: &'static str, says: Says) -> Said {
-    Said { name, version, by, says }
-}
+use crate::support::{HeldSet, fleet, floors_of, halt, key_id, policy, resume, say, sign};
+use crate::worlds::{Said, Says, Signed, TOP, goes, said, subsets};
 
 const HONEST: [Said; 8] = [
     said('a', 1, "AB", Says::Go),
@@ -92,87 +66,25 @@ fn model_goes(world: &BTreeSet<Said>, roots: &[(&str, u32)]) -> bool {
 /// The same world, signed.
 struct Bench {
     chains: Vec<RootChain>,
-    signed: BTreeMap<Said, Held>,
-    memory: Verified,
+    signed: Signed,
 }
 
 impl Bench {
     fn new() -> Self {
         let chains: Vec<RootChain> = CHAINS.iter().map(|policies| fleet(policies)).collect();
-        let chain = &chains[0];
-        assert!(chains.iter().all(|other| other.fleet() == chain.fleet()));
+        assert!(chains.iter().all(|other| other.fleet() == chains[0].fleet()));
         let everything = HONEST.into_iter().chain(["A", "B", "C"].into_iter().flat_map(thief));
-        let mut digests: BTreeMap<char, Digest> = BTreeMap::new();
-        let mut signed = BTreeMap::new();
-        for said in everything {
-            let name = said.name.to_string();
-            let resource = match said.says {
-                Says::Go => policy("p", said.version, "go"),
-                Says::Stop => policy("p", said.version, "stop"),
-                Says::Halt => halt("h", said.version),
-                Says::Lift(names) => {
-                    let halts: Vec<Digest> = names.chars().map(|name| digests[&name]).collect();
-                    resume(&format!("{name}{}", said.by.to_lowercase()), &halts)
-                }
-            };
-            // Each is a statement of its own, whoever else says the same.
-            let draft = crate::support::draft(chain).ticket(&format!("{name}{}", said.by));
-            let statement = draft.resource(resource).finish().unwrap();
-            digests.insert(said.name, statement.digest());
-            signed.insert(said, sign(&statement, said.by));
-        }
-        let mut bench = Self { chains, signed, memory: Verified::default() };
-        let all = bench.held(&bench.signed.keys().copied().collect());
-        judge(
-            &bench.chains[0],
-            &HeldLists::new(),
-            &all,
-            &Floors::default(),
-            &|_| true,
-            &mut bench.memory,
-        );
-        bench
+        let signed = Signed::new(&chains[0], everything);
+        Self { chains, signed }
     }
 
     fn held(&self, world: &BTreeSet<Said>) -> HeldSet {
-        world
-            .iter()
-            .map(|said| &self.signed[said])
-            .map(|h| (h.statement.digest(), h.clone()))
-            .collect()
+        self.signed.set(world)
     }
 
-    /// Judged with the memory of all worlds at once, which must not matter.
     fn judge(&self, chain: usize, held: &HeldSet, floors: &Floors) -> Judgement {
-        judge(
-            &self.chains[chain],
-            &HeldLists::new(),
-            held,
-            floors,
-            &|_| true,
-            &mut self.memory.clone(),
-        )
+        self.signed.judge(&self.chains[chain], &HeldLists::new(), held, floors)
     }
-}
-
-fn goes(judgement: &Judgement) -> bool {
-    let line = judgement.standing.lines.get(&(Kind::OsUpdatePolicy, id("p")));
-    let go = line.is_some_and(|line| {
-        let spec = line.versions.first().map(|top| &top.spec);
-        let go = matches!(spec, Some(Ok(Some(Spec::OsUpdatePolicy(spec)))) if spec.name == "go");
-        line.state == State::Counts && go
-    });
-    go && judgement.standing.halts.is_empty()
-}
-
-fn subsets(of: &[Said], at_most: u32) -> Vec<BTreeSet<Said>> {
-    (0u32..1 << of.len())
-        .filter(|mask| mask.count_ones() <= at_most)
-        .map(|mask| {
-            let chosen = of.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
-            chosen.map(|(_, said)| *said).collect()
-        })
-        .collect()
 }
 
 #[test]
