@@ -9,6 +9,7 @@ use crate::document::chain::{ChainHead, ChainOutcome, HostChain};
 use crate::document::report::{RefusedReport, SignedReport};
 use crate::document::retention::Candidate;
 use crate::id::{Digest, KeyId};
+use crate::resource::NewerFields;
 use crate::trust::{
     Accepted, Context, Pin, PublicKey, RefusedStatement, RootChain, RootError, Signature,
     Statement, Version,
@@ -24,7 +25,11 @@ const ROOT_CHAINS_MAX: usize = 4_096;
 
 /// A pool, or none. Copies are of the same pool.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Option<Arc<Mutex<Pool>>>);
+pub struct Shared {
+    pool: Option<Arc<Mutex<Pool>>>,
+    /// What whoever reads with it knows beyond this version.
+    newer: Arc<NewerFields>,
+}
 
 #[derive(Debug, Default)]
 struct Pool {
@@ -57,17 +62,23 @@ type RootStep = (Pin, u64, Digest, Digest, usize);
 impl Shared {
     /// An empty pool.
     pub fn pool() -> Self {
-        Self(Some(Arc::default()))
+        Self { pool: Some(Arc::default()), ..Self::default() }
+    }
+
+    /// An empty pool, or none like this one, for readers of a later version, who know these fields.
+    #[must_use]
+    pub fn of_newer(&self, fields: NewerFields) -> Self {
+        Self { pool: self.pool.as_ref().map(|_| Arc::default()), newer: Arc::new(fields) }
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Pool>> {
         // What a panic elsewhere left behind is whole: every change is one insertion.
-        self.0.as_ref().map(|pool| pool.lock().unwrap_or_else(PoisonError::into_inner))
+        self.pool.as_ref().map(|pool| pool.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether there is a pool.
     pub(crate) fn is_pool(&self) -> bool {
-        self.0.is_some()
+        self.pool.is_some()
     }
 
     /// A root chain, as others hold it too.
@@ -173,12 +184,14 @@ impl Shared {
 
     /// Reads a statement's payload.
     pub(crate) fn statement(&self, payload: &[u8]) -> Result<Statement, RefusedStatement> {
-        let Some(mut pool) = self.lock() else { return Statement::parse(payload) };
+        let Some(mut pool) = self.lock() else {
+            return Statement::parse_as(payload, &self.newer);
+        };
         let digest = Statement::digest_of(payload);
         if let Some(statement) = pool.statements.get(&digest) {
             return Ok(statement.clone());
         }
-        let statement = Statement::parse(payload)?;
+        let statement = Statement::parse_as(payload, &self.newer)?;
         pool.statements.insert(digest, statement.clone());
         pool.sweep();
         Ok(statement)

@@ -6,6 +6,7 @@
 mod host;
 mod kind;
 mod location;
+mod newer;
 mod os_profile;
 mod policy;
 mod schedule;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::host::{Baseline, HostSpec};
 pub use self::kind::{Kind, Role, UnknownKind};
 pub use self::location::{RegionSpec, SiteSpec};
+pub use self::newer::NewerFields;
 pub use self::os_profile::{
     FileSystem, LayoutPart, OsProfileSpec, OsType, PartDigest, PartName, PartSource,
 };

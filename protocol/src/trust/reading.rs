@@ -3,13 +3,13 @@
 //! unknown; nothing is refused.
 
 use crate::limits;
-use crate::resource::{HostSpec, Kind, Scope, Spec, TokenSpec};
+use crate::resource::{HostSpec, Kind, NewerFields, Scope, Spec, TokenSpec};
 use crate::target::NO_SITE;
 use crate::trust::statement::ReadPayload;
 use crate::trust::{Payload, PublicKey, Resource};
 
 /// Fills in the spec of every resource that is not known to be unreadable already.
-pub(super) fn read_specs(read: &mut ReadPayload) {
+pub(super) fn read_specs(read: &mut ReadPayload, newer: &NewerFields) {
     let mut resources = std::mem::take(&mut read.payload.resources);
     let unknown = read.unknown_fields.first();
     for resource in &mut resources {
@@ -18,20 +18,25 @@ pub(super) fn read_specs(read: &mut ReadPayload) {
             (Ok(_), Some(field)) => {
                 Err(format!("field {field:?} of its statement is not known to this version"))
             }
-            (Ok(_), None) => read_spec(resource, &read.payload),
+            (Ok(_), None) => read_spec(resource, &read.payload, newer),
         };
     }
     read.payload.resources = resources;
 }
 
-fn read_spec(resource: &Resource, payload: &Payload) -> Result<Option<Spec>, String> {
+fn read_spec(
+    resource: &Resource,
+    payload: &Payload,
+    newer: &NewerFields,
+) -> Result<Option<Spec>, String> {
     let kind: Kind = resource.kind.parse().map_err(|error| format!("{error}"))?;
     if kind != Kind::Host && (resource.site.is_some() || resource.moved_from.is_some()) {
         return Err(format!("a {kind} cannot have a site beside its target"));
     }
     resource.check_replaced()?;
     let Some(json) = &resource.raw_spec else { return Ok(None) };
-    let spec = Spec::parse(kind, resource.schema, json.get()).map_err(|e| e.to_string())?;
+    let json = newer.without(kind, json.get());
+    let spec = Spec::parse(kind, resource.schema, &json).map_err(|e| e.to_string())?;
     spec.validate().map_err(|invalid| invalid.to_string())?;
     match &spec {
         Spec::Host(host) => check_host(resource, host, &payload.scope)?,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Digest, FleetId, ResourceId};
 use crate::limits;
-use crate::resource::{Kind, Role, Scope};
+use crate::resource::{Kind, NewerFields, Role, Scope};
 use crate::rules::{Rule, holds};
 use crate::time::WallTime;
 use crate::trust::fields::{FieldError, Fields};
@@ -135,6 +135,11 @@ struct Content {
 impl Statement {
     /// Reads a payload.
     pub fn parse(payload: &[u8]) -> Result<Self, RefusedStatement> {
+        Self::parse_as(payload, &NewerFields::NONE)
+    }
+
+    /// As [`Self::parse`], as a reader that knows these fields too. What is refused is the same.
+    pub(crate) fn parse_as(payload: &[u8], newer: &NewerFields) -> Result<Self, RefusedStatement> {
         if payload.len() > limits::STATEMENT_PAYLOAD_BYTES_MAX {
             return Err(RefusedStatement::TooLong(payload.len()));
         }
@@ -142,7 +147,7 @@ impl Statement {
             .map_err(RefusedStatement::NotReadable)?;
         let mut read = read_payload(payload)?;
         check_form(&read)?;
-        reading::read_specs(&mut read);
+        reading::read_specs(&mut read, newer);
         let digest = Self::digest_of(payload);
         Ok(Self(Arc::new(Content { bytes: payload.into(), digest, payload: read.payload })))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use daymark_protocol::decide::Decision;
 use serde::Deserialize;
 
 use crate::checks::Violation;
@@ -24,6 +25,8 @@ pub struct Expect {
     pub order_p99: Option<Span>,
     /// How often these kinds of fault must have changed an outcome at least.
     pub bites: BTreeMap<Fault, u64>,
+    /// How many machines wait in the end, for each of these reasons among others.
+    pub waiting: BTreeMap<String, u64>,
     /// Single machines.
     pub host: Vec<ExpectHost>,
 }
@@ -70,6 +73,15 @@ impl Expect {
             let bit = figures.faults.0.get(fault).map_or(0, |count| count.bit);
             let wanted = (bit < *least).then(|| format!("{least} or more"));
             compare(0, &format!("{fault:?} that changed an outcome"), wanted, bit.to_string());
+        }
+        for (reason, wanted) in &self.waiting {
+            let decisions = world.hosts.iter().filter_map(|host| host.node.as_ref()?.decision());
+            let says = |decision: &&Decision| {
+                decision.gates.iter().any(|gate| !gate.pass && gate.reason == reason.as_str())
+            };
+            let waiting = decisions.filter(says).count();
+            let what = format!("machines that wait for the reason {reason}");
+            compare(0, &what, Some(wanted.to_string()), waiting.to_string());
         }
         for spread in &figures.spreads {
             // Whoever never held it counts as later than anyone.

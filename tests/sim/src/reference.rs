@@ -29,7 +29,7 @@ struct Ordered {
     contradicted: bool,
     /// Whether it names a closing that nobody was handed.
     sees_hidden: bool,
-    /// Whether no agent of today can read it.
+    /// Whether only newer agents can read it.
     newer_field: bool,
     /// Whether its signers left without anything being kept.
     fallen: bool,
@@ -70,8 +70,8 @@ pub struct Reference {
     removed: BTreeSet<usize>,
     /// Machines with a double.
     cloned: BTreeSet<usize>,
-    /// Whether something closes everything that no agent can read.
-    closed: bool,
+    /// Since when something closes everything that no agent can read.
+    closed_ms: Option<u64>,
 }
 
 impl Reference {
@@ -144,8 +144,10 @@ impl Reference {
         }
     }
 
-    pub(crate) fn future(&mut self, closes: bool) {
-        self.closed |= closes;
+    pub(crate) fn future(&mut self, at_ms: u64, closes: bool) {
+        if closes {
+            self.closed_ms.get_or_insert(at_ms);
+        }
     }
 
     /// The first two policy keys sign orders; what one of them signed before it was
@@ -177,9 +179,15 @@ impl Reference {
             && crate::calendar::is_summer(now) != crate::calendar::is_summer(self.begins)
     }
 
+    /// Whether all that it takes signed an order before everything was closed.
+    fn is_complete(&self, order: &Ordered) -> bool {
+        let open = |at_ms| self.closed_ms.is_none_or(|closed_ms| at_ms < closed_ms);
+        order.complete_ms.is_some_and(open)
+    }
+
     /// The order that counts for a machine in the end: the newest for its site, else for everyone.
     fn wanted(&self, member: &Member) -> Option<&Ordered> {
-        let complete = || self.orders.iter().rev().filter(|order| order.complete_ms.is_some());
+        let complete = || self.orders.iter().rev().filter(|order| self.is_complete(order));
         let of_site = complete().find(|order| order.site.as_ref() == Some(&member.site));
         of_site.or_else(|| complete().find(|order| order.site.is_none()))
     }
@@ -189,8 +197,8 @@ impl Reference {
     pub fn expected(&self, host: usize) -> Option<Expected> {
         let member = self.members.get(host)?;
         let order = self.wanted(member)?;
-        let unreadable = order.newer_field || order.sees_hidden;
-        let nothing = order.contradicted || unreadable || order.fallen || self.closed;
+        let unreadable = order.sees_hidden || !self.reads(member, order);
+        let nothing = order.contradicted || unreadable || order.fallen;
         let out = !member.runs
             || member.hostile
             || self.removed.contains(&host)
@@ -213,12 +221,31 @@ impl Reference {
         let Some(member) = self.members.get(host) else { return allowed };
         for order in &self.orders {
             let reaches = order.site.as_ref().is_none_or(|site| *site == member.site);
-            let counts = order.complete_ms.is_some() && !order.newer_field;
+            let counts = self.is_complete(order) && self.reads(member, order);
             if reaches && counts && !self.fails(&order.version, member) {
                 allowed.insert(order.version.clone());
             }
         }
         allowed
+    }
+
+    /// Whether a machine can read an order by the time that it is complete: one with a newer field
+    /// only with an agent that came with an earlier order.
+    fn reads(&self, member: &Member, order: &Ordered) -> bool {
+        let newer = |version: &str| {
+            self.images.iter().any(|image| image.version == version && image.newer_agent)
+        };
+        let brought = |earlier: &&Ordered| {
+            let reaches = earlier.site.as_ref().is_none_or(|site| *site == member.site);
+            let from_ms = earlier.complete_ms.map(|at_ms| at_ms.max(self.calm_ms) + FELT_MS);
+            let by_ms = from_ms.and_then(|from_ms| self.first_chance(&earlier.window, from_ms));
+            !earlier.newer_field
+                && reaches
+                && newer(&earlier.version)
+                && !self.fails(&earlier.version, member)
+                && by_ms.is_some_and(|by_ms| order.complete_ms.is_some_and(|at_ms| by_ms <= at_ms))
+        };
+        !order.newer_field || self.orders.iter().any(|earlier| brought(&earlier))
     }
 
     fn fails(&self, version: &str, member: &Member) -> bool {
@@ -236,6 +263,7 @@ impl Reference {
             .iter()
             .copied()
             .chain(self.halts.iter().map(|(from, until)| (*from, until.unwrap_or(u64::MAX))))
+            .chain(self.closed_ms.map(|from| (from, u64::MAX)))
             .map(|(from, until)| {
                 let until = until.saturating_add(FELT_MS);
                 (i64::try_from(from).unwrap_or(0), i64::try_from(until).unwrap_or(i64::MAX))

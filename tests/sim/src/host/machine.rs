@@ -200,10 +200,15 @@ impl SimMachine {
         boot
     }
 
+    /// Whether the running image brings a newer agent.
+    pub(crate) fn has_newer_agent(&self, images: &Images) -> bool {
+        self.runs().is_some_and(|image| images.of(image).newer_agent)
+    }
+
     /// What the agent of the running image says of the machine: a newer one says more.
     fn facts(&self, images: &Images) -> Vec<(String, String)> {
         let mut facts = vec![("kernel".to_owned(), "simulated".to_owned())];
-        if self.runs().is_some_and(|image| images.of(image).newer_agent) {
+        if self.has_newer_agent(images) {
             facts.push(("attestation".to_owned(), "measured".to_owned()));
         }
         facts

@@ -4,6 +4,7 @@ mod clock;
 mod disk;
 mod images;
 mod machine;
+mod pools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,7 @@ pub(crate) use self::disk::Pool;
 pub use self::disk::{Condition, Disk};
 pub use self::images::{CHUNKS, FIRST_VERSION, ImageId, Images, index_of};
 pub use self::machine::{Boot, SimMachine, Slot};
+pub(crate) use self::pools::{NEWER_FIELD, Pools};
 use crate::hostile::Adversary;
 use crate::overlay::Overlay;
 use crate::random::{Dice, child};

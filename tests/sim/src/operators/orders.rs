@@ -11,7 +11,7 @@ use daymark_protocol::trust::{ResourceDraft, Seen};
 use serde_json::value::RawValue;
 
 use super::{Operators, PROFILE, Saying};
-use crate::host::index_of;
+use crate::host::{NEWER_FIELD, index_of};
 use crate::scenario::{Order, Span, Window, Zone};
 
 /// When machines may restart, as the operators meant it.
@@ -239,10 +239,10 @@ impl Operators {
     }
 }
 
-/// A policy with a field that no agent of today knows.
+/// A policy with a field that only newer agents know.
 fn newer(id: ResourceId, version: u64, policy: &Spec) -> ResourceDraft {
-    let mut json = serde_json::to_value(policy).expect("it is JSON");
-    json["attested"] = true.into();
+    let mut json = serde_json::to_value(policy).expect("it is JSON")["spec"].take();
+    json[NEWER_FIELD] = true.into();
     let content = RawValue::from_string(json.to_string()).expect("it is JSON");
     ResourceDraft::of_kind(Kind::OsUpdatePolicy.name(), id, version, Some(content))
 }

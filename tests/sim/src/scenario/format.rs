@@ -112,7 +112,8 @@ pub struct Image {
     /// Where it is wrong: on old hardware only, or everywhere.
     #[serde(default)]
     pub only_on_old: bool,
-    /// Whether it brings a newer agent, which reports what older ones know nothing of.
+    /// Whether it brings a newer agent: it knows a field of policies that older ones do not, and
+    /// reports what they know nothing of.
     #[serde(default)]
     pub newer_agent: bool,
 }

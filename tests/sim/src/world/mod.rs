@@ -28,7 +28,7 @@ use crate::facts::Deed;
 use crate::faults::{Fault, FaultCounts};
 use crate::figures::Recorder;
 use crate::heard::{Heard, HostSet, QuickMap};
-use crate::host::{Doom, Images, Moment, Pool, SimHost, core_config};
+use crate::host::{Doom, Images, Moment, Pool, Pools, SimHost, core_config};
 use crate::network::{End, Network};
 use crate::operators::Operators;
 use crate::overlay::Rumour;
@@ -77,9 +77,9 @@ pub struct World {
     pub reference: Reference,
     checks: Checks,
     pool: Pool,
-    shared: Shared,
+    shared: Pools,
     /// What nodes share that are made to be compared with.
-    twins: Shared,
+    twins: Pools,
     numbers: QuickMap<KeyId, usize>,
     /// Machines that have another one's key.
     clones: Vec<usize>,
@@ -152,8 +152,8 @@ impl World {
             reference: Reference::default(),
             checks,
             pool: Pool::default(),
-            shared,
-            twins: Shared::pool(),
+            shared: Pools::of(shared),
+            twins: Pools::of(Shared::pool()),
             numbers: QuickMap::default(),
             clones: Vec::new(),
             topics: Vec::new(),
@@ -379,7 +379,8 @@ impl World {
             return;
         }
         let inspection = of.machine.inspection(&self.images);
-        let mut twin = of.twin(self.config.clone(), reading, self.twins.clone());
+        let shared = self.twins.for_agent(of.machine.has_newer_agent(&self.images));
+        let mut twin = of.twin(self.config.clone(), reading, shared);
         let _ = twin.step(reading, Event::Inspected(Box::new(inspection.clone())));
         self.step(host, Event::Inspected(Box::new(inspection)));
         let Some(node) = &self.hosts[host].node else { return };

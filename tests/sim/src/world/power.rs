@@ -39,8 +39,9 @@ impl World {
         }
         let reading = self.hosts[host].reading(self.scenario.begins, self.now_ms);
         let was_damaged = self.hosts[host].disk.damaged;
-        let batch =
-            self.hosts[host].start(self.seed, self.config.clone(), reading, self.shared.clone());
+        let newer = self.hosts[host].machine.has_newer_agent(&self.images);
+        let shared = self.shared.for_agent(newer);
+        let batch = self.hosts[host].start(self.seed, self.config.clone(), reading, shared);
         if was_damaged {
             let found = self.hosts[host].node.as_ref().is_some_and(|node| node.found_damage());
             if found {

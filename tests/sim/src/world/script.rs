@@ -49,7 +49,7 @@ impl World {
                 (to, self.operators.release(wall, &version).0)
             }
             Happening::Future { to, closes, .. } => {
-                self.reference.future(closes);
+                self.reference.future(self.now_ms, closes);
                 (to, self.operators.future(wall, closes))
             }
             Happening::Rotate { times, to, .. } => (to, self.operators.rotate(wall, times)),
