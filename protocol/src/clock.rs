@@ -126,7 +126,10 @@ impl ClockJudge {
         let (now, vouched) = match basis {
             ClockBasis::Peers => (Now::reading(input.wall, 0), true),
             ClockBasis::Synchronised => (Now::reading(input.wall, 0), agrees(signed, input.wall)),
-            ClockBasis::Rtc => (Now::reading(input.wall, WIDTH_MS), agrees(signed, input.wall)),
+            ClockBasis::Rtc => {
+                let vouched = agrees(signed, input.wall) || !holds(Rule::K1Raise);
+                (Now::reading(input.wall, WIDTH_MS), vouched)
+            }
             ClockBasis::BelowFloor { .. }
             | ClockBasis::AboveCeiling { .. }
             | ClockBasis::Contradicted { .. }

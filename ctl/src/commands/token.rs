@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use data_encoding::HEXLOWER;
 use daymark_protocol::control::TokenFile;
 use daymark_protocol::id::ResourceId;
-use daymark_protocol::resource::{Kind, Scope, Spec, TokenSpec};
+use daymark_protocol::resource::{Kind, Spec, TokenSpec};
 use daymark_protocol::trust::{Line, SigningKey, State, announced};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -51,8 +51,7 @@ pub(crate) async fn create(mut session: Session, args: CreateTokenArgs) -> Outco
         token: token.clone(),
         seed: HEXLOWER.encode(seed.as_ref()).into(),
     };
-    let scope = token_scope(&session)?;
-    let fleet = session.fleet()?;
+    let (scope, fleet) = (session.scope()?, session.fleet()?);
     let spec = Spec::Token(token);
     let change = Change::put(standing, &fleet, scope, spec, None, Some(until))?;
     if let Some(State::Counts) = held(&session, &change).map(|line| &line.state) {
@@ -98,19 +97,6 @@ fn held<'a>(session: &'a Session, change: &Change) -> Option<&'a Line> {
 fn default_name(session: &Session) -> String {
     let site = session.global.site.as_deref().unwrap_or("fleet");
     format!("{site}-{}", times::now().as_seconds())
-}
-
-/// Tokens are the whole fleet's: a machine that is not enrolled yet keeps no site's document, and
-/// other sites must be able to judge whom it let in.
-fn token_scope(session: &Session) -> Outcome<Scope> {
-    let scope = session.scope()?;
-    if scope != Scope::Fleet {
-        output::note(
-            "warning: a machine that is not enrolled yet does not keep a token of one site alone: \
-             carry its requests to `daymarkctl enroll` instead, or leave --scope out",
-        );
-    }
-    Ok(scope)
 }
 
 /// Whether a statement with that version of the token is held.

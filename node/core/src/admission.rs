@@ -3,6 +3,7 @@
 use daymark_protocol::document::{DocumentId, site_document};
 use daymark_protocol::id::{KeyId, ResourceId};
 use daymark_protocol::resource::{HostSpec, Kind, Spec};
+use daymark_protocol::rules::{Rule, holds};
 use daymark_protocol::time::{Now, WallTime};
 use daymark_protocol::trust::{Line, Standing, State, Validity, Version};
 
@@ -39,7 +40,7 @@ impl Terms {
         // Two versions of one number share the top; a removal among them holds.
         let removed =
             line.versions.iter().any(|other| other.version == first.version && other.gone);
-        if removed {
+        if removed && holds(Rule::A1Removed) {
             return Self::STRANGER;
         }
         let Some(current) = current(line) else {
@@ -62,7 +63,8 @@ impl Terms {
     /// in does not before `enroll` countersigned it (RULES S9). Without a clock only what has ended
     /// for certain is over, or nobody whose enrolment ends some day could vouch for one (RULES K2).
     pub(crate) fn counts_for_others(&self, now: Now) -> bool {
-        self.at(now.certain()) == Admission::Member && !self.provisional
+        let provisional = self.provisional && holds(Rule::S9Provisional);
+        self.at(now.certain()) == Admission::Member && !provisional
     }
 }
 

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use daymark_protocol::id::KeyId;
 use daymark_protocol::image::{ChunkSet, Index};
+use daymark_protocol::rules::{Rule, holds};
 use daymark_protocol::time::MonoTime;
 
 use self::pace::Pace;
@@ -292,7 +293,9 @@ impl FetchPlan {
         let mut dead = Vec::new();
         let mut reopened = Vec::new();
         for (source, state) in &mut self.sources {
-            let late = |_: &u32, asked: &mut MonoTime| now.since_ms(*asked) >= stall_ms;
+            let late = |_: &u32, asked: &mut MonoTime| {
+                now.since_ms(*asked) >= stall_ms && holds(Rule::I1Stall)
+            };
             for (chunk, _) in state.in_flight.extract_if(.., late) {
                 let bytes = u64::from(self.sizes[chunk as usize]);
                 state.in_flight_bytes -= bytes;

@@ -197,8 +197,11 @@ impl Node {
         if self.is_shut_out(peer) {
             return Admission::Stranger;
         }
-        let nobody = if holds(Rule::A2Members) { Admission::Stranger } else { Admission::Member };
-        let by_statement = self.terms_of(peer).map_or(nobody, |terms| terms.at(self.now()));
+        let terms = self.terms_of(peer);
+        let by_statement = terms.map_or(Admission::Stranger, |terms| terms.at(self.now()));
+        if by_statement == Admission::Stranger && !holds(Rule::A2Members) {
+            return Admission::Member;
+        }
         if by_statement == Admission::Stranger && self.visitor_rights(peer).is_some() {
             return Admission::Visitor;
         }

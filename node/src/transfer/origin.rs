@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use daymark_protocol::id::Digest;
 use daymark_protocol::image::{BadPackMap, ChunkSet, Index, PackMap, PackSpan};
+use daymark_protocol::rules::{Rule, holds};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, header};
 use tokio::sync::mpsc;
@@ -187,14 +188,15 @@ async fn body(
     if answer.status().is_redirection() {
         return Err(OriginError::Redirect { place, target: location(&answer) });
     }
-    if answer.status() != expected {
+    if answer.status() != expected && holds(Rule::I1Status) {
         return Err(OriginError::Status { place, status: answer.status() });
     }
     let mut body = Vec::new();
+    let fits = |length: usize| length as u64 <= bytes || !holds(Rule::I1Length);
     loop {
         match answer.chunk().await {
-            Ok(Some(piece)) if (body.len() + piece.len()) as u64 <= bytes => body.extend(piece),
-            Ok(None) if body.len() as u64 == bytes => return Ok(body),
+            Ok(Some(piece)) if fits(body.len() + piece.len()) => body.extend(piece),
+            Ok(None) if body.len() as u64 == bytes || !holds(Rule::I1Length) => return Ok(body),
             Ok(Some(_) | None) => return Err(OriginError::Length { place }),
             Err(source) => return Err(OriginError::Unreachable { place, source }),
         }

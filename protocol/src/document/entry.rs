@@ -13,6 +13,7 @@ use crate::document::{DocumentId, Shared};
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::limits;
 use crate::resource::{Kind, Scope};
+use crate::rules::{Rule, holds};
 use crate::trust::{RefusedStatement, Signature, Statement};
 
 const FORMAT: u8 = 1;
@@ -71,7 +72,7 @@ impl Entry {
             return Err(RefusedEntry::TooLarge(bytes.len()));
         }
         let mut reader = Reader::new(bytes);
-        if reader.u8("entry format")? != FORMAT {
+        if reader.u8("entry format")? != FORMAT && holds(Rule::D1Format) {
             return Err(DecodeError::Invalid("entry format").into());
         }
         match reader.u8("entry type")? {
@@ -123,7 +124,8 @@ pub fn signature_entry(statement: &Digest, key: &KeyId, signature: &Signature) -
 /// The documents that a statement and its signatures are entries of (RULES Q2).
 ///
 /// Statements of fleet and region scope live in `fleet`, those of a site's scope in that site's
-/// document. A Host lives in the document of its own site, whatever the scope: `site/none` without
+/// document. Tokens are in `fleet` whatever their scope, since a machine that is not enrolled keeps
+/// no site's document, and other sites must be able to judge whom one let in (RULES S9). A Host lives in the document of its own site, whatever the scope: `site/none` without
 /// one. The version that moves or ends it, or puts another machine in its place, is also an entry of
 /// `fleet` and of the site that it left, so that whoever is shown an older one knows better (RULES
 /// S4).
@@ -148,10 +150,13 @@ pub fn documents_of(statement: &Statement) -> BTreeSet<DocumentId> {
 }
 
 /// The one document in which all versions of a resource are looked for: that of its scope, for a
-/// Host that of its site.
+/// Host that of its site, for a token `fleet`.
 pub fn home_of(kind: &str, scope: &Scope, site: Option<&ResourceId>) -> DocumentId {
     if kind == Kind::Host.name() {
         return site_document(site);
+    }
+    if kind == Kind::Token.name() {
+        return DocumentId::Fleet;
     }
     match scope {
         Scope::Fleet | Scope::Region(_) => DocumentId::Fleet,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::resource::{Kind, Spec};
+use crate::rules::{Rule, holds};
 use crate::trust::{SignerScope, Version};
 
 /// The versions of one id that have an effect.
@@ -33,7 +34,7 @@ fn scoped_within(versions: Vec<Arc<Version>>) -> Vec<Arc<Version>> {
 /// Any version by `enroll` outranks what a token let in. A delegation neither takes a host from
 /// another site nor changes its labels, which define whom others mean.
 fn hosts_within(mut versions: Vec<Arc<Version>>) -> Vec<Arc<Version>> {
-    if versions.iter().any(|version| version.token.is_none()) {
+    if versions.iter().any(|version| version.token.is_none()) && holds(Rule::S9Outranked) {
         versions.retain(|version| version.token.is_none());
     }
     versions.sort_by_key(|version| (version.version, version.signer_scope != SignerScope::Fleet));

@@ -143,8 +143,10 @@ impl Statement {
         if payload.len() > limits::STATEMENT_PAYLOAD_BYTES_MAX {
             return Err(RefusedStatement::TooLong(payload.len()));
         }
-        strict_json::check(payload, limits::JSON_DEPTH_MAX)
-            .map_err(RefusedStatement::NotReadable)?;
+        if holds(Rule::S1Form) {
+            strict_json::check(payload, limits::JSON_DEPTH_MAX)
+                .map_err(RefusedStatement::NotReadable)?;
+        }
         let mut read = read_payload(payload)?;
         check_form(&read)?;
         reading::read_specs(&mut read, newer);
@@ -251,7 +253,7 @@ fn check_form(read: &ReadPayload) -> Result<(), RefusedStatement> {
         if resource.gone == resource.raw_spec.is_some() {
             return Err(RefusedStatement::Tombstone { kind, id });
         }
-        if !names.insert((&resource.kind, &resource.id)) {
+        if !names.insert((&resource.kind, &resource.id)) && holds(Rule::S2Once) {
             return Err(RefusedStatement::Twice { kind, id });
         }
     }

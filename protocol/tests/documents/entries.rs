@@ -1,11 +1,14 @@
 //! What is accepted, held and refused (RULES D2, D3, Q2, R2).
 
+use std::collections::BTreeMap;
+
 use daymark_protocol::document::{
     DocumentId, Entry, Interest, Outcome, Replica, Sites, documents_of, signature_entry,
     site_document,
 };
 use daymark_protocol::id::Digest;
-use daymark_protocol::resource::{Kind, Scope};
+use daymark_protocol::resource::{Kind, Scope, Spec, TokenSpec};
+use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::{Context, Floors, ResourceDraft, RootChain, Signature};
 
 use crate::support::{
@@ -158,6 +161,22 @@ fn q2_m3_statements_live_where_their_scope_says_and_hosts_without_a_site_in_none
     let homeless = fleet.draft(Scope::Fleet).resource(draft).finish().unwrap();
     let none = DocumentId::Site(resource_id("none"));
     assert_eq!(documents_of(&homeless).into_iter().collect::<Vec<_>>(), [none]);
+}
+
+#[test]
+fn s9_a_token_of_a_site_lives_where_machines_that_are_not_enrolled_find_it() {
+    let fleet = Fleet::new();
+    let spec = Spec::Token(TokenSpec {
+        name: "line 3".into(),
+        public_key: key(51).public().to_string(),
+        site: Some(resource_id("berlin")),
+        labels: BTreeMap::new(),
+        uses: 1,
+    });
+    let token = ResourceDraft::new(resource_id("token-1"), 1, &spec);
+    let draft = fleet.draft(Scope::Site(resource_id("berlin")));
+    let statement = draft.until(WallTime::MAX).resource(token).finish().unwrap();
+    assert_eq!(documents_of(&statement).into_iter().collect::<Vec<_>>(), [DocumentId::Fleet]);
 }
 
 #[test]

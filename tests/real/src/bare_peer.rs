@@ -11,7 +11,8 @@ use daymark_node::durable::HostKeyFile;
 use daymark_node::mesh::{MeshConfig, MeshEvent, MeshHandle, OpenError, PeerStream};
 use daymark_node::transfer::ChunkServer;
 use daymark_protocol::id::KeyId;
-use daymark_protocol::wire::SyncMessage;
+use daymark_protocol::time::WallTime;
+use daymark_protocol::wire::{Hello, Nonce, SyncMessage, Tag};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
@@ -29,6 +30,8 @@ pub struct Seen {
     pub connected: BTreeMap<KeyId, Admission>,
     /// Messages of the sync channel that came.
     pub syncs: u64,
+    /// Those of them that carried roots: answers to [`BarePeer::ask`].
+    pub roots: u64,
     /// Gossip that came.
     pub gossip: u64,
     /// Chunks that it sent, each with a wrong byte.
@@ -92,6 +95,23 @@ impl BarePeer {
         self.mesh.send(member, Channel::Sync, bytes).await;
     }
 
+    /// Opens a comparison with a member, as an agent with this clock and nothing in common does.
+    pub async fn greet(&self, member: KeyId, root_version: u64, wall: WallTime) {
+        let (nonce, tag) = (Nonce([1; 8]), Tag::default());
+        let hello = Hello {
+            root_version,
+            nonce,
+            root: tag,
+            fleet: tag,
+            site: [0; 8],
+            site_entries: tag,
+            heads: tag,
+            wall,
+            synchronised: true,
+        };
+        self.mesh.send(member, Channel::Sync, SyncMessage::Hello(hello).encode()).await;
+    }
+
     /// Opens a stream for chunks.
     ///
     /// # Errors
@@ -115,8 +135,12 @@ async fn listen(mut events: mpsc::Receiver<MeshEvent>, server: Arc<ChunkServer>,
             MeshEvent::Disconnected { peer } => {
                 with(&seen, |seen| seen.connected.remove(&peer));
             }
-            MeshEvent::Received { channel: Channel::Sync, .. } => {
-                with(&seen, |seen| seen.syncs += 1);
+            MeshEvent::Received { channel: Channel::Sync, bytes, .. } => {
+                let roots = matches!(SyncMessage::decode(&bytes), Ok(SyncMessage::Roots(_)));
+                with(&seen, |seen| {
+                    seen.syncs += 1;
+                    seen.roots += u64::from(roots);
+                });
             }
             MeshEvent::Gossip { .. } => with(&seen, |seen| seen.gossip += 1),
             MeshEvent::ChunkStream { peer, stream } => {

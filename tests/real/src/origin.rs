@@ -23,6 +23,7 @@ struct Behaviour {
     allowed: Option<BTreeSet<String>>,
     served_bytes: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
+    asked: BTreeMap<String, u64>,
     damage: bool,
     damaged: u64,
     pause: Duration,
@@ -83,6 +84,11 @@ impl Origin {
         self.with(|b| b.served_bytes.get(to).copied().unwrap_or_default())
     }
 
+    /// Times that a machine asked it for chunks, answered or not yet.
+    pub fn asked(&self, by: &str) -> u64 {
+        self.with(|b| b.asked.get(by).copied().unwrap_or_default())
+    }
+
     /// Times that it refused a machine.
     pub fn refused(&self, whom: &str) -> u64 {
         self.with(|b| b.refused.get(whom).copied().unwrap_or_default())
@@ -110,6 +116,9 @@ async fn answer(State(origin): State<Arc<Origin>>, request: Request) -> Response
         return StatusCode::FORBIDDEN.into_response();
     }
     let pack = path.ends_with("/pack");
+    if pack {
+        origin.with(|b| *b.asked.entry(whom.to_owned()).or_default() += 1);
+    }
     let pause = origin.with(|b| b.pause);
     if pack && !pause.is_zero() {
         tokio::time::sleep(pause).await;

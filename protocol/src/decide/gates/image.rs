@@ -58,7 +58,7 @@ fn unfit(
         return Some(Because::new("policy-kind-mismatch", "the image is of another kind of OS"));
     }
     let (wanted, has) = (canonical(&image.architecture), canonical(&machine.architecture));
-    if !wanted.is_empty() && wanted != has {
+    if !wanted.is_empty() && wanted != has && holds(Rule::I4Architecture) {
         let message = format!("the image is for {wanted}, this machine is {has:?}");
         return Some(Because::new("architecture-mismatch", message));
     }

@@ -9,6 +9,7 @@ use crate::document::entry::{Entry, documents_of, signature_entry, statement_ent
 use crate::document::held::WaitingSignature;
 use crate::id::{Digest, KeyId, ResourceId};
 use crate::resource::Kind;
+use crate::rules::{Rule, holds};
 use crate::trust::{Accepted, FloorRecord, Held, PublicKey, RootError, Statement, own_key};
 
 impl Replica {
@@ -106,6 +107,9 @@ impl Replica {
                     return Err(Outcome::NotKept("its documents are not kept here".into()));
                 }
                 self.waiting.insert_statement(*statement);
+                if !holds(Rule::D2Pairs) {
+                    self.keep_waiting(&digest);
+                }
                 Ok(Came::Statement(digest))
             }
             Entry::Signature { statement, key, signature } => {
@@ -215,9 +219,13 @@ impl Replica {
             else {
                 continue;
             };
-            let Some(key) = self.key_for(statement, &signature.key) else { continue };
-            let verifies =
-                self.verified.check(signature.key, &key, statement, &signature.signature);
+            let verifies = match self.key_for(statement, &signature.key) {
+                Some(key) => {
+                    self.verified.check(signature.key, &key, statement, &signature.signature)
+                }
+                None if holds(Rule::D3Named) => continue,
+                None => true,
+            };
             self.waiting.take_signature(&signature);
             if !verifies {
                 promoted.failed.insert(signature);
@@ -236,17 +244,7 @@ impl Replica {
     /// key the lowest counts (RULES D2).
     fn adopt(&mut self, signature: &WaitingSignature, changes: &mut Changes) -> bool {
         let digest = signature.statement;
-        if let Some(statement) = self.waiting.take_statement(&digest) {
-            let documents = self.documents_kept(&statement);
-            if documents.is_empty() || Some(statement.payload().fleet) != self.chain.fleet() {
-                return false;
-            }
-            let hash = Digest::of(&statement_entry(statement.bytes()));
-            let signature_hashes = Default::default();
-            let documents = self.shared.documents(digest, documents);
-            self.indexed.insert(digest, Indexed { documents, hash, signature_hashes });
-            self.statements.insert(digest, Held { statement, signatures: Default::default() });
-        }
+        self.keep_waiting(&digest);
         let (Some(held), Some(indexed)) =
             (self.statements.get_mut(&digest), self.indexed.get_mut(&digest))
         else {
@@ -269,6 +267,20 @@ impl Replica {
             }
         }
         before != Some(hash)
+    }
+
+    /// Keeps a statement that waited, if it is of this fleet and of a document that is kept.
+    fn keep_waiting(&mut self, digest: &Digest) {
+        let Some(statement) = self.waiting.take_statement(digest) else { return };
+        let documents = self.documents_kept(&statement);
+        if documents.is_empty() || Some(statement.payload().fleet) != self.chain.fleet() {
+            return;
+        }
+        let hash = Digest::of(&statement_entry(statement.bytes()));
+        let signature_hashes = Default::default();
+        let documents = self.shared.documents(*digest, documents);
+        self.indexed.insert(*digest, Indexed { documents, hash, signature_hashes });
+        self.statements.insert(*digest, Held { statement, signatures: Default::default() });
     }
 
     pub(super) fn documents_kept(&self, statement: &Statement) -> BTreeSet<DocumentId> {

@@ -25,6 +25,7 @@ impl RootChain {
             let version = held.root.version;
             (!what.is_empty()).then_some(ChainWait::Unread { version, what })
         });
+        let unread = unread.filter(|_| holds(Rule::S3UnreadRoot));
         unread.or_else(|| self.find_rivals().filter(|_| holds(Rule::R4Rivals)))
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Case {
 /// Writes cases down once: as tests, and in the table `CASES` of their module.
 macro_rules! cases {
     ($($(#[doc = $doc:literal])*
-       $name:ident [$($covers:expr),* $(,)?] $(by $offices:expr;)? |$stage:ident| $story:block)*) => {
+       $name:ident [$($covers:expr),* $(,)?] $(by $offices:expr;)? $(joins $joins:expr;)? |$stage:ident| $story:block)*) => {
         /// The cases of this module.
         pub(super) const CASES: &[$crate::attacks::case::Case] = &[$(
             $crate::attacks::case::Case {
@@ -51,6 +51,7 @@ macro_rules! cases {
                 #[allow(unused_mut, reason = "most fleets are like most fleets")]
                 let mut setting = $crate::attacks::stage::Setting::default();
                 $(setting.offices = Some($offices);)?
+                $(setting.joins = $joins;)?
                 $crate::attacks::stage::play(setting, async |$stage| $story).await
             }
         )*

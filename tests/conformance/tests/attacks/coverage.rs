@@ -77,6 +77,23 @@ fn the_threat_model_maps_everything_to_the_cases_that_cover_it() {
 }
 
 #[test]
+fn every_case_needs_a_check_and_every_check_has_a_case() {
+    let mut checks: BTreeSet<Rule> = Rule::ALL.into();
+    for case in cases() {
+        let red = case.covers.iter().filter_map(|covers| match covers {
+            Covers::Red(rule) => Some(*rule),
+            Covers::Rule(_) | Covers::Row(_) | Covers::Flaw(_) | Covers::Tuf(_) => None,
+        });
+        let red: Vec<Rule> = red.collect();
+        assert!(!red.is_empty(), "{} names no check without which it fails", case.name);
+        for rule in &red {
+            checks.remove(rule);
+        }
+    }
+    assert!(checks.is_empty(), "no case fails without {checks:?}");
+}
+
+#[test]
 fn what_a_case_covers_exists() {
     let (rules, flaws) = (numbered(&RULES), numbered(&FLAWS));
     for case in cases() {

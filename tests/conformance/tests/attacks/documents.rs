@@ -1,7 +1,6 @@
 //! Documents: entries and reports that are garbage, forged, forked or too many (RULES D1 to D6).
 
 use anyhow::{Context as _, ensure};
-use daymark_node::durable::HostKeyFile;
 use daymark_protocol::control::{Bytes, Item, SubmitOutcome, Submitted, Wanted};
 use daymark_protocol::decide::Gate;
 use daymark_protocol::document::{Facts, ReportWriter};
@@ -49,7 +48,7 @@ fn report_of(stage: &mut Stage, key: &SigningKey, generation: u64) -> anyhow::Re
 cases! {
     /// Bytes of Automerge's own, of an unknown format, cut short, empty, and a megabyte of zeros.
     bytes_that_are_no_entry
-    [Rule("D1"), Flaw("B2"), Row(17), Row(27), Row(37)]
+    [Red(D1Format), Rule("D1"), Flaw("B2"), Row(17), Row(27), Row(37)]
     |stage| {
         let automerge = [0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 1, 0x7f].to_vec();
         let garbage = [automerge, vec![9, 9, 9], vec![1], Vec::new(), vec![0; 1 << 20]];
@@ -61,6 +60,13 @@ cases! {
             ];
             stage.refuses(items.to_vec(), "").await?;
         }
+        // A whole order, in a form of the future.
+        let order = stage.order("future")?;
+        for item in order {
+            let Submitted::Entry(Bytes(mut bytes)) = item else { continue };
+            bytes[0] += 1;
+            stage.refuses(vec![Submitted::Entry(Bytes(bytes))], "malformed").await?;
+        }
         stage.wants_nothing("no-policy").await?;
         let order = stage.order("all")?;
         stage.tell(order).await?;
@@ -70,7 +76,7 @@ cases! {
     /// A statement without a signature is held in memory, and gone after a restart; so is a
     /// signature without its statement.
     halves_of_an_entry
-    [Rule("D2"), Rule("D3"), Flaw("N12")]
+    [Red(D2Pairs), Rule("D2"), Rule("D3"), Flaw("N12")]
     |stage| {
         let os = stage.wanted.os.clone();
         let order = stage.people().wants("all", &os, everyone());
@@ -89,7 +95,7 @@ cases! {
 
     /// A key that no root names signs by the hundred: held, bounded, and nothing is crowded out.
     statements_of_an_unknown_key
-    [Rule("D3"), Flaw("B3"), Row(24), Row(27)]
+    [Red(D3Named), Rule("D3"), Flaw("B3"), Row(24), Row(27)]
     |stage| {
         let os = stage.wanted.os.clone();
         for number in 0..40 {
@@ -183,7 +189,7 @@ cases! {
     a_second_machine_with_the_same_key
     [Red(D6Clone), Rule("D6"), Rule("D5"), Flaw("S5"), Flaw("N9"), Row(13)]
     |stage| {
-        let key = SigningKey::from_seed(HostKeyFile::read(&stage.machine().data())?.seed);
+        let key = stage.own_key()?;
         let first = generation(stage).await?;
         let report = report_of(stage, &key, first + 3)?;
         stage.mount(vec![Submitted::Report(Bytes(report))]).await?;

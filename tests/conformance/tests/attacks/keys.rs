@@ -3,18 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use daymark_protocol::control::{Bytes, Submitted};
 use daymark_protocol::decide::{
-    Activity, Installed, InstalledSource, Machine, PlatformKind, Reach, World, decide,
+    Activity, Gate, Installed, InstalledSource, Machine, PlatformKind, Reach, World, decide,
 };
 use daymark_protocol::id::{Digest, KeyId};
+use daymark_protocol::limits::RESOURCE_VERSION_MAX;
 use daymark_protocol::resource::{
     HaltSpec, HoldSpec, Kind, OsType, ResumeSpec, Role, SiteSpec, Spec,
 };
 use daymark_protocol::time::Now;
-use daymark_protocol::trust::{DigestList, RootDraft, SigningKey, Statement};
-use daymark_real::{ADMIN, Say as _, everyone, held_by, now, only};
+use daymark_protocol::trust::{
+    DigestList, ResourceDraft, RootDraft, SigningKey, Statement, Void, VoidId,
+};
+use daymark_real::{ADMIN, POLICY, Say as _, everyone, held_by, now, only};
 
 use super::case::cases;
 use super::stage::Stage;
@@ -26,6 +29,8 @@ const OTHERS: u8 = 29;
 struct Stopped {
     /// Alice's halt.
     halt: Digest,
+    /// An order that Alice alone has signed.
+    draft: Statement,
 }
 
 /// The other hosts' keys.
@@ -53,10 +58,10 @@ async fn stop_everything(stage: &mut Stage) -> anyhow::Result<Stopped> {
     let os = stage.wanted.os.clone();
     let order = stage.people().wants("draft", &os, everyone());
     let draft = stage.people().draft().resource(order);
-    let (_, half) = stage.people().sign(&draft, &["alice"])?;
+    let (draft, half) = stage.people().sign(&draft, &["alice"])?;
     let all = stage.order("all")?;
     stage.tell([freeze, hold, said, half, all].concat()).await?;
-    Ok(Stopped { halt: halt.digest() })
+    Ok(Stopped { halt: halt.digest(), draft })
 }
 
 /// What every host decides by what the real node holds: reasons, and how many hosts say each.
@@ -133,11 +138,16 @@ async fn the_new_signers_go_on(stage: &mut Stage, halts: &[Digest]) -> anyhow::R
         people.wants("all", &os, everyone()),
     ];
     for resource in said {
-        let draft = stage.people().draft().resource(resource);
-        let (_, items) = stage.people().say(&draft, &["bob", "carol"])?;
-        stage.mount(items).await?;
+        said_by_the_new_signers(stage, resource).await?;
     }
     Ok(())
+}
+
+/// Bob and Carol say something.
+async fn said_by_the_new_signers(stage: &mut Stage, resource: ResourceDraft) -> anyhow::Result<()> {
+    let draft = stage.people().draft().resource(resource);
+    let (_, items) = stage.people().say(&draft, &["bob", "carol"])?;
+    stage.mount(items).await.map(drop)
 }
 
 cases! {
@@ -168,9 +178,7 @@ cases! {
         let window = stage.people().opens("now", -300, 3600, everyone());
         let again = [site, window];
         for resource in again {
-            let draft = stage.people().draft().resource(resource);
-            let (_, items) = stage.people().say(&draft, &["bob", "carol"])?;
-            stage.mount(items).await?;
+            said_by_the_new_signers(stage, resource).await?;
         }
         all_say(stage, &[("halted", 30)]).await?;
         the_new_signers_go_on(stage, &[stopped.halt]).await?;
@@ -203,6 +211,97 @@ cases! {
             let items = stage.enroll_by("nina", &format!("host-{number}"), &key)?;
             stage.mount(items).await?;
         }
+        all_say(stage, &[("newer", 30)]).await?;
+        stage.installs().await
+    }
+
+    /// Alice leaves while a freeze, a halt and a hold of hers stand, and is kept by name: nothing
+    /// changes for any host. What she had half signed needs the others.
+    a_leaver_in_a_freeze
+    [Red(R5Kept), Rule("R5"), Rule("C4"), Flaw("B4"), Row(11)]
+    |stage| {
+        let stopped = stop_everything(stage).await?;
+        all_say(stage, &[("halted", 30)]).await?;
+        let lists = DigestList::of(&stage.statements_said()?);
+        let (draft, alice) = carol_for_alice(stage);
+        next_root(stage, draft.retire(alice, &lists), &lists).await?;
+        all_say(stage, &[("halted", 30)]).await?;
+        stage.is_untouched()?;
+        // Her draft, with Bob's signature beside her own: it would have been enough.
+        let bobs = stage.signatures_of(&stopped.draft, &["bob"]);
+        stage.mount(bobs).await?;
+        stage.floor_of_order("draft", Some(1))?;
+        let spec = Spec::Resume(ResumeSpec { name: "go".into(), halts: vec![stopped.halt] });
+        let resume = stage.people().resource("go", &spec, None);
+        said_by_the_new_signers(stage, resume).await?;
+        // Under the roots before it would have counted, so it has fallen, and that is a stop.
+        all_say(stage, &[("held", 1), ("policy-unknown", 29)]).await?;
+        stage.is_untouched()?;
+        let end = stage.people().tombstone(Kind::OsUpdatePolicy, "draft", Some(everyone()));
+        said_by_the_new_signers(stage, end).await?;
+        all_say(stage, &[("held", 1), ("newer", 29)]).await?;
+        let end = stage.people().tombstone(Kind::Hold, "one", Some(everyone()));
+        said_by_the_new_signers(stage, end).await?;
+        all_say(stage, &[("newer", 30)]).await?;
+        stage.installs().await
+    }
+
+    /// The root that revokes a thief is kept from a site: there the thief's word stops everyone and
+    /// starts nobody, and the root lifts that when it comes.
+    a_revocation_that_is_withheld
+    [Red(R5Revoked), Red(C5Threshold), Rule("R5"), Flaw("N1"), Row(7), Row(12), Row(25)]
+    |stage| {
+        let stopped = stop_everything(stage).await?;
+        let spec = Spec::Halt(HaltSpec { name: "thiefs".into(), policy: None });
+        let halt = stage.people().resource("thiefs", &spec, Some(everyone()));
+        let halt = stage.people().draft().resource(halt);
+        let (halt, thiefs) = stage.people().sign(&halt, &["alice"])?;
+        let spec = Spec::Resume(ResumeSpec { name: "thiefs".into(), halts: vec![halt.digest()] });
+        let lift = stage.people().resource("thiefs", &spec, None);
+        let lift = stage.people().draft().resource(lift);
+        let (_, lifts) = stage.people().sign(&lift, &["alice"])?;
+        stage.mount([thiefs, lifts].concat()).await?;
+        let resume = stage.people().resume("before", &[stopped.halt])?;
+        stage.tell(resume).await?;
+        all_say(stage, &[("halted", 30)]).await?;
+        stage.is_held_by(Gate::Halted, "halted", "halt thiefs").await?;
+        let known = stage.statements_said()?;
+        let lists = DigestList::of(&known);
+        let (draft, alice) = carol_for_alice(stage);
+        next_root(stage, draft.revoke(alice, &lists).keep(known), &lists).await?;
+        all_say(stage, &[("held", 1), ("newer", 29)]).await?;
+        stage.installs().await
+    }
+
+    /// Thieves of both keys hold everyone under the highest version there is: 30 hosts wait until
+    /// root takes it back by name.
+    a_hold_at_the_highest_version
+    [Red(R6Void), Rule("R6"), Row(8), Flaw("N14"), Tuf("test_new_targets_fast_forward_recovery")]
+    |stage| {
+        let stopped = stop_everything(stage).await?;
+        let id = stage.people().id(Kind::Hold, "one");
+        let spec = Spec::Hold(HoldSpec { name: "one".into() });
+        let top = ResourceDraft::new(id.clone(), RESOURCE_VERSION_MAX, &spec).target(everyone());
+        let draft = stage.people().draft().resource(top);
+        let (thiefs, items) = stage.people().say(&draft, &POLICY)?;
+        stage.tell(items).await?;
+        let resume = stage.people().resume("go", &[stopped.halt])?;
+        stage.tell(resume).await?;
+        all_say(stage, &[("held", 30)]).await?;
+        let second = stage.people().end(Kind::Hold, "one")?;
+        stage.mount(second).await?;
+        all_say(stage, &[("held", 30)]).await?;
+        stage.is_untouched()?;
+        let digest = thiefs.payload().resources.first().map(|resource| resource.digest());
+        let kind = Kind::Hold.name().to_owned();
+        let digest = digest.context("no resource")?;
+        let ids = vec![VoidId { kind, id, digest, counts_from: 3 }];
+        let draft = stage.people().next_root().void(Void { statement: thiefs.digest(), ids });
+        next_root(stage, draft, &[]).await?;
+        // Below what was taken back nothing is lifted: whom the first version held, it holds.
+        all_say(stage, &[("held", 1), ("newer", 29)]).await?;
+        let third = stage.people().end(Kind::Hold, "one")?;
+        stage.tell(third).await?;
         all_say(stage, &[("newer", 30)]).await?;
         stage.installs().await
     }

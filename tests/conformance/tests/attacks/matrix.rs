@@ -3,6 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
+use std::time::Instant;
 
 use daymark_protocol::rules::Rule;
 
@@ -12,7 +13,7 @@ use super::{WITHIN_VARIABLE, cases};
 /// Variable that names the rule that the daemon does without.
 const WITHOUT_RULE: &str = "CONFORMANCE_WITHOUT_RULE";
 /// Cases played at a time.
-const AT_A_TIME: usize = 3;
+const AT_A_TIME: usize = 6;
 
 /// Plays one case by itself, without a rule.
 fn play_without(case: &str, rule: Rule) -> std::io::Result<Output> {
@@ -33,8 +34,11 @@ fn play_all(pairs: Vec<(&'static str, Rule)>) -> Vec<String> {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some((case, rule)) = left.lock().unwrap().pop() {
+                    let begun = Instant::now();
                     let output = play_without(case, rule).unwrap();
                     let text = String::from_utf8_lossy(&output.stdout);
+                    let seconds = begun.elapsed().as_secs();
+                    println!("{case} without {rule:?}, {seconds} s: {}", why(&text));
                     if !text.contains("running 1 test") {
                         wrong.lock().unwrap().push(format!("{case} was not played: {text}"));
                     } else if output.status.success() {
@@ -45,6 +49,11 @@ fn play_all(pairs: Vec<(&'static str, Rule)>) -> Vec<String> {
         }
     });
     wrong.into_inner().unwrap()
+}
+
+/// What a case said when it failed, in one line.
+fn why(text: &str) -> &str {
+    text.lines().find_map(|line| line.strip_prefix("Error: ")).unwrap_or("passed, or panicked")
 }
 
 #[test]

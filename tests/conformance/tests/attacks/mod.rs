@@ -19,6 +19,7 @@ mod roots;
 mod stage;
 mod statements;
 mod time;
+mod tokens;
 
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         time::CASES,
         images::CASES,
         keys::CASES,
+        tokens::CASES,
     ]
     .into_iter()
     .flatten()

@@ -12,6 +12,7 @@ use daymark_protocol::trust::{
 use daymark_real::{ADMIN, Offices, POLICY, Say as _, everyone};
 
 use super::case::cases;
+use super::stage::Joins;
 
 /// Three sign roots, two of them at a time; one orders.
 const TWO_OF_THREE: &Offices = &[
@@ -60,7 +61,7 @@ cases! {
 
     /// A root that skips one is not believed before the one between has come.
     a_root_above_a_gap
-    [Rule("R2"), Tuf("test_root_rotation")]
+    [Red(R1Next), Rule("R1"), Rule("R2"), Tuf("test_root_rotation")]
     |stage| {
         let mut items = Vec::new();
         for _ in 0..3 {
@@ -74,6 +75,32 @@ cases! {
         stage.floor_of_roots(4)?;
         let order = stage.order("all")?;
         stage.tell(order).await?;
+        stage.installs().await
+    }
+
+    /// A newcomer is shown the newest root alone: what stops under keys that have left it cannot
+    /// see, so it judges nothing before it holds all roots.
+    a_chain_with_a_hole
+    [Red(R2WholeChain), Rule("R2"), Flaw("N2"), Row(11)]
+    joins Joins::Within;
+    |stage| {
+        let (stop, _) = stage.people().halt("stop")?;
+        let order = stage.order("all")?;
+        let harry = stage.people().key("harry").public().id();
+        let next = stage.people().key("hanna").public();
+        let draft = stage.people().next_root().key(next.clone(), "hanna");
+        let draft = draft.role(Role::Halt, 1, [next.id()]).retire(harry, &[]);
+        let (root, envelope) = stage.people().sign_root(&draft, &ADMIN)?;
+        stage.people().follow(root, envelope);
+        stage.join_with_the_newest_root_only().await?;
+        stage.holds(order[1..].to_vec(), "not all roots are held").await?;
+        stage.is_held_by(Gate::Authority, "root-incomplete", "root").await?;
+        stage.floor_of_order("all", None)?;
+        let (roots, said) = (stage.people().roots(), stage.people().said());
+        stage.tell([roots, said].concat()).await?;
+        stage.is_held_by(Gate::Halted, "halted", "halt stop").await?;
+        let resume = stage.people().resume("go", &[stop])?;
+        stage.tell(resume).await?;
         stage.installs().await
     }
 
@@ -143,7 +170,7 @@ cases! {
 
     /// A root says what this version cannot read: it waits rather than act on half of it.
     a_root_that_says_more_than_can_be_read
-    [Rule("R1"), Rule("S3"), Row(37), Tuf("test_custom_fields")]
+    [Red(S3UnreadRoot), Rule("R1"), Rule("S3"), Row(37), Tuf("test_custom_fields")]
     |stage| {
         let order = stage.order("all")?;
         let draft = stage.people().next_root();
@@ -160,7 +187,7 @@ cases! {
 
     /// A machine that was away for ten rotations of the root's key walks all ten.
     ten_rotations_at_once
-    [Red(R1OwnSigners), Rule("R1"), Rule("R2"), Tuf("test_root_rotation[1-of-1-key-rotation]"), Tuf("test_expired_local_root")]
+    [Red(R1OldSigners), Rule("R1"), Rule("R2"), Tuf("test_root_rotation[1-of-1-key-rotation]"), Tuf("test_expired_local_root")]
     |stage| {
         const HOLDERS: [&str; 11] =
             ["rosa", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10"];
@@ -178,9 +205,11 @@ cases! {
         stage.tell(items).await?;
         stage.floor_of_roots(11)?;
         // The first of them rules nothing any more.
-        let draft = stage.people().next_root();
+        let rosa = stage.people().key("rosa").public();
+        let draft = stage.people().next_root().key(rosa.clone(), "rosa");
+        let draft = draft.role(Role::Root, 1, [rosa.id()]);
         let (_, stale) = stage.people().sign_root(&draft, &["rosa"])?;
-        let why = "root 12 has 0 of 1 signatures that root 12 demands";
+        let why = "root 12 has 0 of 1 signatures that root 11 demands";
         stage.refuses(vec![Submitted::Root(Bytes(stale))], why).await?;
         let order = stage.order("all")?;
         stage.tell(order).await?;

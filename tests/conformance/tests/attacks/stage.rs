@@ -4,16 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::ensure;
-use daymark_protocol::control::{Bytes, SubmitOutcome, Submitted};
+use anyhow::{Context as _, ensure};
+use daymark_node::durable::HostKeyFile;
+use daymark_protocol::control::{Bytes, Join, SubmitOutcome, Submitted};
 use daymark_protocol::decide::{Decision, Gate, Verdict};
-use daymark_protocol::document::{Entry, statement_entry};
+use daymark_protocol::document::{Entry, signature_entry, statement_entry};
 use daymark_protocol::id::{Digest, ResourceId};
 use daymark_protocol::resource::{HostSpec, Kind, Scope, Spec};
-use daymark_protocol::trust::{Draft, Floor, Floors, Pin, PublicKey, ResourceDraft};
+use daymark_protocol::trust::{
+    Context, Draft, Floor, Floors, Pin, PublicKey, ResourceDraft, SigningKey, Statement,
+};
 use daymark_real::{
-    Administrators, Fleet, Image, Machine, Offices, Plan, Published, Say as _, everyone, now, until,
+    Administrators, Fleet, Image, Machine, Offices, PORT, Plan, Published, Say as _, everyone, now,
+    until,
 };
 
 use super::floors::floors_on_disk;
@@ -35,6 +40,8 @@ pub(super) struct Stage {
     pub(super) pin: Pin,
     /// Both parts of the inactive slot, before anything happened.
     untouched: Vec<Option<Digest>>,
+    /// Whether the machine listens to the network.
+    listens: bool,
 }
 
 /// What a fleet is like, before it is founded.
@@ -42,6 +49,18 @@ pub(super) struct Stage {
 pub(super) struct Setting {
     /// Who speaks for what, if not as in most cases.
     pub(super) offices: Option<&'static Offices>,
+    /// When the machine joins.
+    pub(super) joins: Joins,
+}
+
+/// When the machine joins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Joins {
+    /// Before the story begins, with all roots there are.
+    #[default]
+    Before,
+    /// In the course of the story.
+    Within,
 }
 
 impl Stage {
@@ -55,7 +74,7 @@ impl Stage {
         let (wanted, _) = fleet.publish(&image("2.0.0"))?;
         fleet.administrators.window("now", -300, 3600)?;
         let pin = fleet.administrators.pin();
-        let mut stage = Self { fleet, wanted, pin, untouched: Vec::new() };
+        let mut stage = Self { fleet, wanted, pin, untouched: Vec::new(), listens: false };
         stage.untouched = stage.inactive_slot();
         Ok(stage)
     }
@@ -64,6 +83,47 @@ impl Stage {
     pub(super) async fn begin(&mut self) -> anyhow::Result<()> {
         self.fleet.switch_on(0).await?;
         self.wants_nothing("no-policy").await
+    }
+
+    /// Switches the machine on; it takes the fleet by the newest root, and is shown no other one.
+    pub(super) async fn join_with_the_newest_root_only(&mut self) -> anyhow::Result<()> {
+        self.pin = self.people().pin();
+        let machine = self.fleet.machines.first_mut().context("no machine")?;
+        machine.start()?;
+        until("it answers", within(), async || machine.status().await).await?;
+        let newest = self.fleet.administrators.roots().pop().context("no root")?;
+        let join = Join { pin: self.pin, items: vec![newest] };
+        Ok(self.machine().client().join(&join).await?)
+    }
+
+    /// A machine that nobody enrolled takes the place of the one that is; it took the fleet, and
+    /// heard everything that was said. Returns its key.
+    pub(super) async fn newcomer(&mut self) -> anyhow::Result<SigningKey> {
+        let mut machine = self.fleet.stranger("newcomer").await?;
+        machine.set("network.listen", "[]")?;
+        self.fleet.machines[0].stop()?;
+        self.fleet.machines.insert(0, machine);
+        self.untouched = self.inactive_slot();
+        self.fleet.switch_on(0).await?;
+        self.is_held_by(Gate::Enrolled, "not-provisioned", "").await?;
+        self.own_key()
+    }
+
+    /// Lets the machine listen to the network, unless it does already.
+    pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
+        if std::mem::replace(&mut self.listens, true) {
+            return Ok(());
+        }
+        let machine = self.fleet.machines.first_mut().context("no machine")?;
+        let address = machine.place.address;
+        machine.stop()?;
+        machine.set("network.listen", &format!("[\"{address}:{PORT}\"]"))?;
+        self.fleet.switch_on(0).await
+    }
+
+    /// The machine's own key, as whoever has its disk knows it.
+    pub(super) fn own_key(&self) -> anyhow::Result<SigningKey> {
+        Ok(SigningKey::from_seed(HostKeyFile::read(&self.machine().data())?.seed))
     }
 
     /// The machine.
@@ -88,6 +148,17 @@ impl Stage {
             }
         };
         self.fleet.administrators.said().iter().map(digest).collect()
+    }
+
+    /// The signatures of some under a statement, as they are handed in.
+    pub(super) fn signatures_of(&mut self, under: &Statement, by: &[&str]) -> Vec<Submitted> {
+        let signature = |holder: &&str| {
+            let key = self.people().key(holder);
+            let signature = key.sign(Context::Statement, under.bytes());
+            let entry = signature_entry(&under.digest(), &key.public().id(), &signature);
+            Submitted::Entry(Bytes(entry))
+        };
+        by.iter().map(signature).collect()
     }
 
     /// A statement of these bytes as it is handed in, without signatures.
@@ -210,9 +281,14 @@ impl Stage {
     /// The wanted image reaches the inactive slot, byte for byte as signed: the control, without
     /// which a case would also pass on a machine that never installs anything.
     pub(super) async fn installs(&self) -> anyhow::Result<()> {
+        self.installs_within(within()).await
+    }
+
+    /// As [`Self::installs`], within that time.
+    pub(super) async fn installs_within(&self, within: Duration) -> anyhow::Result<()> {
         let signed = self.signed();
         ensure!(signed.iter().all(Option::is_some), "the profile does not sign for its parts");
-        until("the wanted image is in the slot", within(), async || {
+        until("the wanted image is in the slot", within, async || {
             if self.inactive_slot() == signed {
                 return Ok(());
             }
@@ -301,7 +377,11 @@ pub(super) async fn play(
     story: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut stage = Stage::set(&setting).await?;
-    let told = match stage.begin().await {
+    let begun = match setting.joins {
+        Joins::Before => stage.begin().await,
+        Joins::Within => Ok(()),
+    };
+    let told = match begun {
         Ok(()) => story(&mut stage).await,
         Err(error) => Err(error),
     };

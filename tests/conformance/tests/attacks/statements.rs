@@ -1,9 +1,11 @@
 //! Statements: form, change sets, scope, what signers saw, ends (RULES S1 to S9).
 
 use anyhow::ensure;
+use daymark_protocol::control::{Bytes, Submitted};
 use daymark_protocol::decide::Gate;
+use daymark_protocol::document::signature_entry;
 use daymark_protocol::resource::{HaltSpec, Kind, OsUpdatePolicySpec, Scope, SiteSpec, Spec};
-use daymark_protocol::trust::{Draft, ResourceDraft, named_id};
+use daymark_protocol::trust::{Context, Draft, ResourceDraft, Statement, named_id};
 use daymark_real::{POLICY, STOP, Say as _, everyone, now, only, until, wanting};
 
 use super::case::cases;
@@ -43,9 +45,14 @@ cases! {
         let forged = text.replacen("\"priority\":0", "\"priority\":9", 1);
         let forged = if forged == text { text.replacen("\"all\":true", "\"all\": true", 1) } else { forged };
         ensure!(forged != text, "nothing was changed in {text}");
-        let entry = stage.entry_of(&forged);
-        let signatures = signed[1..].to_vec();
-        stage.holds([vec![entry], signatures].concat(), "held").await?;
+        let other = Statement::digest_of(forged.as_bytes());
+        let under_it = POLICY.map(|holder| {
+            let key = stage.people().key(holder);
+            let signature = key.sign(Context::Statement, statement.bytes());
+            Submitted::Entry(Bytes(signature_entry(&other, &key.public().id(), &signature)))
+        });
+        stage.holds(vec![stage.entry_of(&forged)], "no signature of it").await?;
+        stage.refuses(under_it.to_vec(), "does not verify").await?;
         stage.wants_nothing("no-policy").await?;
         stage.floor_of_order("all", None)?;
         stage.tell(signed).await?;
@@ -108,7 +115,7 @@ cases! {
 
     /// One change set names an id twice; a halt hides beside an order.
     a_change_set_that_contradicts_itself
-    [Rule("S2"), Flaw("N11"), Row(22), Tuf("test_duplicate_keys")]
+    [Red(S2Once), Rule("S2"), Flaw("N11"), Row(22), Tuf("test_duplicate_keys")]
     |stage| {
         let os = stage.wanted.os.clone();
         let order = stage.people().wants("all", &os, everyone());
@@ -130,7 +137,7 @@ cases! {
 
     /// The same JSON key twice, nesting without end, too many bytes, another type, no JSON at all.
     statements_that_no_version_could_accept
-    [Rule("S1"), Flaw("S6"), Row(17), Row(18), Row(37), Tuf("test_incorrect_metadata_type")]
+    [Red(S1Form), Rule("S1"), Flaw("S6"), Row(17), Row(18), Row(37), Tuf("test_incorrect_metadata_type")]
     |stage| {
         let os = stage.wanted.os.clone();
         let order = stage.people().wants("all", &os, everyone());
@@ -255,7 +262,7 @@ cases! {
 
     /// A correctly signed image for other machines: another architecture than this one's.
     an_image_for_another_machine
-    [Rule("S8"), Row(2)]
+    [Red(I4Architecture), Rule("S8"), Row(2)]
     |stage| {
         let mut other = stage.wanted.profile.clone();
         other.architecture = "m68k".into();
@@ -292,9 +299,10 @@ cases! {
         stage.installs().await
     }
 
-    /// Unusual names of everything that is named: none of them is a path, a query or a terminal.
+    /// Unusual names of everything that is named: none of them is a path, a query or a terminal. An
+    /// order whose name nobody could show is unknown.
     unusual_names
-    [Rule("S1"), Tuf("test_unusual_role_name"), Row(37)]
+    [Red(S3Limits), Rule("S1"), Rule("S3"), Tuf("test_unusual_role_name"), Row(37)]
     |stage| {
         let os = stage.wanted.os.clone();
         for name in ["?", "#", "/delegatedrole", "../delegatedrole", "a b", "%2e%2e", "\u{1b}[2J", "ß"] {
@@ -306,6 +314,16 @@ cases! {
             let order = stage.people().policy_says(order)?;
             stage.mount(order).await?;
             stage.wants_nothing("no-policy").await?;
+        }
+        let log = stage.machine().log_text();
+        ensure!(!log.contains("\u{1b}[2J"), "a name of others reached the terminal");
+        let long = "x".repeat(51);
+        for name in ["", &long] {
+            let order = stage.order(name)?;
+            stage.tell(order).await?;
+            stage.is_held_by(Gate::Policy, "policy-unknown", "name").await?;
+            let end = stage.people().end(Kind::OsUpdatePolicy, name)?;
+            stage.tell(end).await?;
         }
         let order = stage.order("all")?;
         stage.tell(order).await?;
