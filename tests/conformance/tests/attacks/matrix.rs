@@ -13,7 +13,7 @@ use super::{WITHIN_VARIABLE, cases};
 /// Variable that names the rule that the daemon does without.
 const WITHOUT_RULE: &str = "CONFORMANCE_WITHOUT_RULE";
 /// Cases played at a time.
-const AT_A_TIME: usize = 6;
+const AT_A_TIME: usize = 4;
 
 /// Plays one case by itself, without a rule.
 fn play_without(case: &str, rule: Rule) -> std::io::Result<Output> {
@@ -33,7 +33,9 @@ fn play_all(pairs: Vec<(&'static str, Rule)>) -> Vec<String> {
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
-                while let Some((case, rule)) = left.lock().unwrap().pop() {
+                // Its own closure, so that the lock is not held while a case is played.
+                let next = || left.lock().unwrap().pop();
+                while let Some((case, rule)) = next() {
                     let begun = Instant::now();
                     let output = play_without(case, rule).unwrap();
                     let text = String::from_utf8_lossy(&output.stdout);
