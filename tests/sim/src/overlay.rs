@@ -79,6 +79,11 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
+    /// How many peers are in it.
+    pub(crate) fn size(&self) -> usize {
+        self.peers.len()
+    }
+
     fn insert(&mut self, peer: usize) -> bool {
         self.is_sound = false;
         self.peers.insert(peer)

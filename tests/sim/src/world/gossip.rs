@@ -1,6 +1,5 @@
 //! The overlay: publishing, forwarding, word of recent messages, heartbeats.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use daymark_core::Event;
@@ -12,14 +11,14 @@ use daymark_protocol::limits::MESSAGE_BYTES_MAX;
 use super::{Judging, Next, Way, World};
 use crate::faults::Fault;
 use crate::heard::HostSet;
-use crate::overlay::{BEAT_MS, Candidate, Grafted, Rumour, WORD_BYTES};
+use crate::overlay::{BEAT_MS, Candidate, Grafted, Mesh, Rumour, WORD_BYTES};
 use crate::trace::Trace;
 
 impl World {
     /// How many peers each mesh of each machine has.
     pub fn mesh_sizes(&self) -> Vec<usize> {
         let meshes = self.hosts.iter().flat_map(|host| host.overlay.topics.values());
-        meshes.map(BTreeSet::len).collect()
+        meshes.map(Mesh::size).collect()
     }
 
     fn topic_number(&mut self, topic: &Topic) -> u16 {
