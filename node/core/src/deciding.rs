@@ -204,7 +204,7 @@ impl Node {
         };
         let standing = self.replica.as_ref().map(Replica::standing);
         let configs = standing.is_some_and(|it| it.of_kind(Kind::CustomConfig).next().is_some());
-        rests && state.inhibitors.is_empty() && !configs
+        rests && self.inhibitors().next().is_none() && !configs
     }
 
     /// The wanted OS profile.

@@ -1,8 +1,9 @@
-use daymark_protocol::id::Digest;
+use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::limits;
 use daymark_protocol::resource::Role;
 use daymark_protocol::trust::{
-    Accepted, ChainWait, MoveError, Pin, RefusedRoot, Root, RootChain, RootDraft, RootError,
+    Accepted, ChainWait, Envelope, MoveError, Pin, RefusedRoot, Root, RootChain, RootDraft,
+    RootError, Signature,
 };
 
 use crate::support::{
@@ -141,6 +142,45 @@ fn r3_signatures_that_were_kept_back_can_be_added_later() {
     assert_eq!(chain.accept(&stripped).unwrap(), Accepted::Known);
     let passed_on: Vec<&[u8]> = chain.roots().map(|(_, bytes)| bytes).collect();
     assert_eq!(chain_from(&first, &passed_on).newest_version(), 2);
+}
+
+/// A root at or below the pin may come with signatures under keys that nobody has, as many as an
+/// envelope holds, before the keys are known that really signed it.
+#[test]
+fn r3_made_up_signatures_never_keep_the_true_ones_out() {
+    let draft = with_keys(RootDraft::first("acme", day(0), day(9)), "AB");
+    let (one, first) = signed(&draft.role(Role::Root, 1, ids("A")), "A");
+    let mut second = RootDraft::after(&first, day(1), day(99)).role(Role::Root, 1, ids("B"));
+    let gone = key('A').public().id();
+    second.keys.remove(&gone);
+    second.roles.values_mut().for_each(|role| role.keys.retain(|key| *key != gone));
+    let (whole, root) = signed(&second, "AB");
+    let (stripped, _) = signed(&second, "B");
+    let mut stuffed = Envelope::parse(&stripped).unwrap();
+    let made_up = (0_u8..).map(|n| (KeyId([n; 32]), Signature([n; 64])));
+    stuffed.signatures.extend(made_up.take(limits::SIGNATURES_MAX - 1));
+    let stuffed = stuffed.to_json();
+    let orders: [&[&[u8]]; 4] = [
+        &[&stuffed, &one, &whole],
+        &[&stuffed, &whole, &one],
+        &[&whole, &stuffed, &one],
+        &[&one, &stuffed, &whole],
+    ];
+    for (number, order) in orders.iter().enumerate() {
+        let check = |chain: &RootChain| {
+            let passed_on: Vec<&[u8]> = chain.roots().map(|(_, bytes)| bytes).collect();
+            assert_eq!(chain_from(&first, &passed_on).newest_version(), 2, "order {number}");
+            let signatures = Envelope::parse(passed_on[1]).unwrap().signatures;
+            assert_eq!(signatures.len(), 2, "order {number}: made-up ones stay");
+        };
+        check(&chain_from(&root, order));
+        // One after the other, as often as a peer offers them again.
+        let mut chain = RootChain::new(pin(&root));
+        for bytes in order.iter().chain(*order).copied() {
+            chain.accept(bytes).ok();
+        }
+        check(&chain);
+    }
 }
 
 #[test]

@@ -33,6 +33,23 @@ fn an_inhibitor_is_set_lifted_and_ends() {
     assert!(inhibitors(&rig).is_empty());
 }
 
+/// One that is over stays on the disk until the next is set, and asks for nothing.
+#[test]
+fn an_inhibitor_that_is_over_no_longer_makes_the_node_decide() {
+    let mut rig = Rig::member(&Fleet::new(1, 1), 10);
+    let decisions = |rig: &mut Rig, minutes: u32| {
+        let before = rig.node.status().counters.decisions;
+        (0..minutes).for_each(|_| drop(rig.wait(60_000)));
+        rig.node.status().counters.decisions - before
+    };
+    assert_eq!(decisions(&mut rig, 60), 0, "nothing asks for a decision");
+    let until = start().plus_ms(i64::try_from(rig.now_ms).unwrap() + 240_000);
+    assert_eq!(inhibit(&mut rig, "shift", Some(until)), Reply::Done);
+    assert_eq!(decisions(&mut rig, 3), 3, "it is looked at until it ends");
+    assert_eq!(rig.node.durable().inhibitors.len(), 1);
+    assert_eq!(decisions(&mut rig, 60), 0, "it goes on deciding");
+}
+
 fn delivered(asked: &Asked) -> Option<(OpId, String)> {
     let deliver = |effect: &Effect| match effect {
         Effect::Perform { op, act: Act::DeliverConfig { config, .. } } => {

@@ -7,6 +7,7 @@
 
 mod moving;
 mod outcome;
+mod signatures;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +112,7 @@ impl RootChain {
         let envelope = self.only_fitting_signatures(&root, envelope);
         let held = self.held.entry(version).or_default();
         held.insert(digest, HeldRoot::new(root, envelope));
+        self.sift_signatures(version + 1);
         self.wait = self.find_wait();
         Ok(Accepted::New { version, digest })
     }
@@ -123,11 +125,7 @@ impl RootChain {
     ) -> Vec<Result<Accepted, RootError>> {
         let pinned = self.pin.version;
         let place = |bytes: &[u8]| {
-            let first = rivals_in(bytes).next().unwrap_or_default();
-            let version = Envelope::parse(first)
-                .ok()
-                .and_then(|envelope| Root::parse(&envelope.payload).ok())
-                .map_or(0, |root| root.version);
+            let version = version_of(bytes);
             if version <= pinned { (false, pinned - version) } else { (true, version) }
         };
         let mut ordered: Vec<_> = envelopes
@@ -136,10 +134,13 @@ impl RootChain {
             .map(|(index, bytes)| (place(bytes), index, bytes))
             .collect();
         ordered.sort_unstable();
-        let mut results: Vec<_> =
-            ordered.into_iter().map(|(_, index, bytes)| (index, self.accept(bytes))).collect();
-        results.sort_unstable_by_key(|(index, _)| *index);
-        results.into_iter().map(|(_, result)| result).collect()
+        let mut results: Vec<_> = ordered
+            .into_iter()
+            .map(|(_, index, bytes)| (index, bytes, self.accept(bytes)))
+            .collect();
+        self.merge_again(&mut results);
+        results.sort_unstable_by_key(|(index, ..)| *index);
+        results.into_iter().map(|(.., result)| result).collect()
     }
 
     /// What tells it from other chains: its pin, its floor, and a digest of all that it holds,
@@ -312,55 +313,19 @@ impl RootChain {
         }
         parents.try_for_each(|parent| check_threshold(root, envelope, &parent.root))
     }
-
-    fn fits(&self, root: &Root, payload: &[u8], key: &KeyId, signature: &Signature) -> bool {
-        match self.keys.get(key) {
-            Some(key) => key.verify(Context::Root, payload, signature),
-            // The keys of the root before are not known while the chain is filled downwards.
-            None => root.version <= self.pin.version,
-        }
-    }
-
-    fn only_fitting_signatures(&self, root: &Root, mut envelope: Envelope) -> Envelope {
-        let mut signatures = std::mem::take(&mut envelope.signatures);
-        signatures.retain(|(key, sig)| self.fits(root, &envelope.payload, key, sig));
-        signatures.sort_unstable();
-        Envelope { signatures, ..envelope }
-    }
-
-    /// Adds signatures that verify to a held root, so that what is passed on convinces those too
-    /// who come by thresholds.
-    fn merge_signatures(&mut self, version: u64, digest: Digest, offered: &Envelope) -> Accepted {
-        let verifies = |(id, signature): &(KeyId, Signature)| {
-            let key = self.keys.get(id);
-            key.is_some_and(|key| key.verify(Context::Root, &offered.payload, signature))
-        };
-        let fresh: BTreeMap<_, _> =
-            offered.signatures.iter().copied().filter(|pair| verifies(pair)).collect();
-        let Some(held) = self.held.get(&version).and_then(|held| held.get(&digest)) else {
-            return Accepted::Known;
-        };
-        let mut merged: BTreeMap<_, _> = held.envelope.signatures.iter().copied().collect();
-        merged.retain(|id, signature| !fresh.contains_key(id) || verifies(&(*id, *signature)));
-        let before = merged.len();
-        for (id, signature) in fresh {
-            merged.entry(id).or_insert(signature);
-        }
-        if merged.len() == before || merged.len() > limits::SIGNATURES_MAX {
-            return Accepted::Known;
-        }
-        let envelope =
-            Envelope { signatures: merged.into_iter().collect(), ..held.envelope.clone() };
-        let renewed = HeldRoot::new(held.root.clone(), envelope);
-        self.held.entry(version).or_default().insert(digest, renewed);
-        self.wait = self.find_wait();
-        Accepted::Signatures { version, digest }
-    }
 }
 
 /// The envelopes in what is stored under one version. JSON as we write it has no line ends.
 fn rivals_in(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()).take(limits::RIVAL_ROOTS_MAX)
+}
+
+/// The version of what is stored or carried as one piece; 0 if that cannot be read.
+fn version_of(bytes: &[u8]) -> u64 {
+    let first = rivals_in(bytes).next().unwrap_or_default();
+    let envelope = Envelope::parse(first).ok();
+    let root = envelope.and_then(|envelope| Root::parse(&envelope.payload).ok());
+    root.map_or(0, |root| root.version)
 }
 
 /// Whether the signatures on `root` meet the threshold that `by` sets for its role `root`.
