@@ -89,7 +89,7 @@ pub(crate) struct FleetInitArgs {
     /// --evaluation also a name alone, whose key is made here.
     #[arg(long = "member", value_name = "NAME=PUBLIC-KEY")]
     pub members: Vec<String>,
-    /// Threshold of the root role: `2-of-3`, or `1-of-alice,bob`.
+    /// Threshold of the root role: `2-of-3`, `2` (of all members), or `1-of-alice,bob`.
     #[arg(long, default_value = "1-of-1", value_name = "K-of-N")]
     pub root: String,
     /// Threshold of the policy role; the root's otherwise.

@@ -170,37 +170,40 @@ fn root(args: &FleetInitArgs, members: &Members) -> Outcome<RootDraft> {
     Ok(draft)
 }
 
-/// `2-of-3`: all members, of whom there must be three; `1-of-alice,bob`: these.
+/// `2-of-3`: all members, of whom there must be three; `2`: all members; `1-of-alice,bob`: these.
 fn role_keys(text: &str, members: &Members) -> Outcome<RoleKeys> {
-    let bad = |why: String| Failure::usage(why).next("write 2-of-3, or 1-of-alice,bob");
-    let (threshold, of) =
-        text.split_once("-of-").ok_or_else(|| bad(format!("{text:?} is not a threshold")))?;
+    let bad = |why: String| {
+        Failure::usage(why).next("write 2-of-3, 2 (of all members), or 1-of-alice,bob")
+    };
+    let (threshold, of) = text.split_once("-of-").unwrap_or((text, ""));
     let threshold: u32 =
         threshold.parse().map_err(|_| bad(format!("{text:?} is not a threshold")))?;
-    let keys: BTreeSet<KeyId> = if let Ok(count) = of.parse::<usize>() {
-        if count != members.len() {
-            let names: Vec<&str> = members.keys().map(String::as_str).collect();
-            return Err(bad(format!(
-                "{text} names {count} keys, and there are {}: {}",
-                members.len(),
-                names.join(", ")
-            )));
-        }
+    let keys = if text == threshold.to_string() {
         members.values().map(PublicKey::id).collect()
     } else {
-        of.split(',')
-            .map(|name| {
-                members
-                    .get(name)
-                    .map(PublicKey::id)
-                    .ok_or_else(|| bad(format!("{text}: there is no member {name:?}")))
-            })
-            .collect::<Outcome<_>>()?
+        named_keys(of, members).map_err(|why| bad(format!("{text}: {why}")))?
     };
     if threshold == 0 || threshold as usize > keys.len() {
         return Err(bad(format!("{text}: {} keys cannot meet it", keys.len())));
     }
     Ok(RoleKeys { threshold, keys })
+}
+
+/// The keys after `-of-`: a number, which must be that of all members, or names.
+fn named_keys(of: &str, members: &Members) -> Result<BTreeSet<KeyId>, String> {
+    if let Ok(count) = of.parse::<usize>() {
+        if count == members.len() {
+            return Ok(members.values().map(PublicKey::id).collect());
+        }
+        let names: Vec<&str> = members.keys().map(String::as_str).collect();
+        return Err(format!(
+            "there are {} members, not {count}: {}",
+            names.len(),
+            names.join(", ")
+        ));
+    }
+    let key = |name| members.get(name).map(PublicKey::id);
+    of.split(',').map(|name| key(name).ok_or(format!("there is no member {name:?}"))).collect()
 }
 
 /// What `fleet info` shows.

@@ -44,7 +44,13 @@ fn two_of_three_found_a_fleet_and_sign_by_stick_alone() {
     let member = |admin: &Admin, name| admin.run(&["key", "show", name]).ends(0).out;
     let (of_bob, of_carol) = (member(&bob, "bob"), member(&carol, "carol"));
     let members = ["--member", of_bob.trim(), "--member", of_carol.trim()];
-    let init = [&["fleet", "init", "--name", "plant", "--root", "2-of-3"], &members[..]].concat();
+    let wrong =
+        |root| [&["fleet", "init", "--name", "plant", "--root", root], &members[..]].concat();
+    alice.refused(&wrong("2-of-5"), 2, &["3 members, not 5", "alice, bob, carol"]);
+    alice.refused(&wrong("4"), 2, &["3 keys cannot meet it"]);
+    alice.refused(&wrong("1-of-bob,dave"), 2, &["no member \"dave\""]);
+    let init = ["fleet", "init", "--name", "plant", "--root", "2-of-3", "--enroll", "1"];
+    let init = [&init, &members[..]].concat();
     let said = alice.run(&init).ends(3).out;
     let pin = said.lines().find_map(|line| line.strip_prefix("Fingerprint: ")).unwrap();
     alice.run(&["create", "site", "x", "--yes"]).ends(3).says(&["1 of 2 signatures"]);
@@ -59,6 +65,8 @@ fn two_of_three_found_a_fleet_and_sign_by_stick_alone() {
     alice.run(&["sync", stick]).ends(0);
     let info = alice.run(&["fleet", "info", "-o", "json"]).ends(0).json();
     assert_eq!(info["fingerprint"], pin);
+    assert_eq!(info["roles"]["enroll"]["threshold"], 1);
+    assert_eq!(info["roles"]["enroll"]["holders"].as_array().unwrap().len(), 3);
 
     alice.run(&["create", "site", "berlin", "--yes"]).ends(3);
     alice.run(&["sync", stick]).ends(0);
