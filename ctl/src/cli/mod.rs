@@ -46,6 +46,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Folder of keys, contexts and replicas; $DAYMARK_HOME or ~/.daymark otherwise.
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -78,10 +79,10 @@ pub(crate) struct Global {
     #[arg(short = 'y', long, global = true)]
     pub yes: bool,
     /// Why, for whoever reads it later.
-    #[arg(long, global = true, default_value = "")]
+    #[arg(long, global = true, default_value = "", hide_default_value = true)]
     pub reason: String,
     /// Ticket.
-    #[arg(long, global = true, default_value = "")]
+    #[arg(long, global = true, default_value = "", hide_default_value = true)]
     pub ticket: String,
     /// Sign with this key; may be repeated. Every key of this machine that has the role otherwise.
     #[arg(long = "key", global = true, value_name = "NAME")]
