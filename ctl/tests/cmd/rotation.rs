@@ -300,6 +300,41 @@ fn r7_a_delegate_signs_for_exactly_that_part_and_until_that_date() {
 }
 
 #[test]
+fn r7_a_delegation_ends_with_its_last_key_and_with_too_few_it_is_said() {
+    let admin = Admin::with_fleet();
+    admin.run(&["create", "site", "berlin", "--yes"]).ends(0);
+    let (dave, of_dave) = stranger("dave");
+    let (_, of_erin) = stranger("erin");
+    let part = ["--role", "policy", "--scope", "site=berlin", "--until", "2030-01-01", "--yes"];
+    let delegate = |more: &[&str]| {
+        admin.run(&[&["root", "delegate"], more, &part].concat()).ends(0);
+    };
+    delegate(&[&of_dave, "--name", "one"]);
+    let stick = admin.folder("stick");
+    admin.run(&["sync", text(&stick)]).ends(0);
+    dave.run(&["context", "add", "acme", text(&stick), "--fleet", &admin.pin()]).ends(0);
+    let fair = ["create", "blackout", "fair", "--from", "12-01", "--to", "12-03"];
+    dave.run(&[&fair[..], &["--scope", "site=berlin", "--yes"]].concat()).ends(0);
+    dave.run(&["sync", text(&stick)]).ends(0);
+    admin.run(&["sync", text(&stick)]).ends(0);
+    // Stolen: what it signed falls. Left: what it signed stays.
+    let said = admin.run(&["root", "revoke-key", "dave", "--preview"]).ends(0).out;
+    assert!(
+        said.contains("- delegation one") && said.contains("lose their signatures (1)"),
+        "{said}"
+    );
+    let said = admin.run(&["root", "retire-key", "dave", "--yes"]).ends(0).out;
+    assert!(said.contains("- delegation one") && said.contains("Nothing falls"), "{said}");
+    let listed = admin.run(&["get", "blackouts", "-o", "json"]).ends(0).json();
+    assert_eq!(listed[0]["state"], "in force");
+
+    let (_, of_dora) = stranger("dora");
+    delegate(&[&of_dora, &of_erin, "--sign", "2", "--name", "two"]);
+    let words = ["delegation two needs 2 keys and would have 1", "root undelegate two"];
+    admin.refused(&["root", "revoke-key", "dora", "--yes"], 4, &words);
+}
+
+#[test]
 fn what_falls_soon_is_said_by_every_command() {
     let admin = Admin::new();
     admin.run(&["key", "new", "--name", "alice", "--no-passphrase"]).ends(0);

@@ -86,7 +86,23 @@ pub(super) fn retire<'a>(
 ) -> Outcome<NextRoot<'a>> {
     let key = find(&next, text)?;
     succeed(&mut next, key, successor)?;
-    Ok(retire_key(next, key))
+    let mut next = retire_key(next, key);
+    if end_delegations_without_keys(&mut next) { keep_what_falls(next) } else { Ok(next) }
+}
+
+/// A delegation ends with its last key. Says whether any did.
+fn end_delegations_without_keys(next: &mut NextRoot<'_>) -> bool {
+    let before = next.draft.delegations.len();
+    next.draft.delegations.retain(|_, given| !given.speakers.keys.is_empty());
+    next.draft.delegations.len() < before
+}
+
+/// Keeps all that would lose its signers.
+fn keep_what_falls(mut next: NextRoot<'_>) -> Outcome<NextRoot<'_>> {
+    let (_, root) = next.draft.finish()?;
+    let falls = rotation::batch(next.session, &root, &next.lists);
+    next.draft = next.draft.keep(falls);
+    Ok(next)
 }
 
 fn retire_key(mut next: NextRoot<'_>, key: KeyId) -> NextRoot<'_> {
@@ -106,6 +122,7 @@ pub(super) fn revoke<'a>(
     succeed(&mut next, key, successor)?;
     let lists = next.session.replica().lists_of(&key);
     next.draft = next.draft.revoke(key, &lists);
+    end_delegations_without_keys(&mut next);
     next.lists.extend(lists);
     Ok(next)
 }
@@ -237,10 +254,7 @@ pub(super) fn undelegate<'a>(mut next: NextRoot<'a>, name: &str) -> Outcome<Next
     for key in given.speakers.keys.difference(&elsewhere) {
         next = retire_key(next, *key);
     }
-    let (_, root) = next.draft.finish()?;
-    let falls = rotation::batch(next.session, &root, &next.lists);
-    next.draft = next.draft.keep(falls);
-    Ok(next)
+    keep_what_falls(next)
 }
 
 /// Sets how old the newest heartbeat may be.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use daymark_protocol::id::KeyId;
 use daymark_protocol::resource::Role;
 use daymark_protocol::time::WallTime;
-use daymark_protocol::trust::{ChainWait, DigestList, RefusedRoot, Root, RootDraft};
+use daymark_protocol::trust::{ChainWait, DigestList, RefusedRoot, RoleKeys, Root, RootDraft};
 
 use crate::cli::NextRootArgs;
 use crate::commands::submit;
@@ -79,16 +79,20 @@ impl<'a> NextRoot<'a> {
     }
 
     fn refusal(&self, refused: RefusedRoot) -> Failure {
-        let short =
-            self.draft.roles.iter().find(|(_, keys)| keys.threshold as usize > keys.keys.len());
-        match short {
-            Some((role, keys)) => Failure::refused(format!(
-                "role {role} needs {} keys and would have {}",
-                keys.threshold,
-                keys.keys.len()
-            ))
-            .next(format!(
+        let too_few = |keys: &RoleKeys| keys.threshold as usize > keys.keys.len();
+        let lacks = |what: &str, keys: &RoleKeys| {
+            let (needs, has) = (keys.threshold, keys.keys.len());
+            Failure::refused(format!("{what} needs {needs} keys and would have {has}"))
+        };
+        if let Some((role, keys)) = self.draft.roles.iter().find(|(_, keys)| too_few(keys)) {
+            return lacks(&format!("role {role}"), keys).next(format!(
                 "name who takes over with --successor NAME=PUBLIC-KEY, or lower it: --threshold {role}=K"
+            ));
+        }
+        let mut delegations = self.draft.delegations.iter();
+        match delegations.find(|(_, given)| too_few(&given.speakers)) {
+            Some((name, given)) => lacks(&format!("delegation {name}"), &given.speakers).next(format!(
+                "name who takes over with --successor NAME=PUBLIC-KEY, or end it first: `daymarkctl root undelegate {name}`"
             )),
             None => Failure::refused(format!("the root would make no sense: {refused}")),
         }
