@@ -1,9 +1,15 @@
 //! What a host has said of itself, in the shape that commands need.
 
+use std::collections::BTreeMap;
+
 use daymark_protocol::decide::{Decision, Machine};
 use daymark_protocol::document::{HostView, UpdateRun, UpdateStatus, host_paths};
+use daymark_protocol::id::KeyId;
 use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::Standing;
 use serde::Serialize;
+
+use crate::names;
 
 /// A host's last words.
 #[derive(Clone, Debug)]
@@ -20,6 +26,8 @@ pub(crate) struct HostSummary {
     pub facts: Vec<(String, String)>,
     /// From which fleets a local person had it adopted.
     pub adopted: Option<String>,
+    /// What of its custom configuration could not be delivered, and why.
+    pub configuration_problem: Option<String>,
     /// Peers it saw, by key id.
     pub peers: Vec<(String, String)>,
 }
@@ -50,6 +58,9 @@ pub(crate) struct Run {
     pub peer_bytes: u64,
     /// Bytes from the machine's own slots.
     pub own_bytes: u64,
+    /// Wrong chunks, by the peer that sent them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub blamed: BTreeMap<KeyId, u64>,
 }
 
 impl From<UpdateRun> for Run {
@@ -66,8 +77,18 @@ impl From<UpdateRun> for Run {
             origin_bytes: run.bytes.origin,
             peer_bytes: run.bytes.peers,
             own_bytes: run.bytes.own,
+            blamed: run.blamed,
         }
     }
+}
+
+/// Which peers sent wrong chunks, in a sentence; `None` if none did.
+pub(crate) fn blamed(standing: &Standing, blamed: &BTreeMap<KeyId, u64>) -> Option<String> {
+    let peers: Vec<String> = blamed
+        .iter()
+        .map(|(peer, chunks)| format!("{} ({chunks})", names::host_name(standing, peer)))
+        .collect();
+    (!peers.is_empty()).then(|| format!("wrong chunks, refused, from {}", peers.join(", ")))
 }
 
 impl HostSummary {
@@ -82,6 +103,7 @@ impl HostSummary {
             runs: facts.runs().into_iter().map(Run::from).collect(),
             facts: facts.texts_below(host_paths::FACTS),
             adopted: facts.adopted().map(str::to_owned),
+            configuration_problem: facts.configuration_problem().map(str::to_owned),
             peers: facts.texts_below(host_paths::PEERS),
         })
     }

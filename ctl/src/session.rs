@@ -415,6 +415,7 @@ impl Session {
                 live: true,
                 policy_scope: None,
                 adopted: None,
+                configuration_problem: None,
                 decision,
             });
         }
@@ -431,6 +432,7 @@ impl Session {
             live: false,
             policy_scope: None,
             adopted: None,
+            configuration_problem: None,
             decision,
         })
     }

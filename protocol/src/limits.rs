@@ -84,6 +84,10 @@ pub const REPORT_PATH_DEPTH_MAX: usize = 3;
 pub const REPORT_NAME_BYTES_MAX: usize = 64;
 /// Longest text of detail in a run's record (RULES Q14).
 pub const RUN_DETAIL_BYTES_MAX: usize = 512;
+/// Peers that a run's record blames for wrong chunks: enough to look at, and little room.
+pub const RUN_BLAMED_MAX: usize = 3;
+/// Longest text of what of the custom configuration could not be delivered.
+pub const CONFIGURATION_PROBLEM_BYTES_MAX: usize = 512;
 /// Largest message between peers, gossip included.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Deepest nesting of regions (EIM).

@@ -149,6 +149,11 @@ impl trust::Version {
             && (self.scope.holds(place) || !holds(Rule::S4Scope))
             && target.is_some_and(|target| target.reaches(place, unknown))
     }
+
+    /// How near this version is to a host that it reaches (RULES Q10).
+    pub fn rank(&self, place: &HostPlace) -> Rank {
+        self.target.as_ref().map_or(Rank::All, |target| target.rank(&self.scope, place))
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::{names, output, rotation, scopes, targets};
 
 /// Runs `describe`.
 pub(crate) fn describe(session: &Session, args: &NamedArgs) -> Outcome {
+    if matches!(args.kind.to_ascii_lowercase().as_str(), "run" | "runs") {
+        return describe_run(session, &args.name);
+    }
     let standing = session.standing();
     let kinds = get::listed_kinds(&args.kind)?;
     let (kind, id) = session.find(&kinds, &args.name)?;
@@ -34,14 +37,41 @@ pub(crate) fn describe(session: &Session, args: &NamedArgs) -> Outcome {
             "decision": host.decision,
             "runs": host.runs,
             "history": host.adopted,
+            "configuration": host.configuration_problem,
         })
     });
     let value = json!({
         "kind": kind, "id": id, "name": names::name_of(standing, kind, &id), "state": state,
         "versions": versions, "reported": reported, "asOf": session.as_of(),
     });
-    output::value(session.global.output, &value, || {
-        serde_saphyr::to_string(&value).unwrap_or_else(|_| value.to_string()).trim_end().to_owned()
+    show(session, &value)
+}
+
+/// One update run, by its name.
+fn describe_run(session: &Session, name: &str) -> Outcome {
+    let run = get::runs(session, None)?.into_iter().find(|row| row.run.name == name);
+    let run = run.ok_or_else(|| {
+        Failure::usage(format!("there is no update run {name:?}")).next("`daymarkctl get runs`")
+    })?;
+    let blamed: Vec<Value> = run
+        .run
+        .blamed
+        .iter()
+        .map(|(peer, chunks)| {
+            let name = names::host_name(session.standing(), peer);
+            json!({ "peer": name, "key": peer, "wrongChunks": chunks })
+        })
+        .collect();
+    let value = json!({
+        "kind": "OsUpdateRun", "host": run.host, "run": run.run, "blamed": blamed,
+        "asOf": session.as_of(),
+    });
+    show(session, &value)
+}
+
+fn show(session: &Session, value: &Value) -> Outcome {
+    output::value(session.global.output, value, || {
+        serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string()).trim_end().to_owned()
     })?;
     Ok(Exit::Done)
 }

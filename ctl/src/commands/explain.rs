@@ -27,6 +27,9 @@ pub(crate) struct Explained {
     /// From which fleets a local person had it adopted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<String>,
+    /// What of its custom configuration could not be delivered, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration_problem: Option<String>,
     /// The decision.
     pub decision: Decision,
 }
@@ -42,7 +45,10 @@ pub(crate) async fn run(session: Session, args: HostArgs) -> Outcome {
         let line = standing.lines.get(&(Kind::OsUpdatePolicy, policy.clone()))?;
         names::living(line).map(|version| scopes::show(standing, &version.scope))
     });
-    explained.adopted = session.host(&host).and_then(|summary| summary.adopted);
+    if let Some(summary) = session.host(&host) {
+        explained.adopted = summary.adopted;
+        explained.configuration_problem = summary.configuration_problem;
+    }
     let policy = policy.map(|policy| names::name_of(standing, Kind::OsUpdatePolicy, &policy));
     output::value(session.global.output, &explained, || {
         text(&explained, policy.as_deref().unwrap_or_default(), &session.as_of())
@@ -92,6 +98,9 @@ fn text(explained: &Explained, policy: &str, synced: &str) -> String {
     }
     if let Some(adopted) = &explained.adopted {
         lines.push(format!("History     {adopted}"));
+    }
+    if let Some(problem) = &explained.configuration_problem {
+        lines.push(format!("Config      not delivered: {problem}"));
     }
     let at = |at| format!("{} ({})", times::show(at), times::relative(at, now));
     lines.push(match (explained.live, explained.as_of) {

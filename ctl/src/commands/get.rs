@@ -92,10 +92,23 @@ impl Row for ResourceRow {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RunRow {
-    host: String,
+pub(crate) struct RunRow {
+    /// Name of the host.
+    pub host: String,
+    /// The run.
     #[serde(flatten)]
-    run: crate::hosts::Run,
+    pub run: crate::hosts::Run,
+    /// Which peers sent wrong chunks, in a sentence.
+    #[serde(skip)]
+    pub blamed: Option<String>,
+}
+
+impl RunRow {
+    fn detail(&self) -> String {
+        let detail = Some(self.run.detail.clone()).filter(|detail| !detail.is_empty());
+        let parts: Vec<String> = detail.into_iter().chain(self.blamed.clone()).collect();
+        parts.join("; ")
+    }
 }
 
 impl Row for RunRow {
@@ -118,7 +131,7 @@ impl Row for RunRow {
             took,
             times::bytes(run.origin_bytes),
             times::bytes(run.peer_bytes),
-            run.detail.clone(),
+            self.detail(),
         ]
     }
 
@@ -268,7 +281,8 @@ fn said(summary: Option<&crate::hosts::HostSummary>) -> String {
     }
 }
 
-fn runs(session: &Session, only: Option<&str>) -> Outcome<Vec<RunRow>> {
+/// Update runs of a host, or of all, newest first.
+pub(crate) fn runs(session: &Session, only: Option<&str>) -> Outcome<Vec<RunRow>> {
     let standing = session.standing();
     let chosen = only.map(|name| names::find_host(standing, name)).transpose()?;
     let selected = session.selected()?;
@@ -277,9 +291,11 @@ fn runs(session: &Session, only: Option<&str>) -> Outcome<Vec<RunRow>> {
         let wanted = chosen.is_none_or(|chosen| chosen == key)
             && selected.as_ref().is_none_or(|selected| selected.contains(&key));
         if let (true, Some(summary)) = (wanted, session.host(&key)) {
-            rows.extend(
-                summary.runs.into_iter().map(|run| RunRow { host: spec.name.clone(), run }),
-            );
+            rows.extend(summary.runs.into_iter().map(|run| RunRow {
+                host: spec.name.clone(),
+                blamed: crate::hosts::blamed(standing, &run.blamed),
+                run,
+            }));
         }
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.run.start));

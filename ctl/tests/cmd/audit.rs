@@ -2,7 +2,11 @@
 
 use std::fs;
 
+use daymark_protocol::decide::{Decision, Verdict};
+use daymark_protocol::document::{Facts, UpdateRun};
 use daymark_protocol::resource::OsType;
+use daymark_protocol::time::WallTime;
+use daymark_protocol::trust::SigningKey;
 
 use crate::kinds::machine;
 use crate::{Admin, text};
@@ -92,6 +96,62 @@ fn evidence_verifies_on_a_clean_machine_and_what_was_changed_does_not() {
     let other = Admin::with_fleet();
     let foreign = ["verify", text(&folder), "--fleet", &other.pin()];
     auditor.run(&foreign).ends(4).says(&["do not verify"]);
+}
+
+/// What only a host itself knows: who sent it wrong chunks, and what it could not write.
+#[test]
+fn a_run_names_who_sent_wrong_chunks_and_a_host_tells_what_it_could_not_deliver() {
+    let admin = Admin::with_fleet();
+    admin.run(&["create", "site", "berlin", "--yes"]).ends(0);
+    admin.enroll("press-01", 1, &["--site", "berlin"]);
+    admin.enroll("press-02", 2, &["--site", "berlin"]);
+    let mut facts = Facts::default();
+    facts.set_machine(&machine(OsType::Immutable));
+    facts.set_configuration_problem("motd: disk full");
+    facts.set_decision(&Decision {
+        verdict: Verdict::Nothing,
+        reason: "no-policy".into(),
+        message: "No policy reaches this host.".into(),
+        gates: vec![],
+        target: None,
+        window: None,
+        start_at: None,
+        next_look: None,
+    });
+    let stranger = SigningKey::from_seed([9; 32]).public().id();
+    let press_02 = SigningKey::from_seed([2; 32]).public().id();
+    facts.set_run(&UpdateRun {
+        name: "press-01 #4".into(),
+        status: "UPDATED".into(),
+        to: Some("edge@1.0.1".into()),
+        start: Some(WallTime::from_seconds(1_800_000_000)),
+        end: Some(WallTime::from_seconds(1_800_000_060)),
+        blamed: [(press_02, 3), (stranger, 1)].into(),
+        ..UpdateRun::default()
+    });
+    admin.reports_facts(1, &facts);
+    let names = |text: &str| {
+        assert!(
+            text.contains("wrong chunks, refused, from") && text.contains("press-02 (3)"),
+            "{text}"
+        );
+        assert!(text.contains(&format!("{} (1)", stranger.short())), "{text}");
+    };
+    names(&admin.run(&["get", "runs"]).ends(0).out);
+    let audited = rows(&admin, &["--host", "press-01"]);
+    names(&audited.iter().find(|row| row.1 == "update run").unwrap().2);
+    let run = admin.run(&["describe", "run", "press-01 #4", "-o", "json"]).ends(0).json();
+    assert_eq!(run["run"]["blamed"][press_02.to_string()], 3);
+    let chunks = |name: &str| {
+        let blamed = run["blamed"].as_array().unwrap().iter();
+        blamed.filter(|one| one["peer"] == name).map(|one| one["wrongChunks"].clone()).last()
+    };
+    assert_eq!(chunks("press-02"), Some(3.into()));
+    admin.refused(&["describe", "run", "press-01 #5"], 2, &["no update run", "press-01 #5"]);
+    let host = admin.run(&["describe", "host", "press-01", "-o", "json"]).ends(0).json();
+    assert_eq!(host["reported"]["configuration"], "motd: disk full");
+    let said = admin.run(&["explain", "press-01"]).ends(0).out;
+    assert!(said.contains("Config      not delivered: motd: disk full"), "{said}");
 }
 
 #[test]

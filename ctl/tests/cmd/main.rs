@@ -139,16 +139,21 @@ impl Admin {
 
     /// Puts what the machine with this key would report of itself into the replica.
     fn reports(&self, seed: u8, machine: &Machine) {
+        let mut facts = Facts::default();
+        facts.set_machine(machine);
+        self.reports_facts(seed, &facts);
+    }
+
+    /// As [`Self::reports`], with all that it says.
+    fn reports_facts(&self, seed: u8, facts: &Facts) {
         let key = SigningKey::from_seed([seed; 32]);
         let fleet = self.run(&["fleet", "info", "-o", "json"]).ends(0).json();
         let fleet = fleet["fleet"].as_str().unwrap().parse().unwrap();
-        let mut facts = Facts::default();
-        facts.set_machine(machine);
         let mut writer = ReportWriter::new(fleet, key.public().id(), 1, None);
         let stick = self.folder("reports-stick");
         let folder = stick.join(format!("daymark/reports/{}/1", key.public().id()));
         fs::create_dir_all(&folder).unwrap();
-        for (count, report) in writer.write(&key, &facts).unwrap().reports.iter().enumerate() {
+        for (count, report) in writer.write(&key, facts).unwrap().reports.iter().enumerate() {
             fs::write(folder.join((count + 1).to_string()), report.bytes()).unwrap();
         }
         self.run(&["sync", text(&stick)]).ends(0);

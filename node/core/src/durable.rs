@@ -158,6 +158,18 @@ pub struct Attempt {
     pub failure: Option<String>,
 }
 
+impl Attempt {
+    /// Takes how far staging is. Who sent wrong chunks in a try before stays named, with the most
+    /// of one try.
+    pub(crate) fn note_progress(&mut self, mut progress: StageProgress) {
+        for (peer, before) in std::mem::take(&mut self.progress.refused) {
+            let chunks = progress.refused.entry(peer).or_default();
+            *chunks = before.max(*chunks);
+        }
+        self.progress = progress;
+    }
+}
+
 /// A run that ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

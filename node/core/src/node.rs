@@ -17,7 +17,7 @@ use crate::blobs::PartialBlobs;
 use crate::clock::Clock;
 use crate::conduct::Conduct;
 use crate::config::CoreConfig;
-use crate::delivery::Delivery;
+use crate::delivery::Deliveries;
 use crate::durable::DurableState;
 use crate::effect::{Batch, Channel, Topic};
 use crate::event::{Event, Inspection, Reading};
@@ -115,7 +115,7 @@ pub struct Node {
     /// The wall clock less the monotonic one at that time, ms.
     pub(crate) decided_offset_ms: i64,
     pub(crate) updater: Updater,
-    pub(crate) delivery: Option<Delivery>,
+    pub(crate) deliveries: Deliveries,
     pub(crate) reporter: Reporter,
     pub(crate) report_problem: Option<String>,
     pub(crate) counters: Counters,
@@ -194,7 +194,7 @@ impl Node {
             reach: None,
             decision: None,
             updater: Updater::default(),
-            delivery: None,
+            deliveries: Deliveries::default(),
             reporter: Reporter::default(),
             report_problem: None,
             counters: Counters::default(),
@@ -318,6 +318,7 @@ impl Node {
             Timer::OpenGeneration => self.open_generation(batch),
             Timer::Report => self.facts_changed = true,
             Timer::RetryConfig => self.deliver_config(batch),
+            Timer::ConfigOverdue => self.config_overdue(batch),
             Timer::HearAgain => self.hear_again(batch),
             Timer::RetryStage | Timer::ActOverdue | Timer::RetryConfirm | Timer::RetryFallBack => {
                 self.look = true;

@@ -322,6 +322,9 @@ impl Node {
         if !state.adopted.is_empty() {
             facts.set_adopted(&self.adoptions().join("; "));
         }
+        if let Some(problem) = self.deliveries.problem() {
+            facts.set_configuration_problem(&problem);
+        }
         if let Some(replica) = &self.replica {
             for document in [DocumentId::Fleet, admission::site_of(replica.standing(), &self.own)] {
                 facts.set_held(&document, &replica.fingerprint(&document));
@@ -409,6 +412,7 @@ impl Node {
             end,
             detail,
             bytes: image_bytes(&attempt.progress),
+            blamed: attempt.progress.refused.clone(),
         }
     }
 }

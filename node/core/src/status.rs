@@ -278,6 +278,8 @@ impl Node {
     fn problems(&self) -> Vec<String> {
         let mut problems = self.damaged.clone();
         problems.extend(self.report_problem.clone());
+        let configuration = self.deliveries.problem();
+        problems.extend(configuration.map(|why| format!("custom configuration: {why}")));
         problems.extend(self.peers.keys().filter(|peer| self.is_shut_out(peer)).map(|peer| {
             format!("host {} sends what does not verify and is not heard for a while", peer.short())
         }));

@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     RetryFallBack,
     /// Delivering custom configuration failed and is tried again.
     RetryConfig,
+    /// Delivering custom configuration should have ended by now.
+    ConfigOverdue,
     /// A peer that was shut out is heard again.
     HearAgain,
 }
@@ -48,6 +50,7 @@ impl Timer {
             Self::RetryConfirm => "confirming the boot is tried again",
             Self::RetryFallBack => "falling back is tried again",
             Self::RetryConfig => "delivering custom configuration is tried again",
+            Self::ConfigOverdue => "delivering custom configuration should have ended by now",
             Self::HearAgain => "a peer that was shut out is heard again",
         }
     }

@@ -202,7 +202,7 @@ fn policies(standing: &Standing, place: &Place) -> Vec<Policy> {
             Says::This(version, Spec::OsUpdatePolicy(spec)) if may_reach(version, place) => {
                 policies.push(Policy {
                     source: source(standing, place, id, version),
-                    rank: rank(version, place),
+                    rank: version.rank(&place.host),
                     priority: spec.priority,
                     issued: version.issued,
                     content: Ok(spec.clone()),
@@ -219,10 +219,6 @@ fn policies(standing: &Standing, place: &Place) -> Vec<Policy> {
 /// The order of policies: rank, then priority, then id so that it is total (RULES Q10).
 pub(super) fn order(policy: &Policy) -> (Rank, Reverse<i32>, &ResourceId) {
     (policy.rank, Reverse(policy.priority), &policy.source.id)
-}
-
-fn rank(version: &Version, place: &Place) -> Rank {
-    version.target.as_ref().map_or(Rank::All, |target| target.rank(&version.scope, &place.host))
 }
 
 /// The place that an unknown policy keeps: the first of all that its held versions had (RULES C3).
@@ -254,7 +250,7 @@ fn unknown_policy(
     }
     let reaching: Vec<&Version> =
         versions.iter().map(Arc::as_ref).filter(|v| !v.gone && may_reach(v, place)).collect();
-    unknown.rank = reaching.iter().map(|version| rank(version, place)).min()?;
+    unknown.rank = reaching.iter().map(|version| version.rank(&place.host)).min()?;
     unknown.priority = reaching.iter().map(|version| priority(version)).max()?;
     let profile = profile_of(reaching.first()?);
     unknown.source.profile =

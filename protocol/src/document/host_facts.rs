@@ -1,10 +1,13 @@
 //! What a host's facts mean: writing them on the owning host and reading them anywhere. Reading is
 //! lenient, since a newer or hostile host may say anything: what does not parse is not there.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use crate::decide::{Decision, Gate, GateAnswer, Installed};
 use crate::document::fact::{FactPath, Facts, Value};
 use crate::document::host_paths as paths;
-use crate::id::Digest;
+use crate::id::{Digest, KeyId};
 use crate::limits;
 use crate::time::WallTime;
 
@@ -62,6 +65,9 @@ pub struct UpdateRun {
     pub detail: String,
     /// Where the bytes came from.
     pub bytes: ImageBytes,
+    /// Chunks that failed verification, by the peer that sent them; of the peers at most
+    /// [`limits::RUN_BLAMED_MAX`], those that sent most.
+    pub blamed: BTreeMap<KeyId, u64>,
 }
 
 impl Facts {
@@ -218,6 +224,7 @@ impl Facts {
         self.set(&at(paths::RUN_START), run.start.map(|time| Value::Integer(time.as_ms())));
         self.set(&at(paths::RUN_END), run.end.map(|time| Value::Integer(time.as_ms())));
         self.set_image_bytes(&[paths::RUNS, name], &run.bytes);
+        self.set_text(&at(paths::RUN_BLAMED), &blamed_text(&run.blamed));
     }
 
     /// The record of the run of this name.
@@ -237,6 +244,7 @@ impl Facts {
             end: time(paths::RUN_END),
             detail: text(paths::RUN_DETAIL).unwrap_or_default(),
             bytes: self.image_bytes(&[paths::RUNS, name]),
+            blamed: text(paths::RUN_BLAMED).map(|text| blamed_in(&text)).unwrap_or_default(),
         })
     }
 
@@ -304,6 +312,23 @@ impl Facts {
         let text = digest.map(|digest| Value::Text(digest.to_string()));
         self.set(&[paths::HISTORY, paths::HISTORY_CLOSED], text);
     }
+}
+
+fn blamed_text(blamed: &BTreeMap<KeyId, u64>) -> String {
+    let mut most: Vec<(&KeyId, u64)> =
+        blamed.iter().map(|(peer, chunks)| (peer, *chunks)).collect();
+    most.sort_by_key(|(_, chunks)| Reverse(*chunks));
+    let most = most.into_iter().take(limits::RUN_BLAMED_MAX);
+    let most: Vec<String> = most.map(|(peer, chunks)| format!("{peer}={chunks}")).collect();
+    most.join(" ")
+}
+
+fn blamed_in(text: &str) -> BTreeMap<KeyId, u64> {
+    let pairs = text.split(' ').filter_map(|pair| {
+        let (peer, chunks) = pair.split_once('=')?;
+        Some((peer.parse().ok()?, chunks.parse().ok()?))
+    });
+    pairs.take(limits::RUN_BLAMED_MAX).collect()
 }
 
 fn short_json<T: serde::Serialize>(value: &T) -> Option<String> {

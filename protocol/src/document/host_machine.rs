@@ -59,6 +59,16 @@ impl Facts {
         self.text(&[paths::HISTORY, paths::HISTORY_ADOPTED]).filter(|told| !told.is_empty())
     }
 
+    /// Sets what of the custom configuration could not be delivered, and why.
+    pub fn set_configuration_problem(&mut self, told: &str) {
+        self.set_text(&[paths::CONFIGURATION, paths::CONFIGURATION_PROBLEM], told);
+    }
+
+    /// What of the custom configuration could not be delivered, and why.
+    pub fn configuration_problem(&self) -> Option<&str> {
+        self.text(&[paths::CONFIGURATION, paths::CONFIGURATION_PROBLEM])
+    }
+
     /// Sets the fingerprint of what the host holds of a document.
     pub fn set_held(&mut self, document: &DocumentId, fingerprint: &Digest) {
         if let Some(name) = held_name(document) {

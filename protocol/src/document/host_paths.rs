@@ -54,6 +54,10 @@ pub const RUN_END: &str = "end";
 /// Detail for people, at most 512 bytes; text.
 pub const RUN_DETAIL: &str = "detail";
 
+/// Peers that sent chunks that failed verification, those with most first: `<key id>=<chunks>`,
+/// with a space between; text.
+pub const RUN_BLAMED: &str = "blamed";
+
 /// Bytes of the image; integer. In `progress/` and in a run.
 pub const BYTES_TOTAL: &str = "bytesTotal";
 /// Bytes verified in the slot; integer.
@@ -79,6 +83,11 @@ pub const HISTORY_CLOSED: &str = "closed";
 
 /// The fleets that the machine left because a local person said so; text.
 pub const HISTORY_ADOPTED: &str = "adopted";
+
+/// `configuration/…`: custom configuration.
+pub const CONFIGURATION: &str = "configuration";
+/// What of it could not be delivered, and why; text, absent if all was.
+pub const CONFIGURATION_PROBLEM: &str = "problem";
 
 /// `machine/…`: what the decision needs to know of the machine.
 pub const MACHINE: &str = "machine";

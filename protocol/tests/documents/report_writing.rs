@@ -8,6 +8,7 @@ use daymark_protocol::decide::{
 };
 use daymark_protocol::document::{
     ClosedGeneration, Facts, HostChain, ImageBytes, Outcome, ReportError, UpdateRun, UpdateStatus,
+    host_paths,
 };
 use daymark_protocol::id::Digest;
 use daymark_protocol::limits;
@@ -139,6 +140,7 @@ fn run(number: u64) -> UpdateRun {
             origin: 0,
             peers: 7,
         },
+        blamed: (1..=3).map(|peer| (id_of(&key(60 + peer)), number)).collect(),
     }
 }
 
@@ -205,7 +207,16 @@ fn d5_what_is_written_is_read_back() {
     assert_eq!(facts.progress(), None);
     let short = UpdateRun { detail: "fine".into(), end: None, ..run(1) };
     facts.set_run(&short);
-    assert_eq!(facts.run(&short.name), Some(short));
+    assert_eq!(facts.run(&short.name), Some(short.clone()));
+    // Many peers that sent wrong chunks leave the room that the rest needs: those with most stay.
+    let blamed = (1..=50).map(|peer| (id_of(&key(100 + peer)), u64::from(peer)));
+    facts.set_run(&UpdateRun { blamed: blamed.collect(), ..short.clone() });
+    let kept = facts.run(&short.name).unwrap().blamed;
+    assert_eq!(kept, (48..=50).map(|peer| (id_of(&key(100 + peer)), u64::from(peer))).collect());
+    // What another version or a liar writes there is left out.
+    let path = [host_paths::RUNS, &short.name, host_paths::RUN_BLAMED];
+    facts.set_text(&path, &format!("{}=7 x=1 = 9", id_of(&key(60))));
+    assert_eq!(facts.run(&short.name).unwrap().blamed, [(id_of(&key(60)), 7)].into());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::history::{self, Closed};
 use crate::exit::Outcome;
 use crate::output::Row;
-use crate::{authority, names, review, times};
+use crate::{authority, hosts, names, review, times};
 
 /// Columns.
 pub(super) const HEADS: [&str; 6] = ["time", "about", "event", "what", "who", "evidence"];
@@ -271,8 +271,10 @@ impl Told<'_> {
         let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "?".into());
         let detail =
             if run.detail.is_empty() { String::new() } else { format!(": {}", run.detail) };
+        let blamed = hosts::blamed(self.standing, &run.blamed)
+            .map_or_else(String::new, |blamed| format!("; {blamed}"));
         format!(
-            "{} {}, {} to {}{policy}{detail}",
+            "{} {}, {} to {}{policy}{detail}{blamed}",
             run.name,
             run.status,
             version(&run.from),

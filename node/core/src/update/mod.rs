@@ -231,7 +231,7 @@ impl Updater {
     pub(crate) fn progress(&mut self, cx: &mut Context<'_>, op: OpId, progress: StageProgress) {
         let ours = self.running.as_ref().is_some_and(|(running, _)| *running == op);
         if let (true, UpdateState::Staging(attempt)) = (ours, cx.saved.in_memory_update()) {
-            attempt.progress = progress;
+            attempt.note_progress(progress);
         }
     }
 
@@ -260,6 +260,7 @@ impl Updater {
             | Timer::OpenGeneration
             | Timer::Report
             | Timer::RetryConfig
+            | Timer::ConfigOverdue
             | Timer::HearAgain => debug_assert!(false, "{timer:?} is not the update's"),
         }
     }

@@ -65,7 +65,7 @@ impl Updater {
     ) {
         match result {
             Ok(OpOutput::Staged(progress)) => {
-                attempt.progress = progress;
+                attempt.note_progress(progress);
                 self.last_error = None;
                 cx.saved.change().update = UpdateState::Staged(attempt);
             }

@@ -1,10 +1,10 @@
 //! Custom configuration under the rules of what opens (RULES S5 to S7), and leaving a site's group.
 
 use daymark_core::Event;
-use daymark_core::effect::{Act, Effect};
-use daymark_core::event::OpOutput;
+use daymark_core::effect::{Act, Effect, OpId};
+use daymark_core::event::{Carried, OpOutput};
 use daymark_protocol::id::ResourceId;
-use daymark_protocol::resource::{CustomConfigSpec, HoldSpec, Kind, Scope, Spec};
+use daymark_protocol::resource::{CustomConfigSpec, HoldSpec, Kind, Scope, Spec, Target};
 use daymark_protocol::trust::{Draft, ResourceDraft, Seen, named_id};
 use proptest::prelude::*;
 
@@ -117,6 +117,115 @@ fn s2_configuration_is_taken_away_with_its_tombstone_and_kept_while_it_is_in_dou
     settle(&mut rig, asked, &mut held);
     assert_eq!(held, None);
     assert!(rig.disk.durable.delivered_names.is_empty());
+}
+
+/// Configuration of a name for whoever is named, signed over a scope.
+fn of(fleet: &Fleet, name: &str, scope: &Scope, target: Target, text: &str) -> Vec<Carried> {
+    let spec =
+        CustomConfigSpec { name: name.into(), config: text.into(), description: String::new() };
+    let id = named_id(Kind::CustomConfig, &fleet.id, scope, &format!("{name}-{text}"));
+    let resource = ResourceDraft::new(id, 1, &Spec::CustomConfig(spec)).target(target);
+    entries(fleet.signed(&Draft::new(fleet.id, scope.clone(), start()).resource(resource)))
+}
+
+/// The acts of a step on configuration.
+fn acts(asked: &Asked) -> Vec<(OpId, String, String)> {
+    let deliver = |effect: &Effect| match effect {
+        Effect::Perform { op, act: Act::DeliverConfig { name, config } } => {
+            Some((*op, name.clone(), config.clone()))
+        }
+        _ => None,
+    };
+    asked.deferred.iter().filter_map(deliver).collect()
+}
+
+/// What the host's report says of its configuration; empty if nothing is wrong.
+fn told(rig: &mut Rig) -> String {
+    rig.wait(10_000);
+    let view = rig.node.replica().unwrap().host_view(&rig.id()).unwrap();
+    view.facts().configuration_problem().unwrap_or_default().to_owned()
+}
+
+/// Q10: of one name the nearest counts, in whatever order they come and whatever their ids are.
+#[test]
+fn q10_the_nearest_configuration_of_a_name_is_delivered() {
+    let fleet = Fleet::new(1, 1);
+    let berlin = Scope::Site("berlin".parse().unwrap());
+    let near = |name: &str, rig: &Rig| match name {
+        "all" => (Scope::Fleet, everyone()),
+        "site" => (berlin.clone(), everyone()),
+        _ => (Scope::Fleet, Target { hosts: [rig.id()].into(), ..Target::default() }),
+    };
+    for order in [["all", "site", "host"], ["host", "site", "all"], ["site", "host", "all"]] {
+        let mut rig = Rig::member(&fleet, 10);
+        let mut held = None;
+        for name in order {
+            let (scope, target) = near(name, &rig);
+            let asked = rig.submit(of(&fleet, NAME, &scope, target, name));
+            settle(&mut rig, asked, &mut held);
+        }
+        assert_eq!(held.as_deref(), Some("host"), "{order:?}");
+        assert_eq!(told(&mut rig), "");
+    }
+    // Two that are as near as each other: it stays as it was, and people are told.
+    let mut rig = Rig::member(&fleet, 10);
+    let mut held = None;
+    for name in ["one", "two"] {
+        let asked = rig.submit(of(&fleet, NAME, &Scope::Fleet, everyone(), name));
+        settle(&mut rig, asked, &mut held);
+    }
+    assert_eq!(held.as_deref(), Some("one"));
+    assert!(told(&mut rig).starts_with("motd: several configurations"));
+    let asked = rig.submit(of(&fleet, NAME, &berlin, everyone(), "site"));
+    settle(&mut rig, asked, &mut held);
+    assert_eq!((held.as_deref(), told(&mut rig).as_str()), (Some("site"), ""));
+}
+
+#[test]
+fn a_delivery_that_fails_is_told_and_stops_no_other() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = Rig::member(&fleet, 10);
+    let mut both = of(&fleet, "a", &Scope::Fleet, everyone(), "first");
+    both.extend(of(&fleet, "b", &Scope::Fleet, everyone(), "second"));
+    let (op, name, _) = acts(&rig.submit(both)).remove(0);
+    assert_eq!(name, "a");
+    let failed = rig.step(Event::OpDone { op, result: Err("disk full".into()) });
+    let (op, name, _) = acts(&failed).remove(0);
+    assert_eq!(name, "b");
+    rig.step(Event::OpDone { op, result: Ok(OpOutput::Done) });
+    assert_eq!(told(&mut rig), "a: disk full");
+    let problems = rig.node.status().problems;
+    assert!(problems.iter().any(|p| p == "custom configuration: a: disk full"), "{problems:?}");
+    // What did not fail is not written again; what failed is, after a minute.
+    let again = rig.wait(60_000);
+    let (op, name, _) = acts(&again).remove(0);
+    assert_eq!((name.as_str(), acts(&again).len()), ("a", 1));
+    rig.step(Event::OpDone { op, result: Ok(OpOutput::Done) });
+    assert_eq!(told(&mut rig), "");
+    assert!(rig.disk.durable.delivered_config.is_some());
+    assert!((0..5).all(|_| acts(&rig.wait(60_000)).is_empty()), "delivered again");
+}
+
+#[test]
+fn a_delivery_that_hangs_is_given_up_and_new_content_does_not_wait_for_it() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = Rig::member(&fleet, 10);
+    let (hung, ..) =
+        acts(&rig.submit(of(&fleet, "a", &Scope::Fleet, everyone(), "first"))).remove(0);
+    let later = of(&fleet, "b", &Scope::Fleet, everyone(), "second");
+    assert!(acts(&rig.submit(later)).is_empty(), "one file at a time");
+    let given_up = rig.wait(600_000);
+    let cancels = |effect: &Effect| matches!(effect, Effect::Cancel { op } if *op == hung);
+    assert!(given_up.immediate.iter().any(cancels));
+    let (op, name, _) = acts(&given_up).remove(0);
+    assert_eq!(name, "b");
+    rig.step(Event::OpDone { op, result: Ok(OpOutput::Done) });
+    assert_eq!(told(&mut rig), "a: not written within 10 minutes");
+    rig.step(Event::OpDone { op: hung, result: Err("it was called off".into()) });
+    assert!((0..58).all(|_| acts(&rig.wait(60_000)).is_empty()), "each try may hang too");
+    let tried: Vec<String> =
+        (0..3).flat_map(|_| acts(&rig.wait(60_000))).map(|(_, name, _)| name).collect();
+    assert_eq!(tried, ["a"]);
 }
 
 /// Q2: a machine that moves leaves the group of the site that it left.

@@ -1,7 +1,8 @@
 //! Whatever comes over the network, nothing panics, and what a message can cause is bounded (I9).
 
 use daymark_core::Event;
-use daymark_core::effect::{Admission, Channel, Effect, Verdict};
+use daymark_core::effect::{Act, Admission, Channel, Effect, OpId, Verdict};
+use daymark_core::event::StageProgress;
 use daymark_protocol::limits;
 use daymark_protocol::wire::{GossipMessage, SyncMessage};
 use proptest::prelude::*;
@@ -135,4 +136,34 @@ fn i9_a_peer_that_sends_100_000_bad_signatures_is_shut_out_for_a_while() {
     let taken = rig.node.status().counters.taken;
     rig.receive(peer, &another);
     assert!(rig.node.status().counters.taken >= taken + 2, "it is heard again");
+}
+
+/// What a peer did in a try that failed stays in the record of the run, also once it has ended.
+#[test]
+fn the_record_of_a_run_names_who_sent_wrong_chunks() {
+    let fleet = Fleet::new(1, 1);
+    let mut rig = Rig::member(&fleet, 10);
+    let peer = key(11).public().id();
+    let staging = |asked: &Asked| -> Option<OpId> {
+        asked.deferred.iter().find_map(|effect| match effect {
+            Effect::Perform { op, act: Act::Stage { .. } } => Some(*op),
+            _ => None,
+        })
+    };
+    let progress = |chunks: u64| StageProgress {
+        total_bytes: 1_000,
+        refused: (chunks > 0).then_some((peer, chunks)).into_iter().collect(),
+        ..StageProgress::default()
+    };
+    let op = staging(&rig.submit(fleet.order("2.0.0").1)).unwrap();
+    rig.step(Event::Progress { op, progress: progress(5) });
+    rig.step(Event::OpDone { op, result: Err("no source has it".into()) });
+    let op = staging(&rig.wait(30_000)).unwrap();
+    rig.step(Event::Progress { op, progress: progress(0) });
+    rig.submit(entries(fleet.halt_berlin()));
+    rig.wait(20_000);
+    let runs = rig.node.replica().unwrap().host_view(&rig.id()).unwrap().facts().runs();
+    assert_eq!(runs.len(), 1);
+    assert!(runs[0].end.is_some(), "{runs:?}");
+    assert_eq!(runs[0].blamed, [(peer, 5)].into());
 }
