@@ -143,8 +143,8 @@ fn a_run_names_who_sent_wrong_chunks_and_a_host_tells_what_it_could_not_deliver(
     let run = admin.run(&["describe", "run", "press-01 #4", "-o", "json"]).ends(0).json();
     assert_eq!(run["run"]["blamed"][press_02.to_string()], 3);
     let chunks = |name: &str| {
-        let blamed = run["blamed"].as_array().unwrap().iter();
-        blamed.filter(|one| one["peer"] == name).map(|one| one["wrongChunks"].clone()).last()
+        let mut blamed = run["blamed"].as_array().unwrap().iter();
+        blamed.find(|one| one["peer"] == name).map(|one| one["wrongChunks"].clone())
     };
     assert_eq!(chunks("press-02"), Some(3.into()));
     admin.refused(&["describe", "run", "press-01 #5"], 2, &["no update run", "press-01 #5"]);

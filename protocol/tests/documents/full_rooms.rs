@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use daymark_protocol::document::retention::{Candidate, RetainedResource, Rooms, Standing, retain};
-use daymark_protocol::document::{Interest, Replica, Stored, StoredEntry};
+use daymark_protocol::document::{Interest, Outcome, Replica, Stored, StoredEntry};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::limits;
 use daymark_protocol::resource::{Kind, Scope, Spec, TokenSpec};
@@ -312,4 +312,50 @@ fn c4_c6_a_resume_that_finds_no_room_lifts_nothing_and_leaves_the_journal() {
     let again = restarted(&fleet, &replica);
     assert_eq!(contents(&replica), contents(&again));
     assert_eq!(replica.standing(), again.standing());
+}
+
+/// D3: a statement that two documents hold is in each where there is room for it, also if it had
+/// to leave one of them for a while.
+#[test]
+fn d3_what_lost_its_place_in_one_of_its_documents_returns_to_it_when_it_comes_again() {
+    let fleet = Fleet::new();
+    // Drafts: the release key has no say over hosts.
+    let (nobody, enrolls) = (key(7), key(5));
+    let host = fleet.host_draft(&key(50), 2, "munich");
+    let moved = host.moved_from(Some("berlin".parse().unwrap()));
+    let moved = fleet.draft(Scope::Fleet).resource(moved).finish().unwrap();
+    let moved = signed(&moved, &[&nobody]);
+    let flood: Vec<Statement> =
+        (100..164).map(|seed| fleet.host(&key(seed), 3, "berlin")).collect();
+    let mut replica = fleet.replica();
+    accept(&mut replica, &moved);
+    let with_room = contents(&replica);
+    let berlin = |replica: &Replica| {
+        let entries = contents(replica).remove("site/berlin").unwrap_or_default();
+        moved.iter().filter(|entry| entries.contains(entry)).count()
+    };
+    assert_eq!((with_room.len(), berlin(&replica)), (3, 2));
+    for draft in &flood {
+        accept(&mut replica, &signed(draft, &[&nobody]));
+    }
+    assert_eq!(berlin(&replica), 0, "64 higher ones fill the room");
+    let (outcomes, changes) = accept(&mut replica, &moved);
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Known), "{outcomes:?}");
+    assert!(!changes.standing_changed && changes.puts.is_empty() && changes.drops.is_empty());
+    for draft in &flood {
+        accept(&mut replica, &signed(draft, &[&enrolls]));
+    }
+    let mut apart = replica.clone();
+    let (outcomes, changes) = accept(&mut replica, &moved);
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::New), "{outcomes:?}");
+    assert_eq!((berlin(&replica), changes.puts.len()), (2, 2));
+    // One entry after the other is as good, and the same as one who was there at the end only.
+    moved.iter().for_each(|entry| drop(apart.accept_entry(entry)));
+    let mut late = fleet.replica();
+    for draft in &flood {
+        accept(&mut late, &signed(draft, &[&nobody, &enrolls]));
+    }
+    accept(&mut late, &moved);
+    assert_eq!(contents(&replica), contents(&late));
+    assert_eq!(contents(&apart), contents(&late));
 }

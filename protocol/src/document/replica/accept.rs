@@ -65,6 +65,8 @@ impl Replica {
         let read: Vec<Result<Came, Outcome>> =
             entries.iter().map(|bytes| self.take_in(bytes)).collect();
         let Promoted { touched, failed } = self.promote(&mut changes);
+        let again = read.iter().flatten().map(Came::statement).collect();
+        let returned = self.return_to_documents(&again, &mut changes);
         if !touched.is_empty() {
             self.settle(&touched, &mut changes);
             self.promote_late(&mut changes);
@@ -73,6 +75,7 @@ impl Replica {
         let outcomes = read
             .into_iter()
             .map(|came| match came {
+                Ok(Came::Again(statement)) if returned.contains(&statement) => Outcome::New,
                 Ok(came) => self.outcome_of(&came, &failed),
                 Err(outcome) => outcome,
             })
@@ -97,7 +100,7 @@ impl Replica {
             Entry::Statement(statement) => {
                 let digest = statement.digest();
                 if self.statements.contains_key(&digest) {
-                    return Err(Outcome::Known);
+                    return Ok(Came::Again(digest));
                 }
                 let fleet = self.chain.fleet();
                 if fleet.is_some_and(|fleet| fleet != statement.payload().fleet) {
@@ -116,7 +119,7 @@ impl Replica {
                 let waiting = WaitingSignature { statement, key, signature };
                 let held = self.statements.get(&statement).and_then(|h| h.signatures.get(&key));
                 match held {
-                    Some(held) if *held == signature => Err(Outcome::Known),
+                    Some(held) if *held == signature => Ok(Came::Again(statement)),
                     Some(held) if *held < signature => {
                         Err(Outcome::NotKept("a lower signature of that key is held".into()))
                     }
@@ -131,6 +134,7 @@ impl Replica {
 
     fn outcome_of(&self, came: &Came, failed: &BTreeSet<WaitingSignature>) -> Outcome {
         match came {
+            Came::Again(_) => Outcome::Known,
             Came::Statement(digest) => {
                 if self.statements.contains_key(digest) {
                     Outcome::New
@@ -326,8 +330,20 @@ impl Replica {
 
 /// An entry that came and is yet to be judged.
 enum Came {
+    /// One that is held: the statement that it is or signs.
+    Again(Digest),
     Statement(Digest),
     Signature(WaitingSignature),
+}
+
+impl Came {
+    /// The statement that it is or signs.
+    fn statement(&self) -> Digest {
+        match self {
+            Self::Again(digest) | Self::Statement(digest) => *digest,
+            Self::Signature(signature) => signature.statement,
+        }
+    }
 }
 
 /// What became of the signatures that waited.

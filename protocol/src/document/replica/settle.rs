@@ -78,6 +78,37 @@ impl Replica {
         self.keep(affected, &touched, false, changes);
     }
 
+    /// Lets statements that came again compete for the documents that had no room for them, since
+    /// room may have come about. Returns those that are in more documents than before.
+    pub(super) fn return_to_documents(
+        &mut self,
+        came: &BTreeSet<Digest>,
+        changes: &mut Changes,
+    ) -> BTreeSet<Digest> {
+        let mut lacking = BTreeMap::new();
+        for digest in came {
+            let Some(held) = self.statements.get(digest) else { continue };
+            let wanted = self.documents_kept(&held.statement);
+            let Some(indexed) = self.indexed.get_mut(digest) else { continue };
+            if *indexed.documents != wanted {
+                lacking.insert(*digest, indexed.documents.len());
+                indexed.documents = self.shared.documents(*digest, wanted);
+            }
+        }
+        if lacking.is_empty() {
+            return BTreeSet::new();
+        }
+        let noted = (changes.puts.len(), changes.drops.len());
+        let digests = lacking.keys().copied().collect();
+        let affected = self.place(&digests);
+        self.keep(affected, &digests, false, changes);
+        // One that found no room again changed nothing.
+        changes.standing_changed |= noted != (changes.puts.len(), changes.drops.len());
+        let documents = |digest: &Digest| self.documents_of(digest).map_or(0, BTreeSet::len);
+        lacking.retain(|digest, before| documents(digest) > *before);
+        lacking.into_keys().collect()
+    }
+
     pub(super) fn judge_anew(&mut self) {
         self.with_judge(Judge::anew);
         self.tell_heartbeats();
