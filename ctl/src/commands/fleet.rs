@@ -203,7 +203,9 @@ fn named_keys(of: &str, members: &Members) -> Result<BTreeSet<KeyId>, String> {
         ));
     }
     let key = |name| members.get(name).map(PublicKey::id);
-    of.split(',').map(|name| key(name).ok_or(format!("there is no member {name:?}"))).collect()
+    of.split(',')
+        .map(|name| key(name).ok_or_else(|| format!("there is no member {name:?}")))
+        .collect()
 }
 
 /// What `fleet info` shows.
