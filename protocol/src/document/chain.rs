@@ -26,6 +26,13 @@ pub struct ChainHead {
     pub hash: Digest,
 }
 
+impl ChainHead {
+    /// Sorts before, and after, all others.
+    pub(crate) const LOWEST: Self = Self { generation: 0, count: 0, hash: Digest([0; 32]) };
+    pub(crate) const HIGHEST: Self =
+        Self { generation: u64::MAX, count: u64::MAX, hash: Digest([0xff; 32]) };
+}
+
 /// What became of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChainOutcome {
@@ -300,6 +307,11 @@ impl HostChain {
         ChainOutcome::Held
     }
 
+    /// The fleet of its reports; none before the first.
+    pub(crate) fn fleet(&self) -> Option<FleetId> {
+        self.fleet
+    }
+
     /// Whether the head tells all of it apart from any other chain.
     pub(crate) fn is_its_head(&self) -> bool {
         self.fork.is_none() && self.held.is_empty()
@@ -355,7 +367,7 @@ impl HostChain {
                 hash: Digest::of_parts(&[one.hash().as_bytes(), other.hash().as_bytes()]),
             },
             (None, Some(last)) => ChainHead { generation, count: self.length(), hash: last.hash() },
-            (None, None) => ChainHead { generation: 0, count: 0, hash: Digest([0; 32]) },
+            (None, None) => ChainHead::LOWEST,
         }
     }
 

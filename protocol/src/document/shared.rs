@@ -1,11 +1,14 @@
 //! What many replicas in one process hold alike, held once, and pure checks of it made once: for
 //! simulators. Nothing that a replica says or keeps depends on whether it shares.
 
+mod chains;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::chains::Chains;
 use crate::document::DocumentId;
-use crate::document::chain::{ChainHead, ChainOutcome, HostChain};
+use crate::document::chain::{ChainOutcome, HostChain};
 use crate::document::report::{RefusedReport, SignedReport};
 use crate::document::retention::Candidate;
 use crate::id::{Digest, KeyId};
@@ -36,7 +39,7 @@ struct Pool {
     statements: BTreeMap<Digest, Statement>,
     /// Signatures that verify; those that do not anybody can make any number of.
     verifying: BTreeSet<(Digest, KeyId, Signature)>,
-    chains: BTreeMap<Step, (Arc<HostChain>, Vec<ChainOutcome>)>,
+    chains: Chains,
     livenesses: BTreeMap<Digest, Arc<Liveness>>,
     reports: BTreeMap<Digest, Arc<SignedReport>>,
     /// Root chains by pin, floor and what they hold.
@@ -51,10 +54,6 @@ struct Pool {
     interned: usize,
     sweep_at: usize,
 }
-
-/// Where a host's chain stands, and a digest of the reports that it takes then. The hash of its
-/// last report stands for all below it.
-type Step = (KeyId, ChainHead, Digest);
 
 /// A root chain, a digest of the envelopes that it takes then, and how many they are.
 type RootStep = (Pin, u64, Digest, Digest, usize);
@@ -241,25 +240,16 @@ impl Shared {
         chain: &mut Arc<HostChain>,
         reports: Vec<Arc<SignedReport>>,
     ) -> Vec<ChainOutcome> {
-        let take = |chain: &mut Arc<HostChain>, reports: Vec<Arc<SignedReport>>| {
-            let reports = reports.into_iter().map(Arc::unwrap_or_clone).collect();
-            Arc::make_mut(chain).accept_all(reports)
-        };
-        // Reports that wait, and the sides of a fork, are not in the head.
-        let Some(mut pool) = self.lock().filter(|_| chain.is_its_head()) else {
-            return take(chain, reports);
-        };
-        let hashes: Vec<Digest> = reports.iter().map(|report| report.hash()).collect();
-        let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_bytes().as_slice()).collect();
-        let step = (chain.view().host(), chain.head(), Digest::of_parts(&hashes));
-        if let Some((after, outcomes)) = pool.chains.get(&step) {
-            *chain = Arc::clone(after);
-            return outcomes.clone();
+        match self.lock() {
+            Some(mut pool) => pool.chains.extended(chain, reports),
+            None => chains::take(chain, reports),
         }
-        let outcomes = take(chain, reports);
-        pool.chains.insert(step, (Arc::clone(chain), outcomes.clone()));
-        pool.sweep();
-        outcomes
+    }
+
+    /// The chain of a host that is these reports, in order, and no other, if another replica took
+    /// it: then they need not be read again.
+    pub(crate) fn chain_of(&self, host: KeyId, reports: &[&[u8]]) -> Option<Arc<HostChain>> {
+        self.lock()?.chains.of(host, reports)
     }
 }
 
@@ -317,13 +307,12 @@ impl Pool {
             + self.documents.sweep()
             + self.hashes.sweep();
         self.statements.retain(|_, statement| statement.is_shared());
-        self.chains.retain(|_, (chain, _)| Arc::strong_count(chain) > 1);
         let Self { statements, verifying, .. } = self;
         verifying.retain(|(statement, _, _)| statements.contains_key(statement));
         self.sweep_at = 2 * self.len();
     }
 
     fn len(&self) -> usize {
-        self.statements.len() + self.chains.len() + self.interned
+        self.statements.len() + self.interned
     }
 }

@@ -1,6 +1,8 @@
 //! Replicas that hold in common what they hold alike do and say the same as those that do not.
 
-use daymark_protocol::document::{Interest, Replica, Shared, SignedReport};
+use daymark_protocol::document::{
+    Interest, Replica, Shared, SignedReport, Stored, StoredEntry, StoredReport,
+};
 use daymark_protocol::trust::Floors;
 use proptest::prelude::*;
 
@@ -28,6 +30,30 @@ fn reports(fleet: &Fleet, choices: &mut Choices) -> Vec<Vec<u8>> {
         some.push(bytes);
     }
     some
+}
+
+/// What a replica's store holds, of which a byte of a report may have changed.
+fn stored(replica: &Replica, choices: &mut Choices) -> Stored {
+    let entries = replica.documents().flat_map(|document| {
+        let entries = replica.entries(document);
+        entries.map(|(hash, bytes)| StoredEntry { document: document.clone(), hash, bytes })
+    });
+    let chain = replica.host_chain(&id_of(&key(20)));
+    let links = chain.into_iter().flat_map(|chain| chain.evidence());
+    let mut reports: Vec<StoredReport> = links
+        .map(|link| StoredReport {
+            host: id_of(&key(20)),
+            generation: link.generation(),
+            count: link.count(),
+            bytes: link.bytes().to_vec(),
+        })
+        .collect();
+    if choices.below(3) == 0 && !reports.is_empty() {
+        let which = choices.below(reports.len());
+        let at = choices.below(reports[which].bytes.len());
+        reports[which].bytes[at] ^= 1;
+    }
+    Stored { entries: entries.collect(), reports, blobs: vec![] }
 }
 
 proptest! {
@@ -72,6 +98,15 @@ proptest! {
                 sharing.reports(&host).collect::<Vec<_>>(),
                 alone.reports(&host).collect::<Vec<_>>()
             );
+            // A start takes what others hold of the same bytes, and nothing else.
+            let stored = stored(sharing, &mut choices);
+            let [loaded, other] =
+                [&shared, &Shared::default()].map(|shared| replica(shared).loaded(&stored));
+            prop_assert_eq!(contents(&loaded.replica), contents(&other.replica));
+            prop_assert_eq!(loaded.replica.head(&host), other.replica.head(&host));
+            prop_assert_eq!(loaded.replica.host_view(&host), other.replica.host_view(&host));
+            prop_assert_eq!(loaded.corrupt, other.corrupt);
+            prop_assert_eq!(loaded.changes.dropped_reports, other.changes.dropped_reports);
         }
     }
 }

@@ -49,6 +49,34 @@ impl Replica {
         (outcomes, changes)
     }
 
+    /// Takes the stored chains that another replica of the pool took, byte for byte; the reports
+    /// that remain to be read.
+    pub(super) fn adopt_chains<'a>(&mut self, stored: &'a [StoredReport]) -> Vec<&'a StoredReport> {
+        let mut of_hosts: BTreeMap<KeyId, Vec<&StoredReport>> = BTreeMap::new();
+        for report in stored {
+            of_hosts.entry(report.host).or_default().push(report);
+        }
+        let mut unread = Vec::new();
+        for (host, mut reports) in of_hosts {
+            reports.sort_unstable_by_key(|report| (report.generation, report.count));
+            let bytes: Vec<&[u8]> = reports.iter().map(|report| report.bytes.as_slice()).collect();
+            let chain = self.shared.chain_of(host, &bytes);
+            let ours = |chain: &Arc<HostChain>| {
+                chain.fleet() == self.chain.fleet()
+                    && !self.hosts.contains_key(&host)
+                    && self.keeps_reports_of(&host)
+            };
+            match chain.filter(ours) {
+                Some(chain) => {
+                    self.blobs.set_name(host, chain.view().facts().closed_generation());
+                    self.hosts.insert(host, chain);
+                }
+                None => unread.extend(reports),
+            }
+        }
+        unread
+    }
+
     fn extend_chain(
         &mut self,
         host: KeyId,

@@ -1,12 +1,12 @@
 //! Loading a replica from what was stored. The store is trusted with nothing: everything is
 //! verified again, what is damaged is reported and dropped, and peers give it back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Changes, Interest, Outcome, Replica, StoredEntry, StoredReport};
 use crate::document::DocumentId;
-use crate::id::Digest;
+use crate::id::{Digest, KeyId};
 use crate::trust::{Floors, RootChain};
 
 /// What the store holds.
@@ -123,9 +123,10 @@ impl Replica {
     }
 
     fn read_reports(&mut self, stored: &[StoredReport], read: &mut Read) {
-        let reports: Vec<&[u8]> = stored.iter().map(|report| report.bytes.as_slice()).collect();
+        let unread = self.adopt_chains(stored);
+        let reports: Vec<&[u8]> = unread.iter().map(|report| report.bytes.as_slice()).collect();
         let (outcomes, accepted) = self.accept_reports(&reports);
-        for (report, outcome) in stored.iter().zip(outcomes) {
+        for (report, outcome) in unread.iter().zip(outcomes) {
             if let Outcome::Refused(why) = outcome {
                 let StoredReport { host, generation, count, .. } = report;
                 read.note(&format!("report {generation}/{count} of host {}", host.short()), &why);
@@ -133,11 +134,15 @@ impl Replica {
         }
         let dropped = &mut read.changes.dropped_reports;
         dropped.extend(accepted.dropped_reports);
-        let hosts: BTreeSet<_> = stored.iter().map(|report| report.host).collect();
-        for host in hosts {
+        let mut lowest: BTreeMap<KeyId, u64> = BTreeMap::new();
+        for report in stored {
+            let lowest = lowest.entry(report.host).or_insert(report.generation);
+            *lowest = report.generation.min(*lowest);
+        }
+        for (host, lowest) in lowest {
             let generation = self.head(&host).map_or(u64::MAX, |head| head.generation);
             let below = if generation == 0 { u64::MAX } else { generation };
-            if stored.iter().any(|report| report.host == host && report.generation < below) {
+            if lowest < below {
                 dropped.push((host, below));
             }
         }
