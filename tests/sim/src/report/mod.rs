@@ -32,6 +32,12 @@ pub fn page(figures: &Figures) -> String {
     );
     section(
         &mut page,
+        "Orders and changes",
+        "each, and the machines that it concerns and reached",
+        plots::changes(figures),
+    );
+    section(
+        &mut page,
         "How machines updated",
         "machines that run a new image, confirmed",
         plots::updates(figures),
@@ -111,6 +117,10 @@ fn tiles(figures: &Figures) -> String {
         Some((grouped(figures.updated), "updates that ended well".to_owned())),
         Some((grouped(figures.failed), "that did not, and said so".to_owned())),
         Some((grouped(figures.reboots), "restarts by agents".to_owned())),
+        Some((grouped(figures.decisions), "decisions".to_owned())),
+        Some((grouped(figures.windows), "windows that opened to machines".to_owned())),
+        Some((grouped(figures.chunks), "chunks written".to_owned())),
+        Some((grouped(figures.distinct_stores as u64), "different stores at the end".to_owned())),
         reach,
         Some((format!("{} B/s", figures.bytes_per_second()), "sent by a node".to_owned())),
         peers.map(|peers| (format!("{peers} %"), "of image bytes came from peers".to_owned())),

@@ -5,6 +5,7 @@
 use super::svg::Plot;
 use super::{Seconds, escape, grouped};
 use crate::figures::{Figures, Mark};
+use crate::scenario::Span;
 
 const DAY_MS: u64 = 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -47,6 +48,24 @@ pub(super) fn spread(figures: &Figures) -> Option<String> {
     plot.curve("one", &points);
     plot.fence(most as f64, "99 %");
     Some(plot.finish())
+}
+
+/// What was ordered or changed, when, how many machines it reached, and how soon.
+pub(super) fn changes(figures: &Figures) -> Option<String> {
+    let mut html = String::from("<table>");
+    for spread in &figures.spreads {
+        let after = |per_cent| Seconds(Figures::percentile(&spread.after_ms, per_cent));
+        html.push_str(&format!(
+            "<tr><th>{}</th><td>at {}</td><td>{} machines</td><td>half after {}, 99 % after {}</td></tr>",
+            escape(&spread.version),
+            Span(spread.at_ms),
+            grouped(spread.after_ms.len() as u64),
+            after(50),
+            after(99)
+        ));
+    }
+    html.push_str("</table>");
+    (!figures.spreads.is_empty()).then_some(html)
 }
 
 /// Machines that run a new image, over the run.

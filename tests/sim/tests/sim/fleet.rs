@@ -5,6 +5,7 @@ use std::time::Instant;
 use daymark_sim::World;
 use daymark_sim::checks::Checks;
 use daymark_sim::figures::Figures;
+use daymark_sim::report::page;
 use daymark_sim::run::{Line, run_scenario, run_world};
 use daymark_sim::scenario::Scenario;
 
@@ -55,6 +56,28 @@ fn an_idle_site_says_next_to_nothing() {
     // alone, one for each machine and twelve minutes.
     let livenesses = 12 * 7 * 60 / 12;
     assert!(figures.published < livenesses + 300, "{} messages", figures.published);
+}
+
+#[test]
+fn a_change_at_one_machine_of_one_site_shows_in_the_report_and_reaches_no_other_site() {
+    let sites = SITE.replace("hosts = 12", "hosts = 5\ntimes = 3");
+    let renamed = format!(
+        "{sites}[[event]]\ndo = \"rename\"\nat = \"1h\"\nhost = 9\nname = \"moved\"\nto = 6\n"
+    );
+    let (before, after) = (ran(&sites, 1), ran(&renamed, 1));
+    assert_eq!((&before.violations, &after.violations), (&vec![], &vec![]));
+    let told = |figures: &Figures| -> Vec<(String, usize)> {
+        let spreads = figures.spreads.iter();
+        spreads.map(|spread| (spread.version.clone(), spread.after_ms.len())).collect()
+    };
+    let order = ("2.0.0".to_owned(), 15);
+    assert_eq!(told(&before), std::slice::from_ref(&order));
+    assert_eq!(told(&after), [order, ("host 9 is moved".to_owned(), 5)]);
+    assert!(page(&after).contains("host 9 is moved") && !page(&before).contains("is moved"));
+    for figures in [before, after] {
+        assert_eq!((figures.updated, figures.reboots, figures.windows), (15, 15, 15));
+        assert!(figures.decisions > 15 && figures.chunks >= 15 && figures.distinct_stores >= 3);
+    }
 }
 
 #[test]

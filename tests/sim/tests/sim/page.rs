@@ -32,6 +32,8 @@ const STRUCTURE: &[&str] = &[
     "h1 test",
     "h2 How the order spread",
     "svg",
+    "h2 Orders and changes",
+    "table",
     "h2 How machines updated",
     "svg",
     "h2 Windows and updates",
