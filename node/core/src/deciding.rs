@@ -45,6 +45,7 @@ impl Node {
 
     fn standing_moved(&mut self, batch: &mut Batch) {
         self.note_heartbeats();
+        self.hear_after_rivals();
         // What is kept decides what counts, so it comes first.
         self.refresh_interest(batch);
         self.keep_terms();
@@ -133,6 +134,7 @@ impl Node {
         machine.staged = staged_image(&state.update);
         machine.inhibitors.extend(self.inhibitors().map(|(why, _)| why.clone()));
         machine.inhibitors.extend(self.rebind_asked());
+        machine.inhibitors.extend(self.hears_first());
         Some(machine)
     }
 

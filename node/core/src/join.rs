@@ -69,7 +69,8 @@ impl Node {
                     self.ask_to_join(peer, batch);
                 }
             }
-            Ok(JoinMessage::Answer { root_version: _, roots, entries }) => {
+            Ok(JoinMessage::Answer { root_version, roots, entries }) => {
+                self.show_rivals(peer, root_version, &roots, batch);
                 let (version, wanted) = (self.root_version(), self.roots_wanted());
                 self.take_roots(&roots, Origin::Repair, batch);
                 self.take_host_entries(peer, &entries, batch);
@@ -90,6 +91,18 @@ impl Node {
             ) => {}
             Err(_) => self.counters.malformed += 1,
         }
+    }
+
+    /// Shows all roots of the newest version to a peer whose answer has not all of them: who holds
+    /// one rival alone knows of nothing to ask for (RULES R4).
+    fn show_rivals(&mut self, peer: KeyId, version: u64, shown: &[Vec<u8>], batch: &mut Batch) {
+        let rivals = self.roots_between(version, version, RootOrder::Upward);
+        if version != self.root_version() || rivals.iter().all(|root| shown.contains(root)) {
+            return;
+        }
+        let told =
+            JoinMessage::Answer { root_version: version, roots: rivals, entries: Vec::new() };
+        self.send_join(peer, &told, batch);
     }
 
     /// Takes what a join message shows, if it is about one of the two machines that talk.

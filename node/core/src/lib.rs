@@ -23,6 +23,7 @@ pub mod event;
 pub mod fetch;
 mod gaps;
 mod groups;
+mod hearing;
 mod heartbeats;
 mod inhibit;
 mod intake;

@@ -22,6 +22,7 @@ use crate::durable::DurableState;
 use crate::effect::{Batch, Channel, Topic};
 use crate::event::{Event, Inspection, Reading};
 use crate::groups::PushGroups;
+use crate::hearing::Hearing;
 use crate::intake::Origin;
 use crate::peers::{Parted, Peers};
 use crate::push::Said;
@@ -116,6 +117,7 @@ pub struct Node {
     pub(crate) decided_offset_ms: i64,
     pub(crate) updater: Updater,
     pub(crate) deliveries: Deliveries,
+    pub(crate) hearing: Hearing,
     pub(crate) reporter: Reporter,
     pub(crate) report_problem: Option<String>,
     pub(crate) counters: Counters,
@@ -195,6 +197,7 @@ impl Node {
             decision: None,
             updater: Updater::default(),
             deliveries: Deliveries::default(),
+            hearing: Hearing::default(),
             reporter: Reporter::default(),
             report_problem: None,
             counters: Counters::default(),
@@ -205,6 +208,7 @@ impl Node {
         let mut batch = Batch::default();
         let stored = Stored { entries, reports, blobs };
         node.load(&roots, floors, &stored, &mut batch);
+        node.hear_after_start();
         node.settle(&mut batch);
         (node, batch)
     }
@@ -320,6 +324,7 @@ impl Node {
             Timer::RetryConfig => self.deliver_config(batch),
             Timer::ConfigOverdue => self.config_overdue(batch),
             Timer::HearAgain => self.hear_again(batch),
+            Timer::Heard => self.heard(),
             Timer::RetryStage | Timer::ActOverdue | Timer::RetryConfirm | Timer::RetryFallBack => {
                 self.look = true;
                 self.with_updater(batch, |updater, cx| updater.woke(cx, timer));

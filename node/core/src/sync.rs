@@ -223,6 +223,7 @@ impl Node {
         if !(roots_differ || fleet_differs || site_differs || heads_differ) {
             self.counters.agreements += 1;
             if same_site && member {
+                self.agreed();
                 self.shown_own_reports(peer, batch);
             }
             return;

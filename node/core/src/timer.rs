@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     ConfigOverdue,
     /// A peer that was shut out is heard again.
     HearAgain,
+    /// Neighbours had time to be heard before a switch.
+    Heard,
 }
 
 impl Timer {
@@ -52,6 +54,7 @@ impl Timer {
             Self::RetryConfig => "delivering custom configuration is tried again",
             Self::ConfigOverdue => "delivering custom configuration should have ended by now",
             Self::HearAgain => "a peer that was shut out is heard again",
+            Self::Heard => "neighbours had time to be heard",
         }
     }
 }

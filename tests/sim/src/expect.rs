@@ -21,6 +21,8 @@ pub struct Expect {
     pub failed: Option<u64>,
     /// Restarts that agents ordered.
     pub reboots: Option<u64>,
+    /// When an agent restarts its machine for the first time, at the earliest.
+    pub no_restart_before: Option<Span>,
     /// Most time until 99 % of all machines hold an order.
     pub order_p99: Option<Span>,
     /// How often these kinds of fault must have changed an outcome at least.
@@ -68,6 +70,13 @@ impl Expect {
             ("restarts by agents", self.reboots, figures.reboots),
         ] {
             compare(0, what, wanted.map(|wanted| wanted.to_string()), is.to_string());
+        }
+        if let (Some(from), Some((at_ms, host))) =
+            (self.no_restart_before, world.recorder.first_activation())
+            && at_ms < from.0
+        {
+            let wanted = Some(format!("{from} or later"));
+            compare(host, "the first restart by an agent", wanted, Span(at_ms).to_string());
         }
         for (fault, least) in &self.bites {
             let bit = figures.faults.0.get(fault).map_or(0, |count| count.bit);

@@ -96,6 +96,8 @@ pub enum Fault {
     LateCosign,
     /// An administrator's key left; bites if something counted that it had signed.
     KeyLeft,
+    /// Two roots of one version were signed; bites for each machine that held both and waited.
+    RivalRoots,
     /// A stick was carried; bites if it brought something new.
     Stick,
 }
@@ -143,7 +145,7 @@ impl FaultCounts {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Loss,
         Self::Duplicate,
         Self::Reorder,
@@ -188,6 +190,7 @@ impl Fault {
         Self::ClockChange,
         Self::LateCosign,
         Self::KeyLeft,
+        Self::RivalRoots,
         Self::Stick,
     ];
 }

@@ -131,6 +131,13 @@ impl Recorder {
         self.mark(now_ms, host, mark);
     }
 
+    /// When an agent first restarted its machine to activate an image, ms, and which.
+    pub(crate) fn first_activation(&self) -> Option<(u64, usize)> {
+        let marks = self.marks.iter().flat_map(|(host, of)| of.iter().map(move |it| (it, *host)));
+        let activations = marks.filter(|((_, mark), _)| *mark == Mark::Activated);
+        activations.map(|((at_ms, _), host)| (*at_ms, host)).min()
+    }
+
     /// Restarts that a machine's agent ordered.
     pub(crate) fn reboots_of(&self, host: usize) -> u64 {
         self.reboots_of.get(&host).copied().unwrap_or(0)

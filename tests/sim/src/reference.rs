@@ -65,6 +65,8 @@ pub struct Reference {
     members: Vec<Member>,
     orders: Vec<Ordered>,
     halts: Vec<(u64, Option<u64>)>,
+    /// When there were rival roots, and when they were settled.
+    rivals: Vec<(u64, Option<u64>)>,
     blackouts: Vec<(u64, u64)>,
     hidden_closings: bool,
     removed: BTreeSet<usize>,
@@ -133,6 +135,17 @@ impl Reference {
             for (_, until) in &mut self.halts {
                 until.get_or_insert(at_ms);
             }
+        }
+    }
+
+    /// Under rival roots nothing is started.
+    pub(crate) fn rivals(&mut self, at_ms: u64) {
+        self.rivals.push((at_ms, None));
+    }
+
+    pub(crate) fn settle(&mut self, at_ms: u64) {
+        for (_, until) in &mut self.rivals {
+            until.get_or_insert(at_ms);
         }
     }
 
@@ -262,7 +275,12 @@ impl Reference {
             .blackouts
             .iter()
             .copied()
-            .chain(self.halts.iter().map(|(from, until)| (*from, until.unwrap_or(u64::MAX))))
+            .chain(
+                self.halts
+                    .iter()
+                    .chain(&self.rivals)
+                    .map(|(from, until)| (*from, until.unwrap_or(u64::MAX))),
+            )
             .chain(self.closed_ms.map(|from| (from, u64::MAX)))
             .map(|(from, until)| {
                 let until = until.saturating_add(FELT_MS);

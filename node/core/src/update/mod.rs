@@ -261,7 +261,8 @@ impl Updater {
             | Timer::Report
             | Timer::RetryConfig
             | Timer::ConfigOverdue
-            | Timer::HearAgain => debug_assert!(false, "{timer:?} is not the update's"),
+            | Timer::HearAgain
+            | Timer::Heard => debug_assert!(false, "{timer:?} is not the update's"),
         }
     }
 

@@ -6,7 +6,7 @@ use daymark_core::event::Carried;
 use daymark_protocol::document::{StoredEntry, StoredReport};
 use daymark_protocol::trust::{ChainWait, FloorRecord, Floors, RootDraft};
 
-use crate::support::{Asked, Disk, Fleet, Rig, entries, inspection, start, talk};
+use crate::support::{Asked, Disk, Fleet, Rig, carry, entries, inspection, start, talk};
 
 /// A member of root 1 that got one of the rivals.
 fn member(fleet: &Fleet, seed: u8, rival: &[u8]) -> (Rig, Asked) {
@@ -117,6 +117,41 @@ fn i11_c4_d3_a_halt_of_the_own_site_and_all_that_it_holds_outlast_rivals_and_a_r
         rig.submit(entries(fleet.enroll(&crate::support::key(10), "berlin")));
         assert_eq!(held(&rig).0, 1);
     }
+}
+
+#[test]
+fn r4_a_machine_that_holds_one_rival_and_asks_nobody_is_told_of_the_other() {
+    let fleet = Fleet::new(1, 1);
+    let (left, right) = (fleet.second_root(1), fleet.second_root(2));
+    let (mut east, _) = member(&fleet, 10, &left);
+    let (mut west, _) = member(&fleet, 11, &right);
+    east.submit(vec![Carried::Root(right)]);
+    // What they said when they met was lost: to east, who can judge nothing, west is a stranger.
+    east.connect(west.id(), Admission::Stranger);
+    west.connect(east.id(), Admission::Member);
+    assert!(rivals(&east) && !rivals(&west));
+    let mut asked = east.wait(31_000).sends();
+    asked.retain(|(_, channel, _)| *channel == Channel::Join);
+    assert!(!asked.is_empty());
+    carry(&mut east, &mut west, asked);
+    assert!(rivals(&west));
+}
+
+/// Nothing can be judged under rivals, so what comes then waits: it counts once they are settled.
+#[test]
+fn i11_r4_a_halt_that_comes_among_rivals_stands_once_they_are_settled() {
+    let fleet = Fleet::new(1, 1);
+    let (left, right) = (fleet.second_root(1), fleet.second_root(2));
+    let roots = [&left, &right].map(|root| fleet.read_root(root));
+    let third = RootDraft::settling(&[&roots[0], &roots[1]], start(), roots[0].expires).unwrap();
+    let (mut rig, _) = member(&fleet, 10, &left);
+    rig.submit(vec![Carried::Root(right)]);
+    assert!(rivals(&rig));
+    let asked = rig.submit(entries(fleet.halt_berlin()));
+    let Reply::Submitted(told) = asked.reply() else { panic!("it is not refused") };
+    assert!(told.iter().all(|told| matches!(told, ItemOutcome::Held(_))), "{told:?}");
+    rig.submit(vec![Carried::Root(fleet.sign_root(&third))]);
+    assert_eq!(held(&rig).0, 1);
 }
 
 #[test]

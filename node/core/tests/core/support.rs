@@ -428,8 +428,13 @@ impl Rig {
 
 /// Connects two nodes and carries messages until none is left.
 pub(crate) fn talk(a: &mut Rig, b: &mut Rig, admission: Admission) {
-    let mut queue: Vec<(KeyId, Channel, Vec<u8>)> = a.connect(b.id(), admission).sends();
+    let mut queue = a.connect(b.id(), admission).sends();
     queue.extend(b.connect(a.id(), admission).sends());
+    carry(a, b, queue);
+}
+
+/// Carries what two say, and what they answer, until both are silent.
+pub(crate) fn carry(a: &mut Rig, b: &mut Rig, mut queue: Vec<(KeyId, Channel, Vec<u8>)>) {
     let mut carried = 0;
     while let Some((to, channel, bytes)) = queue.pop() {
         carried += 1;

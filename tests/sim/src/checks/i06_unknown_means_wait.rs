@@ -6,7 +6,7 @@ use crate::operators::Saying;
 use crate::world::World;
 
 /// Nothing is started on an order whose signers saw a closing that the host does not hold, nor on
-/// one of which the host holds two that differ.
+/// one of which the host holds two that differ, nor under two roots of one version.
 #[derive(Debug, Default)]
 pub(super) struct UnknownMeansWait;
 
@@ -15,6 +15,9 @@ impl Check for UnknownMeansWait {
         let target = super::target_of(deed)?;
         let (ledger, held) = (&world.operators.ledger, super::held(world, host));
         let root = world.hosts[host].disk.root_version();
+        if world.hosts[host].disk.holds_rival_roots() {
+            return Some(format!("{} is started under two roots {root}", target.version));
+        }
         let orders = super::orders_of(world, target);
         for said in &orders {
             let Some(Saying::Order { sees, .. }) = super::order_in(said) else { continue };

@@ -7,7 +7,7 @@ use daymark_protocol::document::{DocumentId, site_document};
 use super::Check;
 use crate::world::World;
 
-/// At the end: the disks of all running machines hold the same entries of the fleet, those of a
+/// At the end: the disks of all running machines hold the same roots and entries of the fleet, those of a
 /// site the same of the site, and the same newest reports of it.
 #[derive(Debug, Default)]
 pub(super) struct Converges;
@@ -33,6 +33,9 @@ pub(super) fn differences(world: &World) -> Vec<(usize, String)> {
         let of_fleet = entries(&DocumentId::Fleet);
         match &fleet {
             None => fleet = Some((number, of_fleet)),
+            Some((other, _)) if !host.disk.has_roots_of(&world.hosts[*other].disk) => {
+                found.push((number, format!("the roots are not those of {other}")));
+            }
             Some((other, theirs)) if *theirs != of_fleet => {
                 found.push((number, format!("the fleet's entries are not those of {other}")));
             }

@@ -157,6 +157,16 @@ impl Disk {
         self.roots.keys().next_back().copied().unwrap_or(0)
     }
 
+    /// Whether two roots of the newest version are on it: one envelope on each line of their file.
+    pub fn holds_rival_roots(&self) -> bool {
+        self.roots.values().next_back().is_some_and(|file| envelopes(file).count() > 1)
+    }
+
+    /// Whether the roots on it are those of another disk.
+    pub fn has_roots_of(&self, other: &Self) -> bool {
+        self.roots == other.roots
+    }
+
     /// Whether an entry is on it, in whatever document.
     pub fn holds(&self, hash: &Digest) -> bool {
         self.entries.values().any(|entries| entries.contains_key(hash))
@@ -188,7 +198,8 @@ impl Disk {
     /// All that a stick takes from it: roots, entries, reports, blobs.
     pub(crate) fn everything(&self) -> Vec<daymark_core::event::Carried> {
         use daymark_core::event::Carried;
-        let roots = self.roots.values().map(|bytes| Carried::Root(bytes.to_vec()));
+        let roots = self.roots.values().flat_map(|file| envelopes(file));
+        let roots = roots.map(|envelope| Carried::Root(envelope.to_vec()));
         let entries = self.entries.values().flat_map(BTreeMap::values);
         let reports = self.reports.values().flat_map(BTreeMap::values);
         roots
@@ -252,4 +263,9 @@ impl Disk {
         }
         self.blobs.retain(|digest, bytes| Digest::of(bytes) == *digest);
     }
+}
+
+/// The envelopes in a file of roots of one version.
+fn envelopes(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    file.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }

@@ -79,7 +79,8 @@ struct Rules {
 #[derive(Debug, Default)]
 pub struct Ledger {
     said: BTreeMap<Digest, Said>,
-    roots: BTreeMap<u64, Rules>,
+    /// By version; several of one version are rivals.
+    roots: BTreeMap<u64, Vec<Rules>>,
     /// Whether each machine that was ever enrolled still is.
     enrolled: BTreeMap<KeyId, bool>,
 }
@@ -93,7 +94,7 @@ impl Ledger {
         };
         let roles = root.roles.iter().map(role).collect();
         let kept = root.kept.iter().copied().chain(listed).collect();
-        self.roots.insert(root.version, Rules { roles, kept });
+        self.roots.entry(root.version).or_default().push(Rules { roles, kept });
     }
 
     /// Notes a statement and signatures of it, and gives the signatures as entries.
@@ -150,20 +151,23 @@ impl Ledger {
     }
 
     /// Whether enough of the right keys signed a statement, by a root or by one that it keeps it
-    /// from, as far as `held` goes: the hashes of entries that somebody has.
+    /// from, as far as `held` goes: the hashes of entries that somebody has. Of rivals any will do:
+    /// that nothing starts under two is another question.
     pub fn speaks(&self, said: &Said, root: u64, held: impl Fn(&Digest) -> bool) -> bool {
-        let Some(rules) = self.roots.get(&root) else { return false };
-        let kept = rules
-            .kept
-            .iter()
+        let kept = self
+            .rules(root)
+            .flat_map(|rules| &rules.kept)
             .any(|kept| self.said.get(kept).is_some_and(|other| other.entry == said.entry));
         let versions = if kept { 1..=root } else { root..=root };
         held(&said.entry) && versions.into_iter().any(|root| self.met(said, root, &held))
     }
 
+    fn rules(&self, root: u64) -> impl Iterator<Item = &Rules> {
+        self.roots.get(&root).into_iter().flatten()
+    }
+
     fn met(&self, said: &Said, root: u64, held: &impl Fn(&Digest) -> bool) -> bool {
-        let rules = self.roots.get(&root).and_then(|rules| rules.roles.get(&said.role));
-        rules.is_some_and(|(threshold, keys)| {
+        self.rules(root).filter_map(|rules| rules.roles.get(&said.role)).any(|(threshold, keys)| {
             let counts = |(key, entry): &(&KeyId, &Digest)| keys.contains(*key) && held(entry);
             said.signatures.iter().filter(counts).count() >= *threshold
         })
@@ -171,11 +175,10 @@ impl Ledger {
 
     /// Whether one key that may halt signed a statement, by a root, as far as `held` goes.
     pub fn halts(&self, said: &Said, root: u64, held: impl Fn(&Digest) -> bool) -> bool {
-        let Some(rules) = self.roots.get(&root) else { return false };
         let may = |key: &KeyId| {
-            [Role::Halt, Role::Policy]
-                .iter()
-                .any(|role| rules.roles.get(role).is_some_and(|(_, keys)| keys.contains(key)))
+            let roles = self.rules(root).flat_map(|rules| &rules.roles);
+            let mut halting = roles.filter(|(role, _)| matches!(role, Role::Halt | Role::Policy));
+            halting.any(|(_, (_, keys))| keys.contains(key))
         };
         held(&said.entry) && said.signatures.iter().any(|(key, entry)| may(key) && held(entry))
     }

@@ -5,6 +5,7 @@ mod ledger;
 mod orders;
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use daymark_core::event::Carried;
 use daymark_protocol::document::statement_entry;
@@ -43,6 +44,11 @@ impl Holders {
     fn enough(&self) -> Vec<&SigningKey> {
         self.keys.iter().take(self.threshold).collect()
     }
+
+    /// As many of them as it takes, the last ones.
+    fn enough_others(&self) -> Vec<&SigningKey> {
+        self.keys.iter().rev().take(self.threshold).collect()
+    }
 }
 
 /// The administrators.
@@ -54,12 +60,16 @@ pub struct Operators {
     release: Holders,
     enroll: Holders,
     roots: Vec<(Root, Vec<u8>)>,
+    /// The rival of the newest root, until both are settled.
+    rival: Option<Root>,
     id: FleetId,
     pin: Pin,
     /// Policy keys that left.
     left: Vec<usize>,
     /// What the lists of retired keys name.
     listed: BTreeSet<Digest>,
+    /// Halts that they gave, as they are carried.
+    halts: Vec<Carried>,
     /// The time of their first acts: before the world begins.
     founded: WallTime,
     /// Who signed what.
@@ -99,8 +109,24 @@ impl Operators {
         let mut ledger = Ledger::default();
         ledger.root(&first, []);
         let roots = vec![(first, envelope)];
-        let (left, listed) = (vec![], BTreeSet::new());
-        Self { root, policy, halt, release, enroll, roots, id, pin, left, listed, founded, ledger }
+        let (left, listed, halts) = (vec![], BTreeSet::new(), vec![]);
+        let rival = None;
+        Self {
+            root,
+            policy,
+            halt,
+            release,
+            enroll,
+            roots,
+            rival,
+            id,
+            pin,
+            left,
+            listed,
+            halts,
+            founded,
+            ledger,
+        }
     }
 
     /// What a machine is given to take the fleet.
@@ -252,11 +278,41 @@ impl Operators {
     ) -> Vec<Carried> {
         let newest = &self.roots.last().expect("there is a first root").0;
         let draft = change(RootDraft::after(newest, at, at.plus_ms(ROOT_MS)));
+        let (root, carried) = self.sign_root(&draft, false);
+        self.roots.push(root);
+        vec![carried]
+    }
+
+    /// Signs a root with as many root keys as it takes, the first or the last ones.
+    fn sign_root(&mut self, draft: &RootDraft, last: bool) -> ((Root, Vec<u8>), Carried) {
         let (payload, root) = draft.finish().expect("the root is well-formed");
-        let envelope = Envelope::signed(Context::Root, payload, self.root.enough()).to_json();
+        let by = if last { self.root.enough_others() } else { self.root.enough() };
+        let envelope = Envelope::signed(Context::Root, payload, by).to_json();
         self.ledger.root(&root, self.listed.iter().copied());
-        self.roots.push((root, envelope.clone()));
-        vec![Carried::Root(envelope)]
+        ((root, envelope.clone()), Carried::Root(envelope))
+    }
+
+    /// Two groups of root keys sign a next root each, of one version: one that throws a policy key
+    /// out and keeps what it signed, and one that only lasts longer. What each hands in.
+    pub fn rivals(&mut self, at: WallTime, key: usize) -> [Vec<Carried>; 2] {
+        let newest = self.roots.last().expect("there is a first root").0.clone();
+        let other = RootDraft::after(&newest, at, at.plus_ms(2 * ROOT_MS));
+        let one = self.leave(at, key, true);
+        let (other, carried) = self.sign_root(&other, true);
+        self.rival = Some(other.0);
+        [one, vec![carried]]
+    }
+
+    /// Enough keys for both settle rival roots with one above them. What was halted meanwhile they
+    /// hand in once more: who could not judge it holds it in memory alone.
+    pub fn settle(&mut self, at: WallTime) -> Vec<Carried> {
+        let newest = &self.roots.last().expect("there is a first root").0;
+        let both: Vec<&Root> = iter::once(newest).chain(&self.rival).collect();
+        let draft = RootDraft::settling(&both, at, at.plus_ms(ROOT_MS)).expect("there is a root");
+        self.rival = None;
+        let (root, carried) = self.sign_root(&draft, false);
+        self.roots.push(root);
+        iter::once(carried).chain(self.halts.iter().cloned()).collect()
     }
 
     /// The policy keys that sign next: the first two that are left, or the last two.

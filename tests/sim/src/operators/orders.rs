@@ -176,7 +176,9 @@ impl Operators {
         let spec = Spec::Halt(HaltSpec { name, policy: None });
         let everyone = Target { all: true, ..Target::default() };
         let draft = self.draft(at).resource(ResourceDraft::new(id, 1, &spec).target(everyone));
-        self.sign(&draft, &[Saying::Halt], Role::Halt, &[0])
+        let halt = self.sign(&draft, &[Saying::Halt], Role::Halt, &[0]);
+        self.halts.extend(halt.iter().cloned());
+        halt
     }
 
     /// Lifts all halts: two keys, or one if `too_few`.

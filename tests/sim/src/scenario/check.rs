@@ -203,9 +203,14 @@ impl Scenario {
             | Happening::Contradict { to, .. }
             | Happening::Release { to, .. }
             | Happening::Rotate { to, .. }
+            | Happening::Settle { to, .. }
             | Happening::Future { to, .. } => host("event.to", *to),
             Happening::Leave { to, key, .. } if *key < 3 => host("event.to", *to),
             Happening::Leave { .. } => Err(bad("leave.key", "policy keys are 0 to 2")),
+            Happening::Rivals { key, .. } if *key > 2 => {
+                Err(bad("rivals.key", "policy keys are 0 to 2"))
+            }
+            Happening::Rivals { to, .. } => to.iter().try_for_each(|to| host("rivals.to", *to)),
             Happening::Blackout { from, until, to, .. } => {
                 later("blackout", *from, *until)?;
                 to.map_or(Ok(()), |to| host("blackout.to", to))

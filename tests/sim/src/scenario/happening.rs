@@ -131,6 +131,23 @@ pub enum Happening {
         #[serde(default)]
         to: usize,
     },
+    /// Two groups of administrators, who do not know of each other, sign different next roots.
+    Rivals {
+        /// When.
+        at: Span,
+        /// Which of the policy keys one of the roots throws out, and keeps what it signed.
+        key: usize,
+        /// To whom each of the two is handed.
+        to: [usize; 2],
+    },
+    /// Enough administrators for both settle rival roots.
+    Settle {
+        /// When.
+        at: Span,
+        /// To whom the root is handed.
+        #[serde(default)]
+        to: usize,
+    },
     /// A machine gets another name.
     Rename {
         /// When.
@@ -256,6 +273,8 @@ impl Happening {
             | Self::Future { at, .. }
             | Self::Rotate { at, .. }
             | Self::Leave { at, .. }
+            | Self::Rivals { at, .. }
+            | Self::Settle { at, .. }
             | Self::Rename { at, .. }
             | Self::Remove { at, .. }
             | Self::Clone { at, .. }

@@ -33,6 +33,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("partition-week", include_str!("../../scenarios/partition-week.toml")),
     ("pocket", include_str!("../../scenarios/pocket.toml")),
     ("site-50", include_str!("../../scenarios/site-50.toml")),
+    ("rival-roots", include_str!("../../scenarios/rival-roots.toml")),
     ("site-400", include_str!("../../scenarios/site-400.toml")),
     ("spare-part", include_str!("../../scenarios/spare-part.toml")),
     ("workshop", include_str!("../../scenarios/workshop.toml")),

@@ -6,10 +6,13 @@ use daymark_protocol::decide::Decision;
 
 use super::{Next, World};
 use crate::faults::Fault;
+use crate::host::SimHost;
 use crate::hostile::{Loot, Mischief};
 use crate::network::Cut;
 use crate::scenario::{Happening, HostileAct, Parts, Span};
 
+/// Why a machine waits that holds two roots of one version.
+const ROOT_INCOMPLETE: &str = "root-incomplete";
 /// Pause before something that could not be handed in is handed in again, ms.
 const AGAIN_MS: u64 = 60_000;
 
@@ -61,6 +64,12 @@ impl World {
                 self.reference.leave(key, keep);
                 (to, self.operators.leave(wall, key, keep))
             }
+            Happening::Rivals { key, to, .. } => return self.rival_roots(key, to),
+            Happening::Settle { to, .. } => {
+                self.count_waiting_for_roots();
+                self.reference.settle(self.now_ms);
+                (to, self.operators.settle(wall))
+            }
             Happening::Rename { host, name, to, .. } => {
                 let (public, site) = (self.hosts[host].public(), self.hosts[host].site);
                 let site = self.sites[site].clone();
@@ -93,6 +102,27 @@ impl World {
         self.hand(to, placed.now);
         if self.hosts[to].node.is_some() {
             self.counts.bit(Fault::Contradiction);
+        }
+    }
+
+    fn rival_roots(&mut self, key: usize, to: [usize; 2]) {
+        self.counts.happened(Fault::RivalRoots);
+        self.reference.rivals(self.now_ms);
+        let rivals = self.operators.rivals(self.wall(), key);
+        for (to, items) in to.into_iter().zip(rivals) {
+            self.hand(to, items);
+        }
+    }
+
+    /// Counts who holds both of two rival roots and starts nothing for it.
+    fn count_waiting_for_roots(&mut self) {
+        let waits = |host: &&SimHost| {
+            let decision = host.node.as_ref().and_then(|node| node.decision());
+            let says = decision.is_some_and(|decision| decision.reason == ROOT_INCOMPLETE);
+            says && host.disk.holds_rival_roots()
+        };
+        for _ in 0..self.hosts.iter().filter(waits).count() {
+            self.counts.bit(Fault::RivalRoots);
         }
     }
 
@@ -133,6 +163,8 @@ impl World {
             | Happening::Future { .. }
             | Happening::Rotate { .. }
             | Happening::Leave { .. }
+            | Happening::Rivals { .. }
+            | Happening::Settle { .. }
             | Happening::Rename { .. }
             | Happening::Remove { .. } => {}
         }
@@ -160,6 +192,8 @@ impl World {
             | Happening::Future { .. }
             | Happening::Rotate { .. }
             | Happening::Leave { .. }
+            | Happening::Rivals { .. }
+            | Happening::Settle { .. }
             | Happening::Rename { .. }
             | Happening::Remove { .. }
             | Happening::Clone { .. }

@@ -339,6 +339,7 @@ impl World {
             | Fault::ClockChange
             | Fault::LateCosign
             | Fault::KeyLeft
+            | Fault::RivalRoots
             | Fault::Stick => false,
         };
         if bit {
