@@ -28,22 +28,30 @@ pub struct HostPlace {
     pub profile: Option<String>,
 }
 
-/// The regions from `nearest` upwards, at most five (EIM) and each once: a loop of parents ends
-/// where it closes.
+/// The regions from `nearest` upwards, at most five (EIM) and each once; where the walk fails, those
+/// that were found so far, and why: a loop of parents, a sixth level, or what `parent_of` says.
 pub fn ancestry(
-    nearest: Option<&ResourceId>,
-    mut parent_of: impl FnMut(&ResourceId) -> Option<ResourceId>,
-) -> Vec<ResourceId> {
+    nearest: Option<ResourceId>,
+    mut parent_of: impl FnMut(&ResourceId) -> Result<Option<ResourceId>, String>,
+) -> (Vec<ResourceId>, Result<(), String>) {
     let mut regions: Vec<ResourceId> = Vec::new();
-    let mut next = nearest.cloned();
+    let mut next = nearest;
     while let Some(region) = next {
-        if regions.len() == REGION_DEPTH_MAX || regions.contains(&region) {
-            break;
+        if regions.contains(&region) {
+            return (regions, Err(format!("region {region} lies within itself")));
         }
-        next = parent_of(&region);
+        if regions.len() == REGION_DEPTH_MAX {
+            let why = format!("region {region} makes more than {REGION_DEPTH_MAX} levels");
+            return (regions, Err(why));
+        }
+        let parent = parent_of(&region);
         regions.push(region);
+        match parent {
+            Ok(parent) => next = parent,
+            Err(why) => return (regions, Err(why)),
+        }
     }
-    regions
+    (regions, Ok(()))
 }
 
 /// How near a policy is to a host: the lower one goes first (DESIGN section 6). Regions carry
@@ -242,13 +250,25 @@ mod tests {
 
     #[test]
     fn eim_ancestry_ends_at_five_levels_and_in_loops() {
-        let line = |region: &ResourceId| {
-            let depth: u32 = region.as_str()[2..].parse().unwrap();
-            Some(id(&format!("r-{}", depth + 1)))
+        let line = |top: u32| {
+            move |region: &ResourceId| {
+                let depth: u32 = region.as_str()[2..].parse().unwrap();
+                Ok((depth < top).then(|| id(&format!("r-{}", depth + 1))))
+            }
         };
-        assert_eq!(ancestry(Some(&id("r-0")), line).len(), 5);
-        let pair = |region: &ResourceId| Some(id(if region.as_str() == "a" { "b" } else { "a" }));
-        assert_eq!(ancestry(Some(&id("a")), pair), [id("a"), id("b")]);
-        assert!(ancestry(None, pair).is_empty());
+        let (five, whole) = ancestry(Some(id("r-0")), line(4));
+        assert!(five.len() == 5 && whole.is_ok());
+        let (six, why) = ancestry(Some(id("r-0")), line(5));
+        assert!(six == five && why.unwrap_err().contains("r-5 makes more than 5"));
+        let pair =
+            |region: &ResourceId| Ok(Some(id(if region.as_str() == "a" { "b" } else { "a" })));
+        let (regions, why) = ancestry(Some(id("a")), pair);
+        assert_eq!(
+            (regions, why),
+            (vec![id("a"), id("b")], Err("region a lies within itself".into()))
+        );
+        assert_eq!(ancestry(None, pair), (vec![], Ok(())));
+        let lost = |_: &ResourceId| Err("it is not held".to_owned());
+        assert_eq!(ancestry(Some(id("a")), lost), (vec![id("a")], Err("it is not held".into())));
     }
 }

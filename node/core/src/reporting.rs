@@ -6,7 +6,6 @@ use daymark_protocol::document::{
     DocumentId, Facts, ImageBytes, ReportWriter, UpdateRun, UpdateStatus as StatusFacts, host_paths,
 };
 use daymark_protocol::id::{Digest, KeyId};
-use daymark_protocol::limits;
 use daymark_protocol::rules::{Rule, holds};
 use daymark_protocol::status::{UpdateStatus, run_name};
 use daymark_protocol::time::{MonoTime, WallTime};
@@ -398,8 +397,6 @@ impl Node {
             .as_ref()
             .and_then(|replica| admission::host_spec(replica.standing(), &self.own))
             .map_or_else(String::new, |spec| spec.name.clone());
-        let mut detail = detail.to_owned();
-        detail.truncate(detail.floor_char_boundary(limits::RUN_DETAIL_BYTES_MAX));
         UpdateRun {
             // EIM's name, with the attempt, since two may begin in one second.
             name: format!("{} #{}", run_name(&host, attempt.started), attempt.number),
@@ -410,7 +407,7 @@ impl Node {
             attempt: Some(attempt.number),
             start: Some(attempt.started),
             end,
-            detail,
+            detail: detail.to_owned(),
             bytes: image_bytes(&attempt.progress),
             blamed: attempt.progress.refused.clone(),
         }

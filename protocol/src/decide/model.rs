@@ -100,6 +100,18 @@ pub struct Installed {
     pub source: InstalledSource,
 }
 
+impl Installed {
+    /// Whether the very bytes of an image run, as far as digests on both sides tell.
+    pub fn is_same_bytes(
+        &self,
+        index_digest: Option<Digest>,
+        image_sha256: Option<Digest>,
+    ) -> Option<bool> {
+        let known = |one: Option<Digest>, other: Option<Digest>| Some(one? == other?);
+        known(self.index_digest, index_digest).or_else(|| known(self.image_sha256, image_sha256))
+    }
+}
+
 /// Who says what is installed, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

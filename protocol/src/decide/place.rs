@@ -4,9 +4,8 @@
 use super::line::{Says, Span, says};
 use super::reach::missing;
 use crate::id::{KeyId, ResourceId};
-use crate::limits::REGION_DEPTH_MAX;
 use crate::resource::{Baseline, HostSpec, Kind, Spec};
-use crate::target::HostPlace;
+use crate::target::{HostPlace, ancestry};
 use crate::trust::{Seen, Standing, Version};
 
 /// Where a host is, and whether it belongs to the fleet.
@@ -111,21 +110,14 @@ impl Place {
         let Spec::Site(spec) = spec else { return Err(format!("{site} is no site")) };
         self.spans.push((format!("site {site}"), Span::of(version)));
         self.zone.clone_from(&spec.zone);
-        let mut next = spec.region.clone();
-        while let Some(region) = next {
-            if self.host.regions.contains(&region) {
-                return Err(format!("region {region} lies within itself"));
-            }
-            if self.host.regions.len() == REGION_DEPTH_MAX {
-                return Err(format!("region {region} makes more than {REGION_DEPTH_MAX} levels"));
-            }
-            self.host.regions.push(region.clone());
-            let (version, spec) = read(standing, Kind::Region, &region)?;
+        let (regions, whole) = ancestry(spec.region.clone(), |region| {
+            let (version, spec) = read(standing, Kind::Region, region)?;
             let Spec::Region(spec) = spec else { return Err(format!("{region} is no region")) };
             self.spans.push((format!("region {region}"), Span::of(version)));
-            next = spec.parent.clone();
-        }
-        Ok(())
+            Ok(spec.parent.clone())
+        });
+        self.host.regions = regions;
+        whole
     }
 }
 

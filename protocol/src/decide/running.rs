@@ -3,7 +3,6 @@
 
 use super::image::Image;
 use super::model::{Installed, InstalledSource};
-use crate::id::Digest;
 use crate::resource::Baseline;
 use crate::version::Version;
 
@@ -12,8 +11,7 @@ use crate::version::Version;
 pub(super) struct Running<'a> {
     pub(super) profile: Option<&'a str>,
     pub(super) version: Option<&'a str>,
-    index_digest: Option<Digest>,
-    sha256: Option<Digest>,
+    installed: Option<&'a Installed>,
     source: Option<InstalledSource>,
 }
 
@@ -29,8 +27,7 @@ impl<'a> Running<'a> {
         Self {
             profile: reported.or_else(|| claim.map(|claim| claim.profile.as_str())),
             version: version.or_else(|| claim.map(|claim| claim.version.as_str())),
-            index_digest: installed.and_then(|installed| installed.index_digest),
-            sha256: installed.and_then(|installed| installed.image_sha256),
+            installed,
             source: installed
                 .filter(|_| reported.is_some() || version.is_some())
                 .map(|installed| installed.source)
@@ -44,8 +41,7 @@ impl<'a> Running<'a> {
 
     /// Whether the very bytes of `image` run, as far as digests on both sides tell.
     pub(super) fn is_same_bytes(&self, image: &Image) -> Option<bool> {
-        let known = |one: Option<Digest>, other: Option<Digest>| Some(one? == other?);
-        known(self.index_digest, image.index_digest).or_else(|| known(self.sha256, image.sha256))
+        self.installed?.is_same_bytes(image.index_digest, image.sha256)
     }
 
     fn said_by(&self) -> &'static str {

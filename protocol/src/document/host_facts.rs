@@ -11,7 +11,8 @@ use crate::id::{Digest, KeyId};
 use crate::limits;
 use crate::time::WallTime;
 
-/// Longest JSON text of the decision's summary or of one gate: several must fit one report.
+/// Longest JSON text of the decision's summary, of one gate, of the machine or of its quarantine:
+/// several must fit one report.
 const JSON_BYTES_MAX: usize = 2048;
 
 /// EIM's update status of a host.
@@ -218,7 +219,8 @@ impl Facts {
         self.set_text(&at(paths::RUN_FROM), run.from.as_deref().unwrap_or(""));
         self.set_text(&at(paths::RUN_TO), run.to.as_deref().unwrap_or(""));
         self.set_text(&at(paths::RUN_POLICY), run.policy.as_deref().unwrap_or(""));
-        self.set_text(&at(paths::RUN_DETAIL), cut(&run.detail, limits::RUN_DETAIL_BYTES_MAX));
+        let detail_bytes = run.detail.floor_char_boundary(limits::RUN_DETAIL_BYTES_MAX);
+        self.set_text(&at(paths::RUN_DETAIL), &run.detail[..detail_bytes]);
         let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         self.set(&at(paths::RUN_ATTEMPT), run.attempt.map(integer));
         self.set(&at(paths::RUN_START), run.start.map(|time| Value::Integer(time.as_ms())));
@@ -331,15 +333,7 @@ fn blamed_in(text: &str) -> BTreeMap<KeyId, u64> {
     pairs.take(limits::RUN_BLAMED_MAX).collect()
 }
 
-fn short_json<T: serde::Serialize>(value: &T) -> Option<String> {
+/// The JSON text of what must fit a report beside others; `None` if it is too long.
+pub(super) fn short_json<T: serde::Serialize>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok().filter(|json| json.len() <= JSON_BYTES_MAX)
-}
-
-/// The longest prefix of at most `bytes_max` bytes that ends between characters.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    let mut end = bytes_max.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }

@@ -4,11 +4,9 @@
 use crate::decide::{Activity, Machine, Quarantined};
 use crate::document::DocumentId;
 use crate::document::fact::Facts;
+use crate::document::host_facts::short_json;
 use crate::document::host_paths as paths;
 use crate::id::Digest;
-
-/// Longest JSON text of the machine or of its quarantine: both must fit one report.
-const JSON_BYTES_MAX: usize = 2048;
 
 impl Facts {
     /// Sets the machine. What changes by the minute (staging, activation) is the update status's
@@ -88,10 +86,6 @@ fn held_name(document: &DocumentId) -> Option<&'static str> {
         DocumentId::Site(_) => Some(paths::HELD_SITE),
         DocumentId::Host(_) => None,
     }
-}
-
-fn short_json<T: serde::Serialize>(value: &T) -> Option<String> {
-    serde_json::to_string(value).ok().filter(|json| json.len() <= JSON_BYTES_MAX)
 }
 
 #[cfg(test)]

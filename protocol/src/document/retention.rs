@@ -41,7 +41,7 @@ pub enum Standing {
     Finished(BTreeSet<KeyId>),
     /// A halt that counts, by these keys; whether a resume names it.
     Halt {
-        /// The keys that may halt and signed it.
+        /// The keys that a root or a token names and that signed it, whether or not they may halt.
         by: BTreeSet<KeyId>,
         /// Whether a resume that met its threshold names it.
         lifted: bool,

@@ -25,10 +25,10 @@ pub(super) fn settle(lines: &Lines) -> (Vec<HaltLine>, BTreeSet<Digest>) {
     let mut lapsing: BTreeMap<Digest, HaltLine> = BTreeMap::new();
     for (_, resume) in resumes.values() {
         for digest in named_by(resume) {
-            let Some((id, halt)) = halts.get(digest).filter(|(_, halt)| covers(resume, halt))
-            else {
+            let Some((id, halt)) = halts.get(digest) else { continue };
+            if !covers(resume, &halt.scope) {
                 continue;
-            };
+            }
             if let Some(until) = resume.signers_until {
                 let (id, version) = ((*id).clone(), Arc::clone(halt));
                 let line = HaltLine { id, version, flood: None, lifted_until: None };
@@ -88,11 +88,16 @@ fn named_by(resume: &Version) -> &[Digest] {
     }
 }
 
+/// Whether a resume lifts a halt of this scope, for a time at least.
+pub(crate) fn lifts(resume: &Version, halt: &Digest, halt_scope: &Scope) -> bool {
+    named_by(resume).contains(halt) && covers(resume, halt_scope)
+}
+
 /// A resume reaches no further than its scope and its signers' scope (RULES S4).
-fn covers(resume: &Version, halt: &Version) -> bool {
+fn covers(resume: &Version, halt_scope: &Scope) -> bool {
     if !holds(Rule::C4Resume) {
         return true;
     }
-    resume.signer_scope.covers(&halt.scope)
-        && (resume.scope == Scope::Fleet || resume.scope == halt.scope)
+    resume.signer_scope.covers(halt_scope)
+        && (resume.scope == Scope::Fleet || resume.scope == *halt_scope)
 }

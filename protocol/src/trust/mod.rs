@@ -32,7 +32,7 @@ pub use self::chain::{Accepted, ChainWait, MoveError, RootChain, RootError};
 pub use self::envelope::{Envelope, EnvelopeError};
 pub use self::fields::FieldError;
 pub use self::floor::{BadLine, Floor, FloorRecord, Floors, ReadJournal};
-pub(crate) use self::halts::HaltPlace;
+pub(crate) use self::halts::{HaltPlace, lifts};
 pub use self::heartbeat::{Heartbeat, RefusedHeartbeat, SignedHeartbeat};
 pub use self::judge::{Judge, Redone, judge};
 pub use self::judgement::{Grounds, Held, Judgement, Pending, Stance};

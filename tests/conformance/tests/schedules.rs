@@ -186,12 +186,13 @@ fn place(topology: &Value, host: &Value) -> Result<HostPlace, String> {
     let region = site.and_then(|site| site["region"].as_str());
     let region: Option<ResourceId> = region.and_then(|id| id.parse().ok());
     let parent = |region: &ResourceId| {
-        find(topology, "regions", region.as_str()).ok()?["parent"].as_str()?.parse().ok()
+        let parent = find(topology, "regions", region.as_str())?["parent"].as_str();
+        Ok(parent.and_then(|parent| parent.parse().ok()))
     };
     Ok(HostPlace {
         key: key(text(host, "/id")?),
         site: host["site"].as_str().and_then(|id| id.parse().ok()),
-        regions: ancestry(region.as_ref(), parent),
+        regions: ancestry(region, parent).0,
         labels: BTreeMap::new(),
         profile: None,
     })

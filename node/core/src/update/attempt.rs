@@ -125,19 +125,14 @@ pub(super) fn image_of(target: &ResolvedTarget) -> Digest {
 /// falls back, which is always allowed.
 pub(super) fn is_target_booted(attempt: &Attempt, inspection: &Inspection) -> bool {
     let installed = inspection.machine.installed.as_ref();
-    let same_bytes = installed.and_then(|installed| is_same_bytes(&attempt.target, installed));
+    let target = &attempt.target;
+    let same_bytes = installed
+        .and_then(|installed| installed.is_same_bytes(target.index_digest, target.image_sha256));
     match (&inspection.booted_slot, &attempt.from_slot) {
         (Some(booted), Some(from)) => booted != from && same_bytes.unwrap_or(true),
         (None, _) | (_, None) => same_bytes
             .unwrap_or_else(|| installed.is_some_and(|installed| is_named(attempt, installed))),
     }
-}
-
-/// Whether the target's very bytes run, as far as digests on both sides tell.
-fn is_same_bytes(target: &ResolvedTarget, installed: &Installed) -> Option<bool> {
-    let known = |one: Option<Digest>, other: Option<Digest>| Some(one? == other?);
-    known(installed.index_digest, target.index_digest)
-        .or_else(|| known(installed.image_sha256, target.image_sha256))
 }
 
 /// Whether what runs is called as the target is, and is not what ran before: a version alone does
@@ -208,8 +203,7 @@ fn measured_ms(attempt: &Attempt, ended: WallTime, now: Now) -> Option<u64> {
 
 /// The first `bytes_max` bytes of a text, at a character's edge.
 pub(super) fn cut(text: &str, bytes_max: usize) -> String {
-    let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    text[..end.unwrap_or(0)].to_owned()
+    text[..text.floor_char_boundary(bytes_max)].to_owned()
 }
 
 /// Time between two points, not negative, in ms.

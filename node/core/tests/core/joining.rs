@@ -71,7 +71,7 @@ fn r2_a_stranger_many_roots_behind_gets_them_from_a_member_that_was_restarted() 
     let fleet = Fleet::with_idle_keys(1, 12, 40);
     let newer_bytes: usize = fleet.roots[1..].iter().map(Vec::len).sum();
     assert!(newer_bytes > 100 * 1024, "they fit one message: {newer_bytes} bytes");
-    // After a restart a member's chain hangs on its newest root.
+    // A member that took its fleet at the newest root.
     let durable = DurableState { pin: Some(fleet.pin()), ..DurableState::default() };
     let mut member = Rig::on(10, Disk::of(durable, &fleet.roots));
     let mut behind = Rig::new(11);

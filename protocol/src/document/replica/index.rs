@@ -9,8 +9,8 @@ use crate::document::entry::{signature_entry, statement_entry};
 use crate::document::retention::{self, Candidate, RetainedResource};
 use crate::id::{Digest, KeyId};
 use crate::limits;
-use crate::resource::{Kind, Scope, Spec};
-use crate::trust::{Stance, Statement};
+use crate::resource::{Kind, Scope};
+use crate::trust::{Stance, Statement, lifts};
 
 /// The statements of each document of which other than before may be kept.
 pub(super) type Affected = BTreeMap<DocumentId, BTreeSet<Digest>>;
@@ -82,14 +82,9 @@ impl Replica {
         Some(Candidate { resources, signers, standing })
     }
 
-    /// Whether a valid resume names a halt, within its scope.
+    /// Whether a valid resume lifts a halt.
     fn is_lifted(&self, halt: &Digest, halt_scope: &Scope) -> bool {
-        self.judge.valid_resumes().any(|resume| match &resume.spec {
-            Ok(Some(Spec::Resume(spec))) => {
-                spec.halts.contains(halt) && covers(&resume.scope, halt_scope)
-            }
-            Ok(_) | Err(_) => false,
-        })
+        self.judge.valid_resumes().any(|resume| lifts(resume, halt, halt_scope))
     }
 
     /// Puts a document's index right as to these statements. Returns those of which something is
@@ -205,9 +200,4 @@ pub(super) fn resources_of(statement: &Statement) -> Vec<RetainedResource> {
 pub(super) fn is_of(statement: &Statement, kind: Kind) -> bool {
     let resources = &statement.payload().resources;
     resources.iter().any(|resource| resource.kind == kind.name() && !resource.gone)
-}
-
-/// A resume reaches no further than its scope (RULES S4).
-fn covers(resume: &Scope, halt: &Scope) -> bool {
-    *resume == Scope::Fleet || resume == halt
 }
