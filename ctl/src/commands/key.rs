@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::cli::{Format, Global, KeyCommand};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::Home;
-use crate::keys::{KeyInfo, KeyStore, paper, ssh_agent};
+use crate::keys::{KeyInfo, KeyStore, held_by_agent, paper, ssh_agent};
 use crate::output::{self, Row};
 use crate::passphrase;
 
@@ -57,7 +57,11 @@ pub(crate) fn run(global: &Global, command: KeyCommand) -> Outcome {
         }
         KeyCommand::Export { name, paper: true } => on_paper(&keys, &name)?,
         KeyCommand::Export { name, paper: false } => {
-            if find(&keys, &name)?.encrypted {
+            let key = find(&keys, &name)?;
+            if key.ssh_agent {
+                return Err(held_by_agent(&name));
+            }
+            if key.encrypted {
                 let path = keys.file(&name);
                 let file = std::fs::read_to_string(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;

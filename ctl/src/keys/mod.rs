@@ -231,10 +231,7 @@ impl KeyStore {
         passphrase: impl FnOnce() -> Outcome<Zeroizing<String>>,
     ) -> Outcome<Zeroizing<[u8; 32]>> {
         let (file, path) = (self.read(name)?, self.file(name));
-        let seed = file.seed.as_ref().ok_or_else(|| {
-            Failure::refused(format!("key {name:?} is in an ssh-agent, not here"))
-                .next("back it up and change its passphrase with OpenSSH's own tools")
-        })?;
+        let seed = file.seed.as_ref().ok_or_else(|| held_by_agent(name))?;
         let bytes = decode_hex(seed, &path)?;
         let seed = match &file.salt {
             None => bytes,
@@ -331,6 +328,12 @@ fn info(file: &KeyFile) -> Outcome<KeyInfo> {
         encrypted: file.salt.is_some(),
         ssh_agent: file.seed.is_none(),
     })
+}
+
+/// What is refused of a key that an ssh-agent holds.
+pub(crate) fn held_by_agent(name: &str) -> Failure {
+    Failure::refused(format!("key {name:?} is in an ssh-agent, not here"))
+        .next("back it up and change its passphrase with OpenSSH's own tools")
 }
 
 #[cfg(test)]

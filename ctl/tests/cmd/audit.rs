@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use daymark_core::durable::Adoption;
 use daymark_protocol::decide::{Decision, Verdict};
 use daymark_protocol::document::{Facts, UpdateRun};
+use daymark_protocol::id::FleetId;
 use daymark_protocol::resource::OsType;
 use daymark_protocol::time::WallTime;
 use daymark_protocol::trust::SigningKey;
@@ -108,16 +110,7 @@ fn a_run_names_who_sent_wrong_chunks_and_a_host_tells_what_it_could_not_deliver(
     let mut facts = Facts::default();
     facts.set_machine(&machine(OsType::Immutable));
     facts.set_configuration_problem("motd: disk full");
-    facts.set_decision(&Decision {
-        verdict: Verdict::Nothing,
-        reason: "no-policy".into(),
-        message: "No policy reaches this host.".into(),
-        gates: vec![],
-        target: None,
-        window: None,
-        start_at: None,
-        next_look: None,
-    });
+    facts.set_decision(&nothing());
     let stranger = SigningKey::from_seed([9; 32]).public().id();
     let press_02 = SigningKey::from_seed([2; 32]).public().id();
     facts.set_run(&UpdateRun {
@@ -152,6 +145,46 @@ fn a_run_names_who_sent_wrong_chunks_and_a_host_tells_what_it_could_not_deliver(
     assert_eq!(host["reported"]["configuration"], "motd: disk full");
     let said = admin.run(&["explain", "press-01"]).ends(0).out;
     assert!(said.contains("Config      not delivered: motd: disk full"), "{said}");
+}
+
+/// What a machine says that a person had take this fleet, in each place where people look.
+#[test]
+fn a_machine_that_was_adopted_shows_it_wherever_people_look() {
+    let admin = Admin::with_fleet();
+    admin.run(&["create", "site", "berlin", "--yes"]).ends(0);
+    admin.enroll("press-01", 1, &["--site", "berlin"]);
+    let adoption =
+        Adoption { from: FleetId([0xab; 32]), at: WallTime::from_seconds(1_800_000_000) };
+    let told = adoption.to_string();
+    let mut facts = Facts::default();
+    facts.set_machine(&machine(OsType::Immutable));
+    facts.set_decision(&nothing());
+    facts.set_adopted(&told);
+    admin.reports_facts(1, &facts);
+    assert!(told.contains("abababab") && told.contains("by a local person"), "{told}");
+    let explained = admin.run(&["explain", "press-01"]).ends(0).out;
+    assert!(explained.contains(&format!("History     {told}")), "{explained}");
+    let listed = admin.run(&["get", "hosts", "press-01", "-o", "wide"]).ends(0).out;
+    assert!(listed.contains(&format!("({told})")), "{listed}");
+    let host = admin.run(&["describe", "host", "press-01", "-o", "json"]).ends(0).json();
+    assert_eq!(host["reported"]["history"], told);
+    let audited = rows(&admin, &["--host", "press-01"]);
+    let adopted: Vec<_> = audited.iter().filter(|row| row.1 == "adopted").collect();
+    assert!(adopted.len() == 1 && adopted[0].2 == told, "{audited:?}");
+}
+
+/// A decision, as a host reports it that no policy reaches.
+fn nothing() -> Decision {
+    Decision {
+        verdict: Verdict::Nothing,
+        reason: "no-policy".into(),
+        message: "No policy reaches this host.".into(),
+        gates: vec![],
+        target: None,
+        window: None,
+        start_at: None,
+        next_look: None,
+    }
 }
 
 #[test]

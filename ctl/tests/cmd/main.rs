@@ -30,6 +30,7 @@ mod rooms;
 mod rotation;
 mod scope;
 mod signing;
+mod ssh_agent;
 mod sticks;
 mod team;
 
