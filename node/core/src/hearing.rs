@@ -19,7 +19,7 @@ const AFTER_RIVALS_MS: u64 = 120_000;
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
-    /// A neighbour that holds the same.
+    /// A neighbour that holds the same entries.
     Agreement,
     /// Its end: a neighbour that agrees may lack the same.
     Time,
@@ -60,7 +60,7 @@ impl Node {
         self.look = true;
     }
 
-    /// A member of the own site holds the same.
+    /// A member of the own site holds the same entries.
     pub(crate) fn agreed(&mut self) {
         if matches!(self.hearing.until, Some(Until::Agreement)) {
             self.heard();

@@ -220,10 +220,12 @@ impl Node {
         let fleet_differs = differs(hello.fleet, &sets.fleet);
         let site_differs = same_site && differs(hello.site_entries, &sets.site_entries);
         let heads_differ = same_site && member && differs(hello.heads, &sets.heads);
+        if same_site && member && !(roots_differ || fleet_differs || site_differs) {
+            self.agreed();
+        }
         if !(roots_differ || fleet_differs || site_differs || heads_differ) {
             self.counters.agreements += 1;
             if same_site && member {
-                self.agreed();
                 self.shown_own_reports(peer, batch);
             }
             return;

@@ -11,6 +11,7 @@ mod ending;
 mod enrolling;
 mod gating;
 mod grouping;
+mod hearing;
 mod hostile;
 mod joining;
 mod liveness;
