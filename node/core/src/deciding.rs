@@ -12,6 +12,7 @@ use crate::durable::UpdateState;
 use crate::effect::{Batch, OpId};
 use crate::event::{Inspection, OpOutput};
 use crate::node::Node;
+use crate::sync::SetDigests;
 use crate::timer::Timer;
 use crate::update::{Context, Surroundings, Updater, staged_image};
 
@@ -56,7 +57,7 @@ impl Node {
             return;
         }
         self.reach = Some(Reach::new(replica.standing(), self.own));
-        self.set_digests = None;
+        self.set_digests = SetDigests::default();
         self.look = true;
         self.readmit(batch);
         self.subscribe(batch);

@@ -294,9 +294,7 @@ impl Node {
         if !changes.roots.is_empty() {
             self.raise_root_floor();
         }
-        if !changes.is_empty() {
-            self.set_digests = None;
-        }
+        self.set_digests.forget(&changes);
         for (version, bytes) in changes.roots {
             batch.write(Write::PutRoot { version, bytes });
         }

@@ -76,7 +76,7 @@ pub struct Node {
     pub(crate) kept_interest: Interest,
     /// What was damaged in the store at the start, for people.
     pub(crate) damaged: Vec<String>,
-    pub(crate) set_digests: Option<SetDigests>,
+    pub(crate) set_digests: SetDigests,
     pub(crate) partial_blobs: PartialBlobs,
     /// Hosts of whose reports some are missing, and when a peer was last asked for them.
     pub(crate) gaps_asked: BTreeMap<KeyId, MonoTime>,
@@ -166,7 +166,7 @@ impl Node {
             shared,
             kept_interest: Interest::default(),
             damaged: Vec::new(),
-            set_digests: None,
+            set_digests: SetDigests::default(),
             partial_blobs: PartialBlobs::default(),
             gaps_asked: BTreeMap::new(),
             peers: Peers::new(),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use daymark_protocol::document::{DocumentId, Outcome};
+use daymark_protocol::document::{Changes, DocumentId, Outcome};
 use daymark_protocol::id::{Digest, KeyId};
 use daymark_protocol::limits;
 use daymark_protocol::wire::{
@@ -28,12 +28,29 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const PIECE_BYTES: usize = 60 * 1024;
 
 /// Digests of what a node compares, kept until something changes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SetDigests {
+    entries: Option<EntryDigests>,
+    heads: Option<Digest>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct EntryDigests {
     fleet: Digest,
     site: [u8; 8],
     site_entries: Digest,
-    heads: Digest,
+}
+
+impl SetDigests {
+    /// Forgets what these changes may have changed. Reports come all the time, entries seldom.
+    pub(crate) fn forget(&mut self, changes: &Changes) {
+        if !changes.is_empty() {
+            self.heads = None;
+        }
+        if !changes.is_of_reports_alone() {
+            self.entries = None;
+        }
+    }
 }
 
 impl Node {
@@ -152,7 +169,7 @@ impl Node {
     }
 
     fn hello(&mut self) -> Option<Hello> {
-        let (root, sets) = (self.root_digest()?, self.set_digests()?);
+        let (root, (sets, heads)) = (self.root_digest()?, self.set_digests()?);
         let nonce = self.nonces.nonce();
         Some(Hello {
             root_version: self.root_version(),
@@ -161,7 +178,7 @@ impl Node {
             fleet: nonce.tag(&sets.fleet),
             site: sets.site,
             site_entries: nonce.tag(&sets.site_entries),
-            heads: nonce.tag(&sets.heads),
+            heads: nonce.tag(&heads),
             wall: self.reading.wall,
             synchronised: self.reading.synchronised,
         })
@@ -171,23 +188,21 @@ impl Node {
         Some(self.replica.as_ref()?.chain().newest_digest())
     }
 
-    fn set_digests(&mut self) -> Option<SetDigests> {
-        if let Some(kept) = self.set_digests {
-            return Some(kept);
-        }
+    fn set_digests(&mut self) -> Option<(EntryDigests, Digest)> {
         let replica = self.replica.as_ref()?;
-        let site = admission::site_of(replica.standing(), &self.own);
-        let of = |document| {
-            Digest::of(&replica.hashes(document).flat_map(|it| it.0).collect::<Vec<_>>())
-        };
-        let digests = SetDigests {
-            fleet: of(&DocumentId::Fleet),
-            site: Hello::site_name(&site),
-            site_entries: of(&site),
-            heads: Digest::of(&self.heads().flat_map(|head| head.bytes()).collect::<Vec<_>>()),
-        };
-        self.set_digests = Some(digests);
-        Some(digests)
+        let entries = self.set_digests.entries.unwrap_or_else(|| {
+            let site = admission::site_of(replica.standing(), &self.own);
+            let of = |document| Digest::of_all(replica.hashes(document).map(Digest::as_bytes));
+            EntryDigests {
+                fleet: of(&DocumentId::Fleet),
+                site: Hello::site_name(&site),
+                site_entries: of(&site),
+            }
+        });
+        let heads = self.set_digests.heads;
+        let heads = heads.unwrap_or_else(|| Digest::of_all(self.heads().map(|head| head.bytes())));
+        self.set_digests = SetDigests { entries: Some(entries), heads: Some(heads) };
+        Some((entries, heads))
     }
 
     fn on_hello(&mut self, peer: KeyId, hello: &Hello, member: bool, batch: &mut Batch) {
@@ -195,7 +210,9 @@ impl Node {
             self.clock.heard(&self.reading, peer, hello.wall);
         }
         self.want_lists(peer, batch);
-        let (Some(root), Some(sets)) = (self.root_digest(), self.set_digests()) else { return };
+        let (Some(root), Some((sets, heads))) = (self.root_digest(), self.set_digests()) else {
+            return;
+        };
         let own_version = self.root_version();
         if hello.root_version > own_version || self.roots_wanted().is_some() {
             let most = own_version.saturating_add(limits::ROOTS_PER_MESSAGE_MAX as u64);
@@ -219,7 +236,7 @@ impl Node {
         let same_site = hello.site == sets.site;
         let fleet_differs = differs(hello.fleet, &sets.fleet);
         let site_differs = same_site && differs(hello.site_entries, &sets.site_entries);
-        let heads_differ = same_site && member && differs(hello.heads, &sets.heads);
+        let heads_differ = same_site && member && differs(hello.heads, &heads);
         if same_site && member && !(roots_differ || fleet_differs || site_differs) {
             self.agreed();
         }

@@ -102,6 +102,16 @@ impl Changes {
             && self.dropped_blobs.is_empty();
         nothing_new && nothing_gone && !self.standing_changed
     }
+
+    /// Whether nothing happened but to reports and blobs.
+    pub fn is_of_reports_alone(&self) -> bool {
+        self.roots.is_empty()
+            && self.floors.is_empty()
+            && self.puts.is_empty()
+            && self.drops.is_empty()
+            && self.fresh.is_empty()
+            && !self.standing_changed
+    }
 }
 
 /// Which documents a replica keeps.
