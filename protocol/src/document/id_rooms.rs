@@ -92,6 +92,8 @@ impl IdRooms {
             let said =
                 Said { version: resource.version, statement, candidate: Arc::clone(candidate) };
             self.change((resource.kind.clone(), resource.id.clone()), moved, |versions| {
+                // Most ids have one version for years.
+                versions.reserve_exact(1);
                 versions.push(said);
                 versions.sort_unstable_by_key(Said::place);
             });

@@ -110,9 +110,9 @@ fn checksum(body: &str) -> String {
 pub struct Floor {
     /// The version.
     pub version: u64,
-    /// What it said: two resource digests if it was contradicted by an equal, which no third can
-    /// make worse.
-    pub digests: BTreeSet<Digest>,
+    /// What it said: two resource digests, in order, if it was contradicted by an equal, which no
+    /// third can make worse.
+    pub digests: Vec<Digest>,
     /// The document that its versions are entries of: who does not keep it misses nothing.
     pub document: DocumentId,
     /// Whether all that was said is that it is gone: then losing it loses nothing that closes.
@@ -169,7 +169,7 @@ impl Floors {
             return false;
         }
         let floor = self.versions.entry(kind).or_default().entry(id);
-        let first = Floor { version, digests: BTreeSet::new(), document, gone };
+        let first = Floor { version, digests: Vec::new(), document, gone };
         let floor = floor.or_insert_with(|| first.clone());
         if version > floor.version {
             *floor = first;
@@ -178,13 +178,18 @@ impl Floors {
             // Said in two places, it is looked for in the one that more keep.
             floor.document = first.document.min(floor.document.clone());
         }
-        floor.digests.insert(digest)
+        floor.digests.reserve_exact(1);
+        floor.digests.push(digest);
+        floor.digests.sort_unstable();
+        true
     }
 
     fn lower(&mut self, kind: &str, id: &ResourceId, digest: &Digest) -> bool {
         let Some(of_kind) = self.versions.get_mut(kind) else { return false };
         let Some(floor) = of_kind.get_mut(id) else { return false };
-        let lowered = floor.digests.remove(digest);
+        let held = floor.digests.len();
+        floor.digests.retain(|held| held != digest);
+        let lowered = floor.digests.len() < held;
         if floor.digests.is_empty() {
             of_kind.remove(id);
         }

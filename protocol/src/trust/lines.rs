@@ -312,8 +312,9 @@ fn doubt(versions: &[Arc<Version>], floor: Option<&Floor>) -> Option<String> {
 
 fn is_lost(versions: &[Arc<Version>], floor: &Floor) -> bool {
     let top = versions.iter().map(|version| version.version).max().unwrap_or(0);
+    let said = top_digests(versions);
     top < floor.version
-        || (top == floor.version && !floor.digests.is_subset(&top_digests(versions)))
+        || (top == floor.version && !floor.digests.iter().all(|digest| said.contains(digest)))
 }
 
 fn top_digests(versions: &[Arc<Version>]) -> BTreeSet<Digest> {

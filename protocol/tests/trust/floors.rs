@@ -31,7 +31,7 @@ fn c6_floors_never_go_down() {
     assert!(floors.apply(record("a", 5, 2)));
     assert!(!floors.apply(record("a", 5, 3)), "a third says no more than two");
     assert!(floors.apply(record("a", 6, 3)));
-    assert_eq!(floors.get("Blackout", &id("a")).unwrap().digests, [Digest([3; 32])].into());
+    assert_eq!(floors.get("Blackout", &id("a")).unwrap().digests, [Digest([3; 32])]);
     assert!(floors.get("Hold", &id("a")).is_none());
 }
 

@@ -25,6 +25,9 @@ const LAZY_SHARE: f64 = 0.25;
 /// Heartbeats for which a message can be had again, and for which others hear of it.
 const CACHE_MS: u64 = 5 * BEAT_MS;
 const GOSSIP_BEATS: u64 = 3;
+/// Messages that there is room for, at most, for each one that is kept: of thousands of hosts all
+/// the room that a busy minute took would stay taken.
+const CACHE_ROOM: usize = 16;
 /// Pause between heartbeats, ms.
 pub(crate) const BEAT_MS: u64 = 1_000;
 /// Bytes of word of one message, and of its frame.
@@ -168,6 +171,9 @@ impl Overlay {
     pub(crate) fn keep(&mut self, now_ms: u64, rumour: Rumour) {
         while self.cache.front().is_some_and(|kept| kept.since_ms + CACHE_MS <= now_ms) {
             self.cache.pop_front();
+        }
+        if self.cache.capacity() > CACHE_ROOM * (self.cache.len() + 1) {
+            self.cache.shrink_to_fit();
         }
         self.cache.push_back(Kept { since_ms: now_ms, beat: self.beat, rumour });
     }

@@ -20,6 +20,9 @@ pub(super) struct Blobs {
 impl Blobs {
     /// Notes which blob a host names now; returns one that nobody names any more.
     pub(super) fn set_name(&mut self, host: KeyId, digest: Option<Digest>) -> Option<Digest> {
+        if self.of_host.get(&host).copied() == digest {
+            return None;
+        }
         let before = match digest {
             Some(digest) => {
                 self.named.insert((digest, host));
@@ -30,7 +33,7 @@ impl Blobs {
             }
             None => self.of_host.remove(&host),
         };
-        let before = before.filter(|before| Some(*before) != digest)?;
+        let before = before?;
         self.named.remove(&(before, host));
         if self.is_named(&before) {
             return None;
