@@ -25,17 +25,21 @@ struct Followed {
     answered: bool,
     /// Whether it was away at the last question.
     away: bool,
+    /// Whether it has refused since it answered last.
+    refused: bool,
 }
 
 impl Followed {
     /// Fetches what is new. A node that has answered once may be away for a time, which is said once.
+    /// After a restart it knows nothing of this visit, and refuses what comes over it: a new one is
+    /// tried once.
     async fn refresh(&mut self, session: &mut Session) -> Outcome<()> {
         match refresh(session).await {
             Ok(()) => {
-                (self.answered, self.away) = (true, false);
+                *self = Self { answered: true, ..Self::default() };
                 Ok(())
             }
-            Err(failure) if self.answered && failure.exit == Exit::Unreachable => {
+            Err(failure) if self.answered && self.may_come_back(failure.exit) => {
                 if !self.away {
                     output::note(&format!("{:#}; it is asked again", failure.error));
                 }
@@ -44,6 +48,14 @@ impl Followed {
                 Ok(())
             }
             Err(failure) => Err(failure),
+        }
+    }
+
+    fn may_come_back(&mut self, exit: Exit) -> bool {
+        match exit {
+            Exit::Unreachable => true,
+            Exit::Refused => !std::mem::replace(&mut self.refused, true),
+            Exit::Done | Exit::Failed | Exit::Usage | Exit::Pending | Exit::Conflict => false,
         }
     }
 }

@@ -60,10 +60,18 @@ impl Workplace {
     /// # Errors
     /// If it cannot be run, or does not end.
     pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+        self.run_within(WITHIN, arguments).await
+    }
+
+    /// Runs it to its end, which may be so far away.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_within(&self, within: Duration, arguments: &[&str]) -> anyhow::Result<Ran> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(arguments).env("DAYMARK_HOME", &self.home).env("TZ", "UTC");
         let ended = command.stdin(Stdio::null()).kill_on_drop(true).output();
-        let ended = tokio::time::timeout(WITHIN, ended).await;
+        let ended = tokio::time::timeout(within, ended).await;
         let ended = ended.with_context(|| format!("daymarkctl {arguments:?} does not end"))??;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = ended.status.code().context("it was killed")?;

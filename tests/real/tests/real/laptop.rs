@@ -6,7 +6,9 @@ use daymark_protocol::id::KeyId;
 use daymark_protocol::resource::Role;
 use daymark_protocol::trust::{Context, SigningKey};
 use daymark_protocol::wire::{Challenge, JoinMessage};
-use daymark_real::{ADMIN, BarePeer, Fleet, Machine, PORT, WITHIN, Workplace, held_by, until};
+use daymark_real::{
+    ADMIN, BarePeer, Fleet, Machine, PORT, Say as _, WITHIN, Workplace, held_by, until,
+};
 
 use crate::{on_fleet, on_prepared_fleet, plan};
 
@@ -43,6 +45,48 @@ async fn a_laptop_reads_and_halts_through_any_machine_by_address_and_by_name() -
         let index = fleet.machines[0].client().replica().await?;
         let members: Vec<KeyId> = fleet.machines.iter().map(Machine::id).collect();
         ensure!(index.reports.keys().all(|host| members.contains(host)), "{:?}", index.reports);
+        Ok(())
+    })
+    .await
+}
+
+/// Both follow the fleet through one node, whose power fails meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_and_wait_go_on_over_a_restart_of_their_node() -> anyhow::Result<()> {
+    on_fleet(plan(2), async |fleet| {
+        let at = format!("{}:{PORT}", fleet.machines[0].place.address);
+        let watcher = Workplace::new(fleet, "watcher", &["harry"])?;
+        let waiter = Workplace::new(fleet, "waiter", &["harry"])?;
+        for laptop in [&watcher, &waiter] {
+            let taken = laptop.take_fleet(fleet, &fleet.machines[0]).await?;
+            ensure!(taken.code == 0, "{taken:?}");
+        }
+        fleet.machines[1].stop()?;
+        let hold = fleet.administrators.hold("line")?;
+        fleet.tell(0, hold).await?;
+        let watch = ["watch", "--for", "30s", "--node", &at];
+        let wait = ["wait", "hold/line", "--for", "held", "--timeout", "100s", "--node", &at];
+        let story = async {
+            for (name, laptop) in [("watch", &watcher), ("wait", &waiter)] {
+                until(&format!("{name} has asked once"), WITHIN, async || {
+                    let held = laptop.run(&["get", "holds"]).await.map_err(|e| e.to_string())?;
+                    if held.out.contains("line") { Ok(()) } else { Err(format!("{held:?}")) }
+                })
+                .await?;
+            }
+            fleet.machines[0].cut_power()?;
+            fleet.machines[0].start()?;
+            fleet.machines[1].start()
+        };
+        let (watched, waited, told) =
+            tokio::join!(watcher.run(&watch), waiter.run_within(WITHIN * 2, &wait), story);
+        told?;
+        let (watched, waited) = (watched?, waited?);
+        for ran in [&watched, &waited] {
+            ensure!(ran.code == 0 && ran.err.contains("it is asked again"), "{ran:?}");
+        }
+        ensure!(waited.out.contains("on 2 of 2 hosts"), "{waited:?}");
+        ensure!(watched.out.contains("node-1") && watched.out.contains("node-2"), "{watched:?}");
         Ok(())
     })
     .await
