@@ -40,10 +40,7 @@ fn i11_a_machine_that_starts_with_an_image_staged_hears_of_a_halt_first() {
     let mut rig = Rig::restarted(10, disk);
     assert!(!switches(&rig));
     let gate = rig.gate(Gate::Inhibited);
-    assert!(
-        !gate.pass && gate.evidence.iter().any(|fact| fact.1.contains("hears")),
-        "{gate:?}"
-    );
+    assert!(!gate.pass && gate.evidence.iter().any(|fact| fact.1.contains("hears")), "{gate:?}");
     let mut neighbour = neighbour(&fleet);
     neighbour.submit(entries(fleet.halt_berlin()));
     talk(&mut rig, &mut neighbour, Admission::Member);

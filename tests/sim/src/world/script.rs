@@ -72,8 +72,7 @@ impl World {
             }
             Happening::Rename { host, name, to, .. } => {
                 let (public, site) = (self.hosts[host].public(), self.hosts[host].site);
-                let site = self.sites[site].clone();
-                let items = self.operators.rename(wall, &name, &public, &site);
+                let items = self.operators.rename(wall, &name, &public, &self.sites[site]);
                 self.recorder.ordered(self.now_ms, &format!("host {host} is {name}"), &items);
                 (to, items)
             }
