@@ -33,13 +33,13 @@ pub fn page(figures: &Figures) -> String {
     section(
         &mut page,
         "Orders and changes",
-        "each, and the machines that it concerns and reached",
+        "when each was handed in, and how soon it had reached the machines that it concerns",
         plots::changes(figures),
     );
     section(
         &mut page,
         "How machines updated",
-        "machines that run a new image, confirmed",
+        "updates that were confirmed since the run began: a machine counts once for each image",
         plots::updates(figures),
     );
     section(
@@ -52,7 +52,7 @@ pub fn page(figures: &Figures) -> String {
     section(
         &mut page,
         "Bytes per node",
-        "nodes by what they sent in the whole run",
+        "how many nodes sent how much in the whole run",
         plots::bytes(figures),
     );
     section(
@@ -65,7 +65,7 @@ pub fn page(figures: &Figures) -> String {
         page,
         "<footer>{} virtual, {} events, trace <code>{}</code><br>again: \
          <code>daymark-sim replay '{}'</code></footer></main></html>",
-        Span(figures.virtual_ms),
+        Time(figures.virtual_ms),
         grouped(figures.events),
         escape(&figures.trace),
         escape(&figures.replay),
@@ -108,7 +108,7 @@ fn tiles(figures: &Figures) -> String {
     let first = figures.spreads.iter().find(|spread| !spread.after_ms.is_empty());
     let reach = first.map(|spread| {
         let p99 = Figures::percentile(&spread.after_ms, 99);
-        (format!("{}", Seconds(p99)), "order at 99 % of machines".to_owned())
+        (format!("{}", Time(p99)), "order at 99 % of machines".to_owned())
     });
     let images = figures.peer_bytes + figures.origin_bytes;
     let peers = (figures.peer_bytes * 100).checked_div(images);
@@ -133,18 +133,25 @@ fn tiles(figures: &Figures) -> String {
     html
 }
 
-/// A time as people say it.
-struct Seconds(u64);
+/// A length of time as people say it.
+struct Time(u64);
 
-impl std::fmt::Display for Seconds {
+impl std::fmt::Display for Time {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0 < 1_000 {
-            write!(f, "{} ms", self.0)
-        } else if self.0 < 60_000 {
-            write!(f, "{}.{} s", self.0 / 1_000, self.0 % 1_000 / 100)
-        } else {
-            Span(self.0).fmt(f)
-        }
+        let (s, m, h, d) =
+            (self.0 / 1_000, self.0 / 60_000, self.0 / 3_600_000, self.0 / 86_400_000);
+        let (most, rest) = match () {
+            () if d > 0 => ((d, "d"), (h % 24, "h")),
+            () if h > 0 => ((h, "h"), (m % 60, "min")),
+            () if m > 0 => ((m, "min"), (s % 60, "s")),
+            () if s > 0 && self.0 % 1_000 >= 100 => {
+                return write!(f, "{s}.{} s", self.0 % 1_000 / 100);
+            }
+            () if s > 0 => ((s, "s"), (0, "")),
+            () => ((self.0, "ms"), (0, "")),
+        };
+        write!(f, "{} {}", most.0, most.1)?;
+        if rest.0 > 0 { write!(f, " {} {}", rest.0, rest.1) } else { Ok(()) }
     }
 }
 
@@ -174,7 +181,10 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(grouped(12), "12");
         assert_eq!(escape("<b a=\"&\">"), "&lt;b a=&quot;&amp;&quot;&gt;");
-        assert_eq!(Seconds(1_250).to_string(), "1.2 s");
-        assert_eq!(Seconds(47).to_string(), "47 ms");
+        assert_eq!(Time(1_250).to_string(), "1.2 s");
+        assert_eq!(Time(47).to_string(), "47 ms");
+        assert_eq!(Time(403_879).to_string(), "6 min 43 s");
+        assert_eq!(Time(7_200_000).to_string(), "2 h");
+        assert_eq!(Time(561_600_000).to_string(), "6 d 12 h");
     }
 }

@@ -3,27 +3,41 @@
 #![allow(clippy::cast_precision_loss, reason = "places on a screen")]
 
 use super::svg::Plot;
-use super::{Seconds, escape, grouped};
+use super::{Time, escape, grouped};
 use crate::figures::{Figures, Mark};
-use crate::scenario::Span;
 
-const DAY_MS: u64 = 86_400_000;
-const HOUR_MS: u64 = 3_600_000;
+/// Most marks on an axis of times, and on one of counts.
+const TIMES_MAX: u64 = 12;
+const COUNTS_MAX: u64 = 6;
 /// Sites whose timelines are drawn: the rest look alike.
 const SITES_MAX: usize = 24;
 
-/// Marks for the x axis of a run.
+/// Marks for an axis of times, apart by what people count in.
 fn times(until_ms: u64) -> Vec<(f64, String)> {
-    let (step, unit, name) = match until_ms {
-        0..=7_200_000 => (10 * 60_000, 60_000, "min"),
-        7_200_001..=172_800_000 => (4 * HOUR_MS, HOUR_MS, "h"),
+    const SECONDS: [u64; 18] = [
+        1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200,
+        86_400,
+    ];
+    let step_ms = match until_ms {
+        0..10_000 => round_step(until_ms, TIMES_MAX),
         _ => {
-            let days = until_ms / DAY_MS;
-            ((days / 12).max(1) * DAY_MS, DAY_MS, "d")
+            let fits = |seconds: &u64| until_ms <= seconds * 1_000 * TIMES_MAX;
+            let days = until_ms.div_ceil(TIMES_MAX * 86_400_000) * 86_400;
+            SECONDS.into_iter().find(fits).unwrap_or(days) * 1_000
         }
     };
-    let ticks = (0..=until_ms / step).map(|tick| tick * step);
-    ticks.map(|at_ms| (at_ms as f64, format!("{} {name}", at_ms / unit))).collect()
+    ticks(until_ms, step_ms).map(|at_ms| (at_ms as f64, Time(at_ms).to_string())).collect()
+}
+
+/// One, two or five of a power of ten: the smallest that gives at most so many marks.
+fn round_step(until: u64, marks: u64) -> u64 {
+    let powers = std::iter::successors(Some(1_u64), |power| power.checked_mul(10));
+    let mut steps = powers.flat_map(|power| [1, 2, 5].map(|of| power.saturating_mul(of)));
+    steps.find(|step| until / step <= marks).unwrap_or(u64::MAX)
+}
+
+fn ticks(until: u64, step: u64) -> impl Iterator<Item = u64> {
+    (0..=until / step).map(move |tick| tick * step)
 }
 
 fn shares() -> Vec<(f64, String)> {
@@ -37,8 +51,7 @@ pub(super) fn spread(figures: &Figures) -> Option<String> {
     let most = Figures::percentile(&spread.after_ms, 99).max(5);
     let end = most + most / 5;
     let mut plot = Plot::new(240.0, (0.0, end as f64), (0.0, 100.0));
-    let ticks = (0..=6).map(|tick| end * tick / 6);
-    plot.x_axis(&ticks.map(|ms| (ms as f64, Seconds(ms).to_string())).collect::<Vec<_>>());
+    plot.x_axis(&times(end));
     plot.y_axis(&shares());
     let mut points = vec![(0.0, 0.0)];
     let held = spread.after_ms.iter().enumerate().filter(|(_, after_ms)| **after_ms <= end);
@@ -52,13 +65,16 @@ pub(super) fn spread(figures: &Figures) -> Option<String> {
 
 /// What was ordered or changed, when, how many machines it reached, and how soon.
 pub(super) fn changes(figures: &Figures) -> Option<String> {
-    let mut html = String::from("<table>");
+    let mut html = String::from(
+        "<table class=\"orders\"><tr><th></th><th>handed in at</th><th>machines</th>\
+         <th>half of them after</th><th>99 % after</th></tr>",
+    );
     for spread in &figures.spreads {
-        let after = |per_cent| Seconds(Figures::percentile(&spread.after_ms, per_cent));
+        let after = |per_cent| Time(Figures::percentile(&spread.after_ms, per_cent));
         html.push_str(&format!(
-            "<tr><th>{}</th><td>at {}</td><td>{} machines</td><td>half after {}, 99 % after {}</td></tr>",
+            "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&spread.version),
-            Span(spread.at_ms),
+            Time(spread.at_ms),
             grouped(spread.after_ms.len() as u64),
             after(50),
             after(99)
@@ -74,8 +90,9 @@ pub(super) fn updates(figures: &Figures) -> Option<String> {
     let total = figures.updates_ms.len() as f64;
     let mut plot = Plot::new(240.0, (0.0, figures.virtual_ms as f64), (0.0, total));
     plot.x_axis(&times(figures.virtual_ms));
-    let ticks = [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| total * share);
-    plot.y_axis(&ticks.map(|count| (count, format!("{count:.0}"))));
+    let most = figures.updates_ms.len() as u64;
+    let counts = ticks(most, round_step(most, COUNTS_MAX));
+    plot.y_axis(&counts.map(|count| (count as f64, grouped(count))).collect::<Vec<_>>());
     let mut points = vec![(0.0, 0.0)];
     let counted = figures.updates_ms.iter().enumerate();
     points.extend(counted.map(|(place, ms)| (*ms as f64, (place + 1) as f64)));
@@ -140,8 +157,8 @@ pub(super) fn bytes(figures: &Figures) -> Option<String> {
     }
     let highest = bars.iter().copied().max()?;
     let mut plot = Plot::new(200.0, (0.0, most as f64), (0.0, highest as f64));
-    let ticks = (0..=6).map(|tick| most * tick / 6);
-    plot.x_axis(&ticks.map(|sent| (sent as f64, amount(sent))).collect::<Vec<_>>());
+    let sent = ticks(most, round_step(most, TIMES_MAX));
+    plot.x_axis(&sent.map(|sent| (sent as f64, amount(sent))).collect::<Vec<_>>());
     plot.y_axis(&[(0.0, "0".into()), (highest as f64, highest.to_string())]);
     for (place, count) in bars.iter().enumerate().filter(|(_, count)| **count > 0) {
         let width = most as f64 / BARS as f64;
@@ -155,8 +172,9 @@ pub(super) fn bytes(figures: &Figures) -> Option<String> {
 fn amount(bytes: u64) -> String {
     match bytes {
         0..=9_999 => format!("{bytes} B"),
-        10_000..=9_999_999 => format!("{} kB", bytes / 1_000),
-        _ => format!("{} MB", bytes / 1_000_000),
+        10_000..=999_999 => format!("{} kB", bytes / 1_000),
+        _ if bytes.is_multiple_of(1_000_000) => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
     }
 }
 

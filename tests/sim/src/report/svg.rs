@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// Width of all plots.
 pub(super) const WIDTH: f64 = 960.0;
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 30.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 26.0;
 
@@ -97,7 +97,7 @@ impl Plot {
     /// A dashed line across at a value of the x axis, with a word.
     pub(super) fn fence(&mut self, value: f64, word: &str) {
         let (x, top, bottom) = (self.x(value), TOP, self.height - BOTTOM);
-        let (beside, under) = (x - 5.0, top + 11.0);
+        let (beside, under) = (x - 5.0, top + 24.0);
         self.add(&format!(
             "<line class=\"fence\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top}\" y2=\"{bottom:.1}\"/>\
              <text class=\"fence\" x=\"{beside:.1}\" y=\"{under}\" text-anchor=\"end\">{word}</text>"

@@ -4,6 +4,7 @@
 mod cli;
 mod cuts;
 mod fleet;
+mod groups;
 mod page;
 mod plan;
 #[cfg(feature = "planted-bugs")]
