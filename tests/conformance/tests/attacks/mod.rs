@@ -16,6 +16,7 @@ mod keys;
 #[cfg(feature = "removable-rules")]
 mod matrix;
 mod roots;
+mod signers;
 mod stage;
 mod statements;
 mod time;
@@ -47,6 +48,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         time::CASES,
         images::CASES,
         keys::CASES,
+        signers::CASES,
         tokens::CASES,
     ]
     .into_iter()
