@@ -9,6 +9,7 @@
 mod admission;
 mod bridging;
 mod discovery;
+mod half_open;
 mod harness;
 mod stranger;
 mod traffic;
