@@ -67,7 +67,7 @@ impl Expect {
         for (what, wanted, is) in [
             ("updates that ended well", self.updated, figures.updated),
             ("updates that did not", self.failed, figures.failed),
-            ("restarts by agents", self.reboots, figures.reboots),
+            ("restarts by agents", self.reboots, figures.tally.reboots),
         ] {
             compare(0, what, wanted.map(|wanted| wanted.to_string()), is.to_string());
         }

@@ -11,6 +11,7 @@ use crate::checks::Violation;
 use crate::facts::Restarter;
 use crate::faults::FaultCounts;
 use crate::host::{ImageId, SimHost};
+use crate::tally::Tally;
 use crate::world::World;
 
 /// Marks on a timeline that are kept of one site: more would not be seen apart.
@@ -56,28 +57,8 @@ struct Order {
 pub struct Recorder {
     /// Bytes that all hosts sent.
     pub sent_bytes: u64,
-    /// Messages that nodes published, and copies of them that arrived.
-    pub published: u64,
-    /// Copies that arrived.
-    pub copies: u64,
-    /// First copies, which a node handled.
-    pub first_copies: u64,
-    /// Hops of those, summed.
-    pub hops: u64,
-    /// Time that those took since their message was published, summed, ms.
-    pub first_copies_ms: u64,
-    /// Messages that were asked for after word of them.
-    pub wished: u64,
-    /// Chunks that were written.
-    pub chunks: u64,
-    /// Image bytes from peers and from the release service.
-    pub peer_bytes: u64,
-    /// Image bytes from the release service.
-    pub origin_bytes: u64,
-    /// Restarts that agents ordered.
-    pub reboots: u64,
-    /// Durable writes.
-    pub points: u64,
+    /// What it counts.
+    pub tally: Tally,
     orders: Vec<Order>,
     watched: BTreeMap<Digest, usize>,
     marks: BTreeMap<usize, Vec<(u64, Mark)>>,
@@ -114,9 +95,9 @@ impl Recorder {
     }
 
     pub(crate) fn delivered(&mut self, hops: u8, after_ms: u64) {
-        self.first_copies += 1;
-        self.first_copies_ms += after_ms;
-        self.hops += u64::from(hops) + 1;
+        self.tally.first_copies += 1;
+        self.tally.first_copies_ms += after_ms;
+        self.tally.hops += u64::from(hops) + 1;
     }
 
     pub(crate) fn restarted(&mut self, now_ms: u64, host: usize, by: Restarter, activated: bool) {
@@ -206,30 +187,13 @@ pub struct Figures {
     pub trace: String,
     /// Bytes sent by each host, fewest first.
     pub sent_bytes: Vec<u64>,
-    /// Messages published, copies that arrived, first copies, hops of those, wishes.
-    pub published: u64,
-    /// Copies of gossip that arrived.
-    pub copies: u64,
-    /// First copies of gossip.
-    pub first_copies: u64,
-    /// Hops of first copies, summed.
-    pub hops: u64,
-    /// Messages asked for after word of them.
-    pub wished: u64,
-    /// Chunks written.
-    pub chunks: u64,
-    /// Image bytes from peers.
-    pub peer_bytes: u64,
-    /// Image bytes from the release service.
-    pub origin_bytes: u64,
-    /// Restarts that agents ordered.
-    pub reboots: u64,
+    /// What was counted on the way.
+    #[serde(flatten)]
+    pub tally: Tally,
     /// Runs of updates that ended well, and otherwise.
     pub updated: u64,
     /// Runs that failed or were given up.
     pub failed: u64,
-    /// Durable writes.
-    pub writes: u64,
     /// Different byte strings on all disks together.
     pub distinct_stored: usize,
     /// Different contents of whole disks at the end: about one for each site that agrees.
@@ -282,18 +246,9 @@ impl Figures {
             steps: world.hosts.iter().map(|host| host.steps).sum(),
             trace: world.trace().to_string(),
             sent_bytes,
-            published: recorder.published,
-            copies: recorder.copies,
-            first_copies: recorder.first_copies,
-            hops: recorder.hops,
-            wished: recorder.wished,
-            chunks: recorder.chunks,
-            peer_bytes: recorder.peer_bytes,
-            origin_bytes: recorder.origin_bytes,
-            reboots: recorder.reboots,
+            tally: recorder.tally,
             updated,
             failed: runs().count() as u64 - updated,
-            writes: recorder.points,
             distinct_stored,
             distinct_stores: stores.len(),
             decisions: world.hosts.iter().map(SimHost::decisions).sum(),

@@ -23,6 +23,7 @@ pub mod reference;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod tally;
 mod trace;
 mod watch;
 mod world;

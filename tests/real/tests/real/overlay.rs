@@ -90,7 +90,7 @@ fn simulated(hosts: usize, seed: u64) -> anyhow::Result<(Vec<(usize, usize)>, Co
     let settled_ms = 20 * 60_000;
     world.run_until(settled_ms, |_| false);
     let counts = |world: &World| {
-        let counted = &world.recorder;
+        let counted = &world.recorder.tally;
         [counted.copies, counted.first_copies, counted.hops, counted.first_copies_ms]
     };
     let before = counts(&world);

@@ -110,16 +110,16 @@ fn tiles(figures: &Figures) -> String {
         let p99 = Figures::percentile(&spread.after_ms, 99);
         (format!("{}", Time(p99)), "order at 99 % of machines".to_owned())
     });
-    let images = figures.peer_bytes + figures.origin_bytes;
-    let peers = (figures.peer_bytes * 100).checked_div(images);
+    let images = figures.tally.peer_bytes + figures.tally.origin_bytes;
+    let peers = (figures.tally.peer_bytes * 100).checked_div(images);
     let tiles = [
         Some((grouped(figures.hosts as u64), "machines".to_owned())),
         Some((grouped(figures.updated), "updates that ended well".to_owned())),
         Some((grouped(figures.failed), "that did not, and said so".to_owned())),
-        Some((grouped(figures.reboots), "restarts by agents".to_owned())),
+        Some((grouped(figures.tally.reboots), "restarts by agents".to_owned())),
         Some((grouped(figures.decisions), "decisions".to_owned())),
         Some((grouped(figures.windows), "windows that opened to machines".to_owned())),
-        Some((grouped(figures.chunks), "chunks written".to_owned())),
+        Some((grouped(figures.tally.chunks), "chunks written".to_owned())),
         Some((grouped(figures.distinct_stores as u64), "different stores at the end".to_owned())),
         reach,
         Some((format!("{} B/s", figures.bytes_per_second()), "sent by a node".to_owned())),

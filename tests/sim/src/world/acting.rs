@@ -92,7 +92,7 @@ impl World {
             self.recorder.wrote(self.now_ms, host, write);
             self.record(host, Deed::Wrote(write));
         }
-        self.recorder.points += batch.writes().len() as u64;
+        self.recorder.tally.writes += batch.writes().len() as u64;
         Performed::All
     }
 
@@ -215,7 +215,7 @@ impl World {
 
     /// The agent restarts the machine.
     fn reboot(&mut self, host: usize) {
-        self.recorder.reboots += 1;
+        self.recorder.tally.reboots += 1;
         if self.hosts[host].machine.is_armed() && self.reference.clocks_changed(self.now_ms) {
             self.counts.bit(Fault::ClockChange);
         }

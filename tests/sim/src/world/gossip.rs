@@ -174,7 +174,7 @@ impl World {
             return;
         }
         let rumour = Rumour { id, topic, bytes, hops: 0, since_ms: self.now_ms };
-        self.recorder.published += 1;
+        self.recorder.tally.published += 1;
         for Candidate { peer, .. } in self.audience(host, topic).iter().copied() {
             self.pass_on(host, peer, &rumour, None);
         }
@@ -215,7 +215,7 @@ impl World {
         if self.heard.has(rumour.id, to) {
             // It would change nothing: it counts, and is not carried.
             self.count_sent(from, rumour.bytes.len());
-            self.recorder.copies += 1;
+            self.recorder.tally.copies += 1;
             self.events[Next::GOSSIP] += 1;
             return;
         }
@@ -238,7 +238,7 @@ impl World {
             return;
         }
         let host = way.to;
-        self.recorder.copies += 1;
+        self.recorder.tally.copies += 1;
         let subscribed = self.hosts[host].overlay.topics.contains_key(&rumour.topic);
         if !subscribed || !self.heard.sees(self.now_ms, rumour.id, host) {
             return;
@@ -335,7 +335,7 @@ impl World {
             if self.heard.has(id, way.to) {
                 continue;
             }
-            self.recorder.wished += 1;
+            self.recorder.tally.wished += 1;
             for arrival in self.arrivals(back, 2 * WORD_BYTES).into_iter().flatten() {
                 self.queue.push(arrival.at_ms, Next::Want { way: back, id });
             }

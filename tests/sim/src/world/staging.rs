@@ -86,7 +86,7 @@ impl World {
                 if lies {
                     self.counts.happened(Fault::WrongChunks);
                 } else {
-                    self.recorder.peer_bytes += bytes;
+                    self.recorder.tally.peer_bytes += bytes;
                     self.note_bytes(host, |it| *it.peer_bytes.entry(id).or_default() += bytes);
                 }
                 let came = if lies { Came::WrongFrom(peer) } else { Came::Chunk };
@@ -94,7 +94,7 @@ impl World {
             }
             Giver::Origin => match self.release.mood(self.now_ms) {
                 Mood::Good => {
-                    self.recorder.origin_bytes += bytes;
+                    self.recorder.tally.origin_bytes += bytes;
                     self.note_bytes(host, |progress| progress.origin_bytes += bytes);
                     (bytes * 1_000 / ORIGIN_RATE, Came::Chunk)
                 }
@@ -186,7 +186,7 @@ impl World {
             (Came::Chunk, Some(image)) => {
                 staging.failures = 0;
                 let chunks = self.hosts[host].machine.write_chunk(image);
-                self.recorder.chunks += 1;
+                self.recorder.tally.chunks += 1;
                 self.note(11, host, u64::from(chunks));
                 let share = self.image_bytes(image) / u64::from(CHUNKS);
                 let verified = share * u64::from(chunks);

@@ -41,9 +41,9 @@ fn ran(text: &str, seed: u64) -> Figures {
 fn an_order_handed_to_one_machine_updates_all_of_them_once() {
     let figures = ran(SITE, 1);
     assert_eq!(figures.violations, []);
-    assert_eq!((figures.updated, figures.failed, figures.reboots), (12, 0, 12));
+    assert_eq!((figures.updated, figures.failed, figures.tally.reboots), (12, 0, 12));
     assert_eq!(figures.spreads[0].after_ms.len(), 12);
-    assert!(figures.origin_bytes < figures.peer_bytes, "most bytes come from peers");
+    assert!(figures.tally.origin_bytes < figures.tally.peer_bytes, "most bytes come from peers");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn an_idle_site_says_next_to_nothing() {
     // A site that grew together, and a release, make a few dozen messages; then there is liveness
     // alone, one for each machine and twelve minutes.
     let livenesses = 12 * 7 * 60 / 12;
-    assert!(figures.published < livenesses + 300, "{} messages", figures.published);
+    assert!(figures.tally.published < livenesses + 300, "{} messages", figures.tally.published);
 }
 
 #[test]
@@ -75,8 +75,10 @@ fn a_change_at_one_machine_of_one_site_shows_in_the_report_and_reaches_no_other_
     assert_eq!(told(&after), [order, ("host 9 is moved".to_owned(), 5)]);
     assert!(page(&after).contains("host 9 is moved") && !page(&before).contains("is moved"));
     for figures in [before, after] {
-        assert_eq!((figures.updated, figures.reboots, figures.windows), (15, 15, 15));
-        assert!(figures.decisions > 15 && figures.chunks >= 15 && figures.distinct_stores >= 3);
+        assert_eq!((figures.updated, figures.tally.reboots, figures.windows), (15, 15, 15));
+        assert!(
+            figures.decisions > 15 && figures.tally.chunks >= 15 && figures.distinct_stores >= 3
+        );
     }
 }
 
@@ -100,5 +102,8 @@ fn what_nodes_share_changes_nothing() {
     let [shared, apart] =
         [shared, apart].map(|world| run_world(world, &line, Instant::now(), |_| {}));
     assert_eq!(shared.trace, apart.trace);
-    assert_eq!((shared.events_by_kind, shared.writes), (apart.events_by_kind, apart.writes));
+    assert_eq!(
+        (shared.events_by_kind, shared.tally.writes),
+        (apart.events_by_kind, apart.tally.writes)
+    );
 }
