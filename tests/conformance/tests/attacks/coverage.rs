@@ -29,6 +29,9 @@ fn map() -> BTreeMap<String, BTreeSet<String>> {
     let text = std::fs::read_to_string(path).expect("the threat model");
     let (_, map) = text.split_once("## What proves it").expect("its map");
     let (map, _) = map.split_once("\n## ").unwrap_or((map, ""));
+    let (before, suite) = map.split_once("### TUF's").expect("TUF's suite");
+    let (_, after) = suite.split_once("### Cases").expect("the cases against rules");
+    let map = [before, after].concat();
     let rows = map.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let mut heading = String::new();
     let mut read = BTreeMap::new();
@@ -74,6 +77,28 @@ fn the_threat_model_maps_everything_to_the_cases_that_cover_it() {
         assert_eq!(map.get(what), Some(cases), "{what} in docs/threat-model.md");
     }
     assert_eq!(map.len(), expected.len(), "the map has rows of nothing that there is");
+}
+
+#[test]
+fn the_threat_model_names_each_test_of_tuf_that_a_case_corresponds_to() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/threat-model.md");
+    let text = std::fs::read_to_string(path).expect("the threat model");
+    let (_, suite) = text.split_once("### TUF's").expect("TUF's suite");
+    let (suite, _) = suite.split_once("\n### ").expect("what follows it");
+    let known: BTreeSet<&str> =
+        cases().map(|case| case.name.trim_start_matches("main::attacks::")).collect();
+    let named: BTreeSet<&str> = suite.split('`').skip(1).step_by(2).collect();
+    for name in named.iter().filter(|name| name.contains("::")) {
+        assert!(known.contains(name), "there is no case {name}");
+    }
+    for case in cases() {
+        for covers in case.covers {
+            if let Covers::Tuf(test) = covers {
+                let test = test.split('[').next().unwrap_or(test);
+                assert!(named.contains(test), "{test}, of {}, is not in the list", case.name);
+            }
+        }
+    }
 }
 
 #[test]

@@ -276,7 +276,7 @@ cases! {
     /// Thieves of both keys hold everyone under the highest version there is: 30 hosts wait until
     /// root takes it back by name.
     a_hold_at_the_highest_version
-    [Red(R6Void), Rule("R6"), Row(8), Flaw("N14"), Tuf("test_new_targets_fast_forward_recovery")]
+    [Red(R6Void), Rule("R6"), Row(8), Flaw("N14"), Tuf("test_targets_fast_forward_recovery")]
     |stage| {
         let stopped = stop_everything(stage).await?;
         let id = stage.people().id(Kind::Hold, "one");

@@ -27,7 +27,7 @@ use daymark_protocol::wire::{
 use serde_json::value::RawValue;
 
 use super::Captured;
-use crate::targets::{images, world};
+use crate::targets::{images, sealed, world};
 
 /// Contents of each kind, in the order in which a fleet needs them.
 const SPECS: [(&str, &str); 20] = [
@@ -83,6 +83,7 @@ pub(super) fn add(captured: &mut Captured) -> anyhow::Result<()> {
     statements(captured)?;
     roots(captured)?;
     reports(captured)?;
+    packs(captured)?;
     streams(captured);
     records(captured)?;
     recording(captured)?;
@@ -239,6 +240,31 @@ fn filed(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
         bytes.extend_from_slice(content);
     }
     bytes
+}
+
+/// Packs of each kind of item, and what is inside them.
+fn packs(captured: &mut Captured) -> anyhow::Result<()> {
+    let bytes = Bytes(statement_entry(b"{}"));
+    let hash = Digest::of(&bytes.0);
+    let entry = |document| Item::Entry { document, hash, bytes: bytes.clone() };
+    let report = Item::Report {
+        host: world::host().public().id(),
+        generation: 3,
+        count: 1,
+        bytes: Bytes(b"{\"fleet\":1}".to_vec()),
+    };
+    let blob = Bytes(vec![7; 64]);
+    let blob = Item::Blob { digest: Digest::of(&blob.0), bytes: blob };
+    let site = DocumentId::Site("site-berlin".parse()?);
+    let all = vec![entry(DocumentId::Fleet), entry(site), report.clone(), blob.clone()];
+    for items in [vec![], vec![report], vec![blob], all] {
+        let pack = sealed::pack(&items)?;
+        captured.add("pack", pack);
+        let body = sealed::body(&items)?;
+        let end = body.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        captured.add("pack-body", &body[..end]);
+    }
+    Ok(())
 }
 
 fn reports(captured: &mut Captured) -> anyhow::Result<()> {

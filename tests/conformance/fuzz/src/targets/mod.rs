@@ -3,6 +3,7 @@
 mod files;
 pub(crate) mod images;
 mod people;
+pub(crate) mod sealed;
 mod signed;
 mod wire;
 pub(crate) mod world;
@@ -10,8 +11,14 @@ pub(crate) mod world;
 use crate::target::{Allowance, Target, Told};
 
 /// Every target.
-pub(crate) const ALL: [&[Target]; 5] =
-    [wire::TARGETS, signed::TARGETS, files::TARGETS, images::TARGETS, people::TARGETS];
+pub(crate) const ALL: [&[Target]; 6] = [
+    wire::TARGETS,
+    signed::TARGETS,
+    files::TARGETS,
+    sealed::TARGETS,
+    images::TARGETS,
+    people::TARGETS,
+];
 
 /// What readers of binary forms may take: a few copies, while vectors grow.
 const BINARY: Allowance = Allowance { base_bytes: 64 * 1024, per_byte: 24 };
